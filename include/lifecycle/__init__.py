@@ -1,0 +1,1 @@
+"""The engine: what happens to data and models, named after neither. Imports no Airflow."""

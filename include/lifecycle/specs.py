@@ -1,0 +1,205 @@
+"""What a dataset and a model must say of themselves.
+
+Both specs are frozen, reject unknown fields and hold data and plain callables. DAG files import them at
+every parse, so the callables import their heavy libraries themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Spec(BaseModel):
+    """A frozen record that rejects unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Source(Protocol):
+    """Where a dataset's tables come from."""
+
+    def days(self) -> list[date]:
+        """The complete days that the source can give, oldest first."""
+        ...
+
+    def extract(self, table: str, day: date, file: Path) -> bool:
+        """Write one day of a table, as known at the end of that day, to `file` as CSV with a header.
+
+        Returns False, and writes nothing, where the source has no such table. An empty day is a header alone.
+        """
+        ...
+
+
+class TableSpec(Spec):
+    """One table of a dataset: its clean schema and the rules a row and a day must meet."""
+
+    name: str
+    columns: dict[str, Any] = Field(description="Clean schema: column name to polars data type.")
+    key: tuple[str, ...] = Field(description="Columns that identify a row within a day.")
+    rules: Callable[[], list[Any]] = Field(
+        description="Makes the row rules: Great Expectations expectations with `meta={'rule_id', 'why'}`."
+    )
+    min_rows: int = Field(1, ge=0, description="A day with fewer rows is rejected.")
+    max_bad_share: float = Field(0.1, gt=0, le=1, description="A day with a larger share of bad rows is rejected.")
+    optional: bool = Field(False, description="A source may lack the table altogether.")
+
+    @model_validator(mode="after")
+    def _key_is_in_columns(self) -> Self:
+        missing = set(self.key) - set(self.columns)
+        if missing:
+            raise ValueError(
+                f"Table {self.name!r}: key columns {sorted(missing)} are not in `columns`; correct either."
+            )
+        return self
+
+
+class DatasetSpec(Spec):
+    """A dataset: where it comes from, what must hold of it, and the features made of it."""
+
+    name: str
+    title: str
+    description: str
+    key: tuple[str, ...] = Field(description="Columns that identify a row of the features within a day.")
+    timezone: str
+    schedule: str = Field(description="Cron expression, in `timezone`, of the daily run.")
+    tables: tuple[TableSpec, ...]
+    make_source: Callable[[Mapping[str, Any], Callable[[str], Any]], Source] = Field(
+        description="From the source's settings and a function that gives the database connection of an id."
+    )
+    features: Callable[[date, Mapping[str, pl.LazyFrame]], pl.DataFrame] = Field(
+        description=(
+            "Features of a day from the clean tables, each holding the days from `history_days` before it, "
+            "in a column `dt`. A table that the source lacks is an empty frame."
+        )
+    )
+    history_days: Mapping[str, int] = Field(
+        description="How many days before the day the features look back, per table; 0 is the day alone."
+    )
+
+    @model_validator(mode="after")
+    def _history_names_tables(self) -> Self:
+        names = {table.name for table in self.tables}
+        if set(self.history_days) != names:
+            raise ValueError(
+                f"Dataset {self.name!r}: `history_days` names {sorted(self.history_days)}, "
+                f"but the tables are {sorted(names)}; give each table its number of days."
+            )
+        return self
+
+    def table(self, name: str) -> TableSpec:
+        """The table of that name; KeyError says which there are."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(f"Dataset {self.name!r} has no table {name!r}; it has {[t.name for t in self.tables]}.")
+
+    def raw(self, table: str) -> str:
+        """Lake prefix of a table as extracted."""
+        return f"raw/{self.name}/{table}"
+
+    def clean(self, table: str) -> str:
+        """Lake prefix of a table's rows that passed validation."""
+        return f"clean/{self.name}/{table}"
+
+    def quarantine(self, table: str) -> str:
+        """Lake prefix of a table's rows that broke a rule."""
+        return f"quarantine/{self.name}/{table}"
+
+    @property
+    def features_prefix(self) -> str:
+        """Lake prefix of the features."""
+        return f"features/{self.name}"
+
+    @property
+    def validation_prefix(self) -> str:
+        """Lake prefix of the validation pages."""
+        return f"reports/{self.name}/validation"
+
+
+class Candidate(Spec):
+    """An estimator worth trying: its search space and how it is built."""
+
+    name: str
+    suggest: Callable[[Any], dict[str, Any]] = Field(
+        description="Hyperparameters of a trial, asked of an `optuna.Trial`."
+    )
+    build: Callable[[dict[str, Any], int], Any] = Field(
+        description="An unfitted scikit-learn classifier from hyperparameters and a seed."
+    )
+
+
+class DriftPolicy(Spec):
+    """When the distance between two samples counts as drift."""
+
+    numeric_method: str = "wasserstein"
+    numeric_threshold: float = Field(0.1, gt=0, description="In standard deviations of the reference.")
+    categorical_method: str = "jensenshannon"
+    categorical_threshold: float = Field(0.1, gt=0, le=1)
+    min_rows: int = Field(500, ge=1, description="Fewer rows on either side give no verdict.")
+    sample_rows: int = Field(20_000, ge=500, description="Rows drawn per side before distances are measured.")
+    max_share: float = Field(0.5, gt=0, le=1, description="A larger share of drifted features is drift.")
+    window_days: int = Field(7, ge=1, description="Days before and including the report's day that are compared.")
+
+
+class ModelSpec(Spec):
+    """A model: what it predicts, from which features, how it is judged and what people do with it."""
+
+    name: str
+    title: str
+    description: str
+    dataset: DatasetSpec
+    numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
+    categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
+    label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
+        description=(
+            "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "
+            "`label` (0 or 1). Rows that must not be learnt from are left out."
+        )
+    )
+    label_table: str
+    horizon_days: int = Field(ge=1, description="The label says what happens within so many days after the day.")
+    label_delay_days: int = Field(ge=0, description="Days until what happened is known.")
+    snapshot_every_days: int = Field(7, ge=1, description="Days between the snapshots that training uses.")
+    max_training_rows: int = Field(100_000, ge=100)
+    candidates: Callable[[], tuple[Candidate, ...]]
+    baseline: Callable[[int], Any] = Field(description="The unfitted naive classifier, from a seed.")
+    metric: Literal["average_precision", "roc_auc"] = "average_precision"
+    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
+    decide: Callable[[pl.DataFrame], pl.DataFrame] = Field(
+        description="Adds to a frame with the column `score` (probability) the columns a person acts on."
+    )
+    trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
+    drift: DriftPolicy = DriftPolicy()
+
+    @model_validator(mode="after")
+    def _label_table_exists(self) -> Self:
+        self.dataset.table(self.label_table)
+        both = set(self.numeric) & set(self.categorical)
+        if both:
+            raise ValueError(f"Model {self.name!r}: {sorted(both)} are both numeric and categorical; choose one.")
+        return self
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Feature columns in the order the model sees them."""
+        return self.numeric + self.categorical
+
+    @property
+    def labels_prefix(self) -> str:
+        """Lake prefix of the matured labels."""
+        return f"labels/{self.name}"
+
+    @property
+    def predictions_prefix(self) -> str:
+        """Lake prefix of the prediction files."""
+        return f"predictions/{self.name}"
+
+    def report_prefix(self, kind: str) -> str:
+        """Lake prefix of a kind of report, e.g. `drift` or `model_card`."""
+        return f"reports/{self.name}/{kind}"

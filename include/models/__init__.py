@@ -1,0 +1,1 @@
+"""What we predict: one folder per model."""

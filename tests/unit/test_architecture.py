@@ -1,0 +1,64 @@
+"""Imports point one way, and DAG files stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"pandas", "sklearn", "mlflow", "great_expectations", "evidently"}
+
+
+def _modules(folder: str) -> Iterator[Path]:
+    return (ROOT / folder).rglob("*.py")
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", _modules("include"), ids=str)
+def test_include_never_imports_airflow(path: Path) -> None:
+    assert not {name for name in _imports(path) if name.split(".")[0] == "airflow"}
+
+
+@pytest.mark.parametrize("path", _modules("include/lifecycle"), ids=str)
+def test_the_engine_knows_no_dataset_and_no_model(path: Path) -> None:
+    forbidden = ("include.datasets", "include.models", "include.catalog", "include.samples", "include.stack")
+    assert not {name for name in _imports(path) if name.startswith(forbidden)}
+
+
+@pytest.mark.parametrize("path", _modules("include/datasets"), ids=str)
+def test_datasets_know_no_model(path: Path) -> None:
+    assert not {name for name in _imports(path) if name.startswith(("include.models", "include.samples"))}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
+def test_importing_a_dag_file_loads_nothing_heavy(path: Path) -> None:
+    code = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("dag_file", {str(path)!r})
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
+    python_path = f"{ROOT}:{ROOT / 'plugins'}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": python_path, "AIRFLOW_HOME": "/nonexistent", "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
