@@ -63,7 +63,7 @@ def s3_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server.wait()
 
 
-@pytest.fixture()
+@pytest.fixture
 def lake(s3_client: Any) -> Lake:
     """An empty lake of its own."""
     bucket = f"lake-{uuid.uuid4().hex[:12]}"
@@ -82,7 +82,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture()
+@pytest.fixture
 def postgres_dsn(postgres_server: Any) -> str:
     """The address of an empty database of its own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
@@ -93,7 +93,7 @@ def postgres_dsn(postgres_server: Any) -> str:
     return str(postgres_server.get_uri(database=name))
 
 
-@pytest.fixture()
+@pytest.fixture
 def postgres(postgres_dsn: str) -> Iterator[Any]:
     """An open psycopg2 connection to an empty database of its own."""
     connection = psycopg2.connect(postgres_dsn)
@@ -134,7 +134,7 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.wait()
 
 
-@pytest.fixture()
+@pytest.fixture
 def run() -> RunInfo:
     return RunInfo("test_run", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "test")
 

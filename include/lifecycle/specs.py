@@ -143,6 +143,9 @@ class DriftPolicy(Spec):
     categorical_threshold: float = Field(0.1, gt=0, le=1)
     min_rows: int = Field(500, ge=1, description="Fewer rows on either side give no verdict.")
     sample_rows: int = Field(20_000, ge=500, description="Rows drawn per side before distances are measured.")
+    max_null_change: float = Field(
+        0.1, gt=0, le=1, description="A larger change of the share of missing values is drift of the column."
+    )
     max_share: float = Field(0.5, gt=0, le=1, description="A larger share of drifted features is drift.")
     window_days: int = Field(7, ge=1, description="Days before and including the report's day that are compared.")
 
@@ -171,6 +174,9 @@ class ModelSpec(Spec):
     baseline: Callable[[int], Any] = Field(description="The unfitted naive classifier, from a seed.")
     metric: Literal["average_precision", "roc_auc"] = "average_precision"
     min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
+    suspicious_roc_auc: float = Field(
+        0.9, gt=0.5, le=1, description="A holdout ROC AUC above this, more likely a leak than skill, is warned of."
+    )
     decide: Callable[[pl.DataFrame], pl.DataFrame] = Field(
         description="Adds to a frame with the column `score` (probability) the columns a person acts on."
     )
@@ -194,6 +200,11 @@ class ModelSpec(Spec):
     def labels_prefix(self) -> str:
         """Lake prefix of the matured labels."""
         return f"labels/{self.name}"
+
+    @property
+    def staging_prefix(self) -> str:
+        """Lake prefix of the trained model that waits to be pushed."""
+        return f"staging/{self.name}"
 
     @property
     def predictions_prefix(self) -> str:

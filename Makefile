@@ -1,0 +1,46 @@
+# make run starts everything, runs the main job and shows what came out. A port is changed like this:
+# make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT).
+
+PYTHON := .venv/bin/python
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bin/uv)
+# Half the work of compiling is in what never or hardly gets imported.
+SELDOM_IMPORTED := '/(tests|plotly|databricks)/'
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
+
+.PHONY: run start stop status logs install test lint bench lock
+
+run start stop status logs: install
+	@$(PYTHON) -m include.stack $@
+
+install: .venv/.installed
+
+test: install
+	$(PYTHON) -m pytest tests
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: install
+	$(PYTHON) -m benchmarks
+
+lock: | $(UV)
+	$(UV) pip compile --quiet --upgrade --python-version 3.11 requirements.txt -o constraints.txt
+
+.venv/.installed: requirements.txt constraints.txt | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+		|| $(UV) venv --quiet --clear --python 3.11 .venv \
+		|| { echo "No Python 3.11 here, and uv could not fetch one: install Python 3.11, then run make again." >&2; exit 1; }
+	@echo "Installing the pinned requirements into .venv"
+	@$(UV) pip install --quiet --python $(PYTHON) -r requirements.txt -c constraints.txt \
+		|| { echo "The requirements could not be installed: see above; the network or a full disk are usual reasons." >&2; exit 1; }
+	@echo "Compiling them"
+	@$(PYTHON) -m compileall -qq -j 0 -x $(SELDOM_IMPORTED) .venv/lib
+	@touch $@
+
+.state/uv/bin/uv:
+	@python3 -m venv --clear .state/uv && .state/uv/bin/python -m pip install --quiet --disable-pip-version-check uv \
+		|| { rm -rf .state/uv; echo "uv, which installs the rest, could not be installed with $$(python3 --version 2>&1)." \
+		"Install uv (https://docs.astral.sh/uv), or Python 3.8 or newer with its venv module (Debian: python3-venv)," \
+		"then run make again." >&2; exit 1; }

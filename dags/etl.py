@@ -1,0 +1,107 @@
+"""`<dataset>_etl`: extract, land raw, validate, quarantine, clean, features. One DAG per dataset."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Asset, dag, get_current_context, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from include.catalog import DATASETS
+from include.lifecycle.specs import DatasetSpec
+from ml_lifecycle.days import requested_range, run_day
+from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.forms import day_field
+
+CHUNK_DAYS = 15
+
+DOC = """
+Brings **{title}** from the source to features, day by day.
+
+- **In:** the source chosen in the Airflow variable `{name}_source`.
+- **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
+  page for each day. New features wake the scoring DAGs.
+- **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
+  backfill, to redo days.
+- **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
+  Press *Validation page* on the task: it says why. Mend the source, then trigger this DAG with that day. Rows
+  that broke a rule alone are in `quarantine/{name}/` and stop nothing. `land` red after its retries means that
+  the source or the lake is out of reach: clear the task once it is back.
+"""
+
+
+def etl(dataset: DatasetSpec) -> DAG:
+    """The daily DAG of a dataset."""
+
+    @dag(
+        dag_id=f"{dataset.name}_etl",
+        dag_display_name=f"{dataset.title}: ETL",
+        description=f"Extract, validate and build features of {dataset.title.lower()}, day by day.",
+        doc_md=DOC.format(title=dataset.title, name=dataset.name),
+        schedule=CronDataIntervalTimetable(dataset.schedule, timezone=dataset.timezone),
+        start_date=datetime(2020, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS,
+        tags=["etl", dataset.name],
+        params={
+            "day": day_field("Day", "Redo this day. Empty: the days that the source has and the lake lacks."),
+            "last_day": day_field("Last day", "Redo all days from `day` to this one. Empty: `day` alone."),
+        },
+    )
+    def build() -> None:
+        @task
+        def find_days() -> list[list[str]]:
+            """The days to work on, in chunks."""
+            from include.lifecycle.etl import chunks, plan
+            from ml_lifecycle.hooks import lake, source
+
+            context = get_current_context()
+            until = run_day({**context, "params": {}}, dataset.timezone)
+            requested = requested_range(context, dataset.timezone)
+            days = plan(dataset, lake(), source(dataset), requested, until)
+            return [[day.isoformat() for day in chunk] for chunk in chunks(days, CHUNK_DAYS)]
+
+        @task(map_index_template="{{ days_label }}")
+        def land(days: list[str]) -> list[str]:
+            """Store the source's tables as they are."""
+            from include.lifecycle.etl import land as land_day
+            from ml_lifecycle.hooks import lake, source
+            from ml_lifecycle.runs import label_days, run_info
+
+            with source(dataset) as origin:
+                for day in label_days(days):
+                    land_day(dataset, lake(), origin, day, run_info())
+            return days
+
+        @task(map_index_template="{{ days_label }}", pool=HEAVY_POOL)
+        def validate(days: list[str]) -> list[str]:
+            """Split good rows from bad ones, and stop where a day breaks a rule for the whole table."""
+            from include.lifecycle.validation import validate as validate_days
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import label_days, report_verdicts, run_info
+
+            report_verdicts(dataset, validate_days(dataset, lake(), label_days(days), run_info()))
+            return days
+
+        @task(
+            map_index_template="{{ days_label }}",
+            pool=HEAVY_POOL,
+            outlets=[Asset(f"{dataset.name}_features", uri=f"s3://ml-lake/{dataset.features_prefix}")],
+        )
+        def build_features(days: list[str]) -> None:
+            """Make the point-in-time features of each day."""
+            from include.lifecycle.etl import build_features as build_days
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import label_days, run_info
+
+            build_days(dataset, lake(), label_days(days), run_info())
+
+        landed = land.expand(days=find_days())
+        build_features.expand(days=validate.expand(days=landed))
+
+    return build()
+
+
+for dataset in DATASETS.values():
+    etl(dataset)

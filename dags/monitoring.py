@@ -1,0 +1,87 @@
+"""`<model>_monitoring`: has the world moved away from what the model learnt? One DAG per model."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from include.catalog import MODELS
+from include.lifecycle.specs import ModelSpec
+from ml_lifecycle.days import run_day
+from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.forms import day_field
+
+DOC = """
+Compares last week's features and scores of **{title}** with those that the champion was judged on.
+
+- **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and the champion's holdout.
+- **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), and a row per column and week in
+  the warehouse table `ml.drift`.
+- **The verdict** is *drift*, *no drift* or *not enough evidence*; it is notified, in the log and at the webhook
+  of the connection `notifications` where there is one.
+- **When it fails:** `report` red names what is missing: usually a champion or features. Clear it once they exist.
+"""
+
+
+def monitoring(model: ModelSpec) -> DAG:
+    """The monitoring DAG of a model."""
+
+    @dag(
+        dag_id=f"{model.name}_monitoring",
+        dag_display_name=f"{model.title}: monitoring",
+        description=f"Weekly drift report of {model.title.lower()}.",
+        doc_md=DOC.format(
+            title=model.title, name=model.name, dataset=model.dataset.name, window=model.drift.window_days
+        ),
+        schedule=CronTriggerTimetable(
+            "0 6 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+        ),
+        start_date=datetime(2020, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS,
+        tags=["monitoring", model.name],
+        params={
+            "day": day_field("Day", "Last day of the week to report on. Empty: yesterday."),
+        },
+    )
+    def build() -> None:
+        @task(pool=HEAVY_POOL)
+        def report() -> dict[str, str]:
+            """Measure the drift of each column and publish the report."""
+            from include.lifecycle import drift, registry
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
+            from ml_lifecycle.links import show_report
+            from ml_lifecycle.runs import run_info
+
+            champion = registry.champion(MlflowHook().tracking_uri, model.name)
+            if champion is None:
+                raise AirflowSkipException(f"{model.title} has no champion yet; {model.name}_training makes one.")
+            day = run_day(get_current_context(), model.dataset.timezone)
+            reference = drift.Reference(champion.as_of, champion.version, champion.score_column)
+            with WarehouseHook().connection() as connection:
+                verdict = drift.monitor(model, lake(), connection, day, run_info(), reference)
+            show_report(model.report_prefix(drift.KIND), day)
+            return {"day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
+
+        @task
+        def tell(verdict: dict[str, str]) -> None:
+            """Notify of the verdict."""
+            from include.lifecycle.notifications import notify
+            from ml_lifecycle.hooks import notification_webhook
+
+            notify(
+                f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
+                notification_webhook(),
+            )
+
+        tell(report())
+
+    return build()
+
+
+for model in MODELS.values():
+    monitoring(model)

@@ -1,0 +1,58 @@
+"""`sample_world`: a day passes at the sample company."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import Variable, dag, get_current_context, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from ml_lifecycle.days import run_day
+from ml_lifecycle.defaults import DEFAULTS
+from ml_lifecycle.forms import day_field
+
+TIMEZONE = "UTC"
+
+DOC = """
+Plays the part of the world: it writes each new day of a generated telecom company into its operational database,
+so that the project works without any data of yours. Nothing else in the project knows that the data is generated.
+
+- **In:** the Airflow variable `sample_world` (customers, days of history, seed, drift, rate of bad rows).
+- **Out:** the schema `telecom` of the connection `company_db`.
+- **When it fails:** the company's database is out of reach; clear the task once it is back. Days are written
+  whole or not at all. Pause this DAG once the project reads your own data.
+"""
+
+
+@dag(
+    dag_display_name="Sample company: a day passes",
+    description="Write each new day of the generated sample company into its database.",
+    doc_md=DOC,
+    schedule=CronDataIntervalTimetable("30 0 * * *", timezone=TIMEZONE),
+    start_date=datetime(2020, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=["sample"],
+    params={
+        "day": day_field("Until", "Write the days up to and including this one. Empty: yesterday."),
+    },
+)
+def sample_world() -> None:
+    @task
+    def add_days() -> None:
+        """Write the days that the company's database lacks."""
+        from include.samples.database import ensure_history
+        from include.samples.settings import CompanySettings
+        from ml_lifecycle.hooks import connect
+
+        settings: dict[str, Any] = Variable.get("sample_world", deserialize_json=True)
+        until = run_day(get_current_context(), TIMEZONE)
+        with connect("company_db") as connection:
+            ensure_history(connection, CompanySettings(**settings), until)
+
+    add_days()
+
+
+sample_world()

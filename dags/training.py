@@ -1,0 +1,133 @@
+"""`<model>_training`: labels, training, push to MLflow, gate. One DAG per model."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Param, dag, get_current_context, task
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from include.catalog import MODELS
+from include.lifecycle.specs import ModelSpec
+from ml_lifecycle.days import run_day
+from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.forms import day_field
+from ml_lifecycle.operators import PushModelOperator
+
+DOC = """
+Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
+
+- **In:** `features/{dataset}/` and the matured outcomes in `clean/{dataset}/{label_table}/`.
+- **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a model card in `reports/{name}/model_card/`, a
+  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). A new champion
+  wakes the scoring DAG.
+- **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
+  same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
+  beats the baseline, the baseline is it.
+- **When it fails:** `train` red says what the data lacks. `push` red after its retries means that MLflow is out
+  of reach: clear that task alone, the trained model waits on the lake.
+"""
+
+
+def training(model: ModelSpec) -> DAG:
+    """The training DAG of a model."""
+
+    @dag(
+        dag_id=f"{model.name}_training",
+        dag_display_name=f"{model.title}: training",
+        description=f"Train, register and judge {model.title.lower()}.",
+        doc_md=DOC.format(
+            title=model.title, name=model.name, dataset=model.dataset.name, label_table=model.label_table
+        ),
+        schedule=CronTriggerTimetable(
+            "0 4 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+        ),
+        start_date=datetime(2020, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS,
+        tags=["training", model.name],
+        params={
+            "day": day_field("As of", "Train on what was known at the end of this day. Empty: yesterday."),
+            "trials": Param(
+                10,
+                type="integer",
+                minimum=2,
+                maximum=500,
+                title="Tuning budget",
+                description="How many sets of hyperparameters are tried, over all candidates.",
+            ),
+            "seed": Param(
+                7, type="integer", title="Seed", description="The same seed and data give the same model."
+            ),
+            "reason": Param(
+                "scheduled",
+                type="string",
+                title="Reason",
+                description="Why this training takes place; it is kept with the model.",
+            ),
+        },
+    )
+    def build() -> None:
+        @task
+        def build_labels() -> str:
+            """Publish the labels that have matured; returns the as-of day."""
+            from include.lifecycle.training import assemble
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import run_info
+
+            as_of = run_day(get_current_context(), model.dataset.timezone)
+            assemble(model, lake(), as_of, run_info())
+            return as_of.isoformat()
+
+        @task(pool=HEAVY_POOL)
+        def train(as_of: str) -> str:
+            """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
+            from include.lifecycle.training import train as train_model
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.links import show_report
+            from ml_lifecycle.runs import run_info
+
+            params, day = get_current_context()["params"], date.fromisoformat(as_of)
+            staged = train_model(
+                model,
+                lake(),
+                day,
+                trials=params["trials"],
+                seed=params["seed"],
+                reason=params["reason"],
+                run=run_info(),
+            )
+            show_report(model.report_prefix("model_card"), day)
+            return staged.digest
+
+        @task(outlets=[Asset(f"{model.name}_champion")])
+        def judge(as_of: str, pushed: dict[str, Any]) -> str:
+            """Let the candidate meet the baseline and the champion on the same rows; returns the verdict."""
+            from include.lifecycle import gate
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
+            from ml_lifecycle.runs import run_info
+
+            with WarehouseHook().connection() as connection:
+                decision = gate.judge(
+                    model,
+                    lake(),
+                    date.fromisoformat(as_of),
+                    pushed["staged_digest"],
+                    MlflowHook().tracking_uri,
+                    connection,
+                    run_info(),
+                    pushed["version"],
+                )
+            return f"{decision.action}: {' '.join(decision.reasons)}"
+
+        as_of = build_labels()
+        push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=train(as_of))
+        judge(as_of, push.output)
+
+    return build()
+
+
+for model in MODELS.values():
+    training(model)

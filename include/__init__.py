@@ -1,0 +1,1 @@
+"""Everything that decides: plain Python, without Airflow."""

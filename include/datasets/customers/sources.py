@@ -1,0 +1,238 @@
+"""Where customers come from: the operational PostgreSQL database, or files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
+from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE
+from include.lifecycle.specs import Source
+
+TELCO_COLUMNS = {
+    "customerID": "customer_id",
+    "gender": "gender",
+    "SeniorCitizen": "senior_citizen",
+    "Partner": "partner",
+    "Dependents": "dependents",
+    "tenure": "tenure",
+    "PhoneService": "phone_service",
+    "MultipleLines": "multiple_lines",
+    "InternetService": "internet_service",
+    "OnlineSecurity": "online_security",
+    "OnlineBackup": "online_backup",
+    "DeviceProtection": "device_protection",
+    "TechSupport": "tech_support",
+    "StreamingTV": "streaming_tv",
+    "StreamingMovies": "streaming_movies",
+    "Contract": "contract",
+    "PaperlessBilling": "paperless_billing",
+    "PaymentMethod": "payment_method",
+    "MonthlyCharges": "monthly_charges",
+    "TotalCharges": "total_charges",
+}
+_NOT_IN_TELCO = ("age", "location", "signup_date")
+_CHURNED_AFTER = timedelta(days=30)
+_RECORDED_AFTER = timedelta(days=5)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PostgresSettings(_Settings):
+    """Tables of an operational database, in the layout that `extracts` reads."""
+
+    kind: Literal["postgres"]
+    connection: str = Field(description="Id of the database connection.")
+
+
+class TelcoFileSettings(_Settings):
+    """One file in the layout of the IBM Telco churn data: customers, and whether each has left."""
+
+    kind: Literal["csv"]
+    path: Path
+    day: date = Field(description="The day that the file describes.")
+
+
+class FolderSettings(_Settings):
+    """A folder of day folders: `<path>/<YYYY-MM-DD>/<table>.csv`, with the columns of our own tables."""
+
+    kind: Literal["csv_folder"]
+    path: Path
+
+
+Settings = Annotated[PostgresSettings | TelcoFileSettings | FolderSettings, Field(discriminator="kind")]
+_SETTINGS: TypeAdapter[PostgresSettings | TelcoFileSettings | FolderSettings] = TypeAdapter(Settings)
+
+
+def make_source(settings: Mapping[str, Any], connect: Callable[[str], Any]) -> Source:
+    """The source that `settings` describe; their `kind` is `postgres`, `csv` or `csv_folder`.
+
+    `connect` gives an open psycopg2 connection from its id.
+
+    Raises
+    ------
+    ValueError
+        If a setting is missing, unknown or of the wrong type.
+    FileNotFoundError
+        If a file or folder that they name does not exist.
+    """
+    checked = _SETTINGS.validate_python(dict(settings))
+    match checked:
+        case PostgresSettings():
+            return PostgresSource(connect(checked.connection))
+        case TelcoFileSettings():
+            return TelcoFileSource(_existing(checked.path), checked.day)
+        case FolderSettings():
+            return FolderSource(_existing(checked.path))
+
+
+@dataclass(frozen=True)
+class PostgresSource:
+    """The operational database, asked for what it knew at the end of a day.
+
+    Rows come as they are, broken ones too: finding them is the task of validation. A column that the database has
+    lost is missing in the file as well.
+    """
+
+    connection: Any
+
+    def days(self) -> list[date]:
+        """All days from the first usage to the last day on which anything was recorded.
+
+        A day of which the usage is missing altogether is among them, so that validation meets it.
+        """
+        first, last = self._first_day, self._last_day
+        if first is None or last is None:
+            return []
+        return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+    def extract(self, table: str, day: date, file: Path) -> bool:
+        """Stream a table's rows of `day`, as known at the end of that day, into `file`."""
+        present = self._columns[table]
+        if not present:
+            return False
+        since = day - timedelta(days=OPENING_DAYS) if day == self._first_day else day
+        with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
+            query = cursor.mogrify(EXTRACTS[table].query(present), {"day": day, "since": since}).decode()
+            cursor.copy_expert(f"copy ({query}) to stdout with (format csv, header, encoding 'UTF8')", target)
+        return True
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        """Columns of each table; none where the database lacks the table."""
+        return {
+            table: self._fetch(
+                "select column_name from information_schema.columns"
+                f" where table_schema = 'telecom' and table_name = '{table}'"
+            )
+            for table in EXTRACTS
+        }
+
+    @cached_property
+    def _first_day(self) -> date | None:
+        first: date | None = self._fetch("select min(day) from telecom.usage_daily")[0]
+        return first
+
+    @cached_property
+    def _last_day(self) -> date | None:
+        newest = " union all ".join(
+            f"select max({column}) as day from telecom.{table}"
+            for table, extract in EXTRACTS.items()
+            for column in extract.recorded
+            if column in self._columns[table]
+        )
+        last: date | None = self._fetch(f"select max(day) from ({newest}) as newest")[0]
+        return last
+
+    def _fetch(self, query: str) -> list[Any]:
+        """The values of a query's only column."""
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(query)
+            return [value for (value,) in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class TelcoFileSource:
+    """The IBM Telco churn file as the customers of one day.
+
+    It answers for that day whether a customer left in the month after it: `Churn` = Yes becomes a leaving 30 days
+    later, recorded 5 days after that. What the file does not have (age, location, signup date) stays empty.
+    """
+
+    path: Path
+    day: date
+
+    def days(self) -> list[date]:
+        """The file's one day."""
+        return [self.day]
+
+    def extract(self, table: str, day: date, file: Path) -> bool:
+        """Write the file's customers, or those who left, under our names; texts stay as they are."""
+        rows = pl.scan_csv(self.path, infer_schema=False)
+        names = rows.collect_schema().names()
+        if "customerID" not in names:
+            raise ValueError(
+                f"{self.path} has no column 'customerID', so it is not in the layout of the Telco churn data; "
+                f"its columns are {names}. For files in our own layout use the kind 'csv_folder'."
+            )
+        if day != self.day:
+            raise ValueError(f"{self.path} describes {self.day}, not {day}; correct `day` in its settings.")
+        if table == CUSTOMERS_TABLE.name:
+            extracted = _telco_customers(rows, names)
+        elif table == CHURNS_TABLE.name and "Churn" in names:
+            extracted = _telco_churns(rows, day)
+        else:
+            return False
+        extracted.sink_csv(file)
+        return True
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Files in our own layout: `<folder>/<YYYY-MM-DD>/<table>.csv`."""
+
+    folder: Path
+
+    def days(self) -> list[date]:
+        """Days that have a folder."""
+        return sorted(date.fromisoformat(entry.name) for entry in self.folder.iterdir() if entry.is_dir())
+
+    def extract(self, table: str, day: date, file: Path) -> bool:
+        """Copy the day's file of the table, if there is one."""
+        given = self.folder / day.isoformat() / f"{table}.csv"
+        if not given.exists():
+            return False
+        shutil.copyfile(given, file)
+        return True
+
+
+def _telco_customers(rows: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+    return rows.select(
+        *(pl.col(theirs).alias(ours) for theirs, ours in TELCO_COLUMNS.items() if theirs in names),
+        *(pl.lit(None, pl.String).alias(name) for name in _NOT_IN_TELCO),
+    )
+
+
+def _telco_churns(rows: pl.LazyFrame, day: date) -> pl.LazyFrame:
+    churned_on = day + _CHURNED_AFTER
+    return rows.filter(pl.col("Churn") == "Yes").select(
+        customer_id="customerID",
+        churned_on=pl.lit(churned_on),
+        recorded_on=pl.lit(churned_on + _RECORDED_AFTER),
+    )
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"The customers' source {path} does not exist; correct `path` in its settings.")
+    return path

@@ -1,0 +1,429 @@
+"""Drift: has what the model sees, or what it says, moved away from what it was trained on?
+
+The reference is the holdout of the champion's training, the current side a window of days of features with the
+champion's scores. Evidently measures the distances and draws them; the verdict is a pure function of them. The
+scores decide, the features explain: features can move while the predictions stay sound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from include.lifecycle import drift_page, scoring, warehouse
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.specs import DriftPolicy, ModelSpec, Spec
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
+
+KIND = "drift"
+TABLE = "drift"
+SCORE = "score"
+HOLDOUT = "holdout.parquet"
+VERDICT = "verdict.json"
+
+# One outlier in the reference stretches the scale until a shift of a whole standard deviation looks like nothing.
+_CLIP_QUANTILES = (0.001, 0.999)
+# Evidently sums over sets, whose order, and with it the last digits, changes from process to process.
+_DIGITS = 6
+_MOST_NAMED = 5
+
+VerdictName = Literal["drift", "no drift", "not enough evidence"]
+
+
+class ColumnEvidence(Spec):
+    """How far one column of the window lies from the reference.
+
+    `distance` is None where a side has fewer values than the policy's `min_rows`; `exceeded` says that Evidently's
+    test finds it beyond `threshold`. Rows are those of the samples that have a value.
+    """
+
+    method: str
+    threshold: float
+    distance: float | None
+    exceeded: bool
+    null_rate_reference: float
+    null_rate_current: float
+    reference_rows: int
+    current_rows: int
+
+
+class ColumnDrift(ColumnEvidence):
+    """A column's evidence and what follows from it."""
+
+    drifted: bool
+
+
+class DriftEvidence(Spec):
+    """All that a verdict rests on.
+
+    Rows are those of the samples, each of another key. `days` are the days of the window that have features. The
+    null rate of `score` is the share of rows that the champion has not scored.
+    """
+
+    reference_rows: int
+    current_rows: int
+    days: tuple[date, ...]
+    missing_days: tuple[date, ...]
+    score: ColumnEvidence
+    columns: Mapping[str, ColumnEvidence]
+
+
+class DriftVerdict(DriftEvidence):
+    """The evidence, what follows from it, and why."""
+
+    verdict: VerdictName
+    reason: str
+    score: ColumnDrift
+    columns: Mapping[str, ColumnDrift]
+
+    @property
+    def drifted(self) -> list[str]:
+        """The drifted features, the farthest beyond its limit first, those with new gaps only last."""
+        return _drifted(self.columns)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The champion whose training the window is compared with.
+
+    `day` is its training day, `score_column` the column of its holdout with its scores: `candidate_score`, or
+    `baseline_score` where the baseline is champion.
+    """
+
+    day: date
+    model_version: int
+    score_column: str = "candidate_score"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of both sides: numeric columns as float64 without infinities, the others as text."""
+
+    reference: pl.DataFrame
+    current: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Evidence per column, and Evidently's report: None where no column has enough values."""
+
+    columns: dict[str, ColumnEvidence]
+    report: Any
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The days to judge, and those of them that have features and predictions."""
+
+    days: tuple[date, ...]
+    features: tuple[date, ...]
+    predictions: tuple[date, ...]
+
+
+def monitor(
+    model: ModelSpec,
+    lake: Lake,
+    connection: extensions.connection,
+    day: date,
+    run: RunInfo,
+    reference: Reference,
+) -> DriftVerdict:
+    """Compare the window that ends on `day` with the champion's training, and publish the report.
+
+    Publishes `index.html` and `verdict.json`, with `evidently.html` and `evidently.json` where anything could be
+    compared, and upserts a row per column into the warehouse table `ml.drift`. A report of the same inputs stays
+    as it is.
+
+    Raises
+    ------
+    PartitionNotFoundError
+        If the champion's training left no holdout.
+    """
+    prefix = model.report_prefix(KIND)
+    window = _find_window(model, lake, day)
+    inputs = _inputs(model, lake, window, reference)
+    present = lake.find_manifest(prefix, day)
+    # Evidently puts random ids into its page: the same bytes come of keeping it, not of making it again.
+    if present is not None and (present.inputs, present.code_version) == (inputs, run.code_version):
+        verdict = DriftVerdict.model_validate(lake.read_json(prefix, day, VERDICT))
+    else:
+        with TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            numeric = (*model.numeric, SCORE)
+            samples = clip(_read_samples(model, lake, window, reference, scratch), numeric)
+            comparison = compare(samples, numeric, model.categorical, model.drift)
+            verdict = decide(_evidence(model, window, samples, comparison), model.drift)
+            page = drift_page.render_drift(model, day, reference, verdict, samples)
+            files = _write_files(verdict, page, comparison.report, scratch)
+            lake.publish(prefix, day, files, run=run, inputs=inputs)
+    warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "column_name"))
+    log.info("Drift of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
+    return verdict
+
+
+def tidy(frame: pl.LazyFrame, numeric: Sequence[str], categorical: Sequence[str]) -> pl.LazyFrame:
+    """The frame with `numeric` as finite float64 and `categorical` as text, null where that is not to be had."""
+    present = frame.collect_schema()
+
+    def column(name: str, dtype: type[pl.DataType]) -> pl.Expr:
+        values = pl.col(name) if name in present else pl.lit(None)
+        return values.cast(dtype, strict=False).alias(name)
+
+    typed = frame.with_columns(
+        *(column(name, pl.Float64) for name in numeric), *(column(name, pl.String) for name in categorical)
+    )
+    return typed.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in numeric)
+
+
+def draw(frame: pl.LazyFrame, key: Sequence[str], rows: int) -> pl.DataFrame:
+    """At most `rows` rows of a frame with the column `dt`, chosen by the hash of the key: always the same ones.
+
+    A key comes from one day only, which its hash chooses too: a customer looks alike on all days of a week, so
+    seven rows of one are hardly more evidence than one.
+    """
+    days = frame.select(pl.col("dt").unique().sort()).collect()["dt"]
+    if days.is_empty():
+        return frame.collect()
+    place = pl.col("dt").replace_strict(days, range(len(days)), return_dtype=pl.UInt64)
+    ticket = pl.struct(key).hash(seed=2)
+    return (
+        frame.filter(pl.struct(key).hash(seed=1) % len(days) == place)
+        .bottom_k(rows, by=[ticket, *key])
+        .sort(ticket, *key)
+        .collect(engine="streaming")
+    )
+
+
+def compare(
+    samples: Samples, numeric: Sequence[str], categorical: Sequence[str], policy: DriftPolicy
+) -> Comparison:
+    """Measure how far each column of the current sample lies from the reference, by their values that are there.
+
+    The rates of those missing are evidence of their own. `samples` are clipped, see `clip`.
+    """
+    methods = dict.fromkeys(numeric, (policy.numeric_method, policy.numeric_threshold))
+    methods |= dict.fromkeys(categorical, (policy.categorical_method, policy.categorical_threshold))
+    counts = {name: (samples.reference[name].count(), samples.current[name].count()) for name in methods}
+    comparable = [name for name in methods if min(counts[name]) >= policy.min_rows]
+    report = _evidently(samples, {name: methods[name] for name in comparable}) if comparable else None
+    distances = dict(_distances(report)) if report is not None else {}
+    columns = {}
+    for name, (method, threshold) in methods.items():
+        distance, exceeded = distances.get(name, (None, False))
+        columns[name] = ColumnEvidence(
+            method=method,
+            threshold=threshold,
+            distance=distance,
+            exceeded=exceeded,
+            null_rate_reference=_null_rate(samples.reference[name]),
+            null_rate_current=_null_rate(samples.current[name]),
+            reference_rows=counts[name][0],
+            current_rows=counts[name][1],
+        )
+    return Comparison(columns, report)
+
+
+def clip(samples: Samples, numeric: Sequence[str]) -> Samples:
+    """Both samples with their numeric columns cut off at the reference's 0.1 and 99.9 % quantiles.
+
+    A column whose quantiles coincide stays as it is: cut to one value, no change of it could be seen.
+    """
+    bounds = {
+        name: [samples.reference[name].quantile(quantile) for quantile in _CLIP_QUANTILES] for name in numeric
+    }
+    cut = [pl.col(name).clip(low, high) for name, (low, high) in bounds.items() ]
+    return Samples(samples.reference.with_columns(cut), samples.current.with_columns(cut))
+
+
+def decide(evidence: DriftEvidence, policy: DriftPolicy) -> DriftVerdict:
+    """The verdict on a window.
+
+    Drift if the scores drifted, or more than `max_share` of the compared features did. A feature drifts if its
+    distance, or the change of its null rate, is beyond the limit. A window in which nothing drifted is free of
+    drift only if its rows, features and scores suffice to say so.
+    """
+    columns = {
+        name: ColumnDrift(**column.model_dump(), drifted=column.exceeded or _gaps_changed(column, policy))
+        for name, column in evidence.columns.items()
+    }
+    score = ColumnDrift(**evidence.score.model_dump(), drifted=evidence.score.exceeded)
+    verdict, reason = _conclude(evidence, score, columns, policy)
+    known = evidence.model_dump(exclude={"score", "columns"})
+    return DriftVerdict(**known, score=score, columns=columns, verdict=verdict, reason=reason)
+
+
+def _conclude(
+    evidence: DriftEvidence, score: ColumnDrift, columns: Mapping[str, ColumnDrift], policy: DriftPolicy
+) -> tuple[VerdictName, str]:
+    for side, rows in (("reference", evidence.reference_rows), ("window", evidence.current_rows)):
+        if rows < policy.min_rows:
+            return "not enough evidence", f"The {side} has {rows} rows; a verdict needs {policy.min_rows}."
+    compared = [column for column in columns.values() if column.distance is not None or column.drifted]
+    drifted = _drifted(columns)
+    features = f"{len(drifted)} of {len(compared)} features drifted{_named(drifted)}"
+    if score.drifted:
+        return "drift", f"The scores drifted ({_measured(score)}). {features}."
+    if len(drifted) > policy.max_share * len(compared):
+        return "drift", f"{features}; the limit is {policy.max_share:.0%}."
+    if not compared:
+        return "not enough evidence", f"No feature has {policy.min_rows} values on both sides."
+    if score.distance is None:
+        return "not enough evidence", (
+            f"There are {score.current_rows} scores of the champion in the window and {score.reference_rows} in "
+            f"the reference; a verdict needs {policy.min_rows} on both sides. {features}."
+        )
+    return "no drift", f"The scores stayed in place ({_measured(score)}). {features}."
+
+
+def _drifted(columns: Mapping[str, ColumnDrift]) -> list[str]:
+    beyond = {
+        name: (column.distance or 0) / column.threshold for name, column in columns.items() if column.drifted
+    }
+    return sorted(beyond, key=lambda name: -beyond[name])
+
+
+def _named(drifted: Sequence[str]) -> str:
+    more = f" and {len(drifted) - _MOST_NAMED} more" if len(drifted) > _MOST_NAMED else ""
+    return f" ({', '.join(drifted[:_MOST_NAMED])}{more})" if drifted else ""
+
+
+def _measured(column: ColumnEvidence) -> str:
+    return f"{column.method} distance {column.distance:.3f}, limit {column.threshold:g}"
+
+
+def _gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
+    return abs(column.null_rate_current - column.null_rate_reference) > policy.max_null_change
+
+
+def _null_rate(column: pl.Series) -> float:
+    return round(column.null_count() / max(len(column), 1), _DIGITS)
+
+
+def _evidently(samples: Samples, methods: Mapping[str, tuple[str, float]]) -> Any:
+    # Imported here because it takes seconds where the worker has not done it beforehand.
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    reference, current = samples.reference.select(*methods), samples.current.select(*methods)
+    numeric = [name for name, dtype in reference.schema.items() if dtype.is_numeric()]
+    definition = DataDefinition(
+        numerical_columns=numeric, categorical_columns=[name for name in methods if name not in numeric]
+    )
+    metrics = [
+        ValueDrift(column=name, method=method, threshold=threshold)
+        for name, (method, threshold) in methods.items()
+    ]
+    return Report(metrics, include_tests=True).run(
+        Dataset.from_pandas(current.to_pandas(), data_definition=definition),
+        Dataset.from_pandas(reference.to_pandas(), data_definition=definition),
+    )
+
+
+def _distances(report: Any) -> Iterator[tuple[str, tuple[float, bool]]]:
+    content = report.dict()
+    for metric, test in zip(content["metrics"], content["tests"], strict=True):
+        distance = float(metric["value"])
+        # scipy takes the root of a sum that can come out just below zero where both sides are alike.
+        distance = 0.0 if math.isnan(distance) else round(distance, _DIGITS)
+        yield metric["config"]["column"], (distance, test["status"].value == "FAIL")
+
+
+def _find_window(model: ModelSpec, lake: Lake, day: date) -> _Window:
+    days = tuple(day - timedelta(back) for back in reversed(range(model.drift.window_days)))
+    features, predictions = (
+        tuple(sorted(set(days) & set(lake.days(prefix))))
+        for prefix in (model.dataset.features_prefix, model.predictions_prefix)
+    )
+    return _Window(days, features, predictions)
+
+
+def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference) -> dict[str, str]:
+    """What the report is made of: the partitions it reads, the champion, and what is compared how."""
+    partitions = [
+        (_staging(model), reference.day),
+        *((model.dataset.features_prefix, day) for day in window.features),
+        *((model.predictions_prefix, day) for day in window.predictions),
+    ]
+    settings = json.dumps([reference.score_column, model.numeric, model.categorical, model.drift.model_dump()])
+    return {
+        **{f"{prefix}/dt={day}": lake.manifest(prefix, day).digest for prefix, day in partitions},
+        f"models:/{model.name}": str(reference.model_version),
+        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+    }
+
+
+def _staging(model: ModelSpec) -> str:
+    return f"staging/{model.name}"
+
+
+def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> Samples:
+    numeric = (*model.numeric, SCORE)
+    columns = (*model.dataset.key, "dt", *numeric, *model.categorical)
+
+    def sample(frame: pl.LazyFrame) -> pl.DataFrame:
+        tidied = tidy(frame, numeric, model.categorical).select(columns)
+        return draw(tidied, model.dataset.key, model.drift.sample_rows)
+
+    [path] = lake.download(_staging(model), reference.day, scratch, HOLDOUT)
+    holdout = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
+    if not window.features:
+        return Samples(holdout, holdout.clear())
+    rows = sample(lake.scan(model.dataset.features_prefix, window.features, scratch))
+    on = [*model.dataset.key, "dt"]
+    unscored = rows.clear().lazy().select(*on, SCORE)
+    scores = pl.concat([unscored, *_read_scores(model, lake, window, reference, scratch)])
+    current = rows.drop(SCORE).lazy().join(scores, on=on, how="left", maintain_order="left")
+    return Samples(holdout, current.collect(engine="streaming"))
+
+
+def _read_scores(
+    model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path
+) -> Iterator[pl.LazyFrame]:
+    """The champion's scores of each day. Those of other versions do not compare with its training."""
+    for day in window.predictions:
+        predictions = pl.scan_parquet(lake.download(model.predictions_prefix, day, scratch, scoring.PARQUET))
+        of_champion = predictions.filter(pl.col("model_version") == reference.model_version)
+        yield of_champion.select(*model.dataset.key, pl.lit(day).alias("dt"), pl.col(SCORE).cast(pl.Float64))
+
+
+def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: Comparison) -> DriftEvidence:
+    return DriftEvidence(
+        reference_rows=samples.reference.height,
+        current_rows=samples.current.height,
+        days=window.features,
+        missing_days=tuple(day for day in window.days if day not in window.features),
+        score=comparison.columns[SCORE],
+        columns={name: comparison.columns[name] for name in model.features},
+    )
+
+
+def _write_files(verdict: DriftVerdict, page: str, report: Any, scratch: Path) -> list[LocalFile]:
+    texts = {"index.html": page, VERDICT: verdict.model_dump_json(indent=2)}
+    if report is not None:
+        texts |= {"evidently.html": report.get_html_str(as_iframe=False), "evidently.json": report.json()}
+    for name, text in texts.items():
+        (scratch / name).write_text(text)
+    return [LocalFile(scratch / name) for name in texts]
+
+
+def _warehouse_rows(model: ModelSpec, day: date, verdict: DriftVerdict) -> pl.DataFrame:
+    columns = {SCORE: verdict.score, **verdict.columns}
+    rows = [
+        {"model": model.name, "dt": day, "column_name": name, **column.model_dump(exclude={"exceeded"})}
+        for name, column in columns.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"distance": pl.Float64}, infer_schema_length=None)

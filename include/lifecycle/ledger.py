@@ -1,0 +1,197 @@
+"""The ledger: which version of a model was in force, since when, and why; append-only, in PostgreSQL.
+
+The ledger is the truth and the registry's aliases are its picture: after any interruption the aliases are set
+again from a replay of the entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from psycopg2.extras import Json
+
+from include.lifecycle.warehouse import ensure_schema, locked
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+Action = Literal["promote", "keep", "baseline", "rollback"]
+
+_CREATE = """
+create table if not exists ml.ledger (
+    id bigint generated always as identity primary key,
+    recorded_at timestamptz not null default clock_timestamp(),
+    model text not null,
+    action text not null check (action in ('promote', 'keep', 'baseline', 'rollback')),
+    candidate integer not null,
+    from_version integer,
+    to_version integer,
+    effective_from date not null,
+    actor text not null,
+    reason text not null,
+    evidence jsonb not null,
+    run_id text not null,
+    unique (model, run_id, candidate)
+);
+create or replace function ml.refuse_ledger_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'ml.ledger is append-only, so % is refused; record a new entry that corrects it.', tg_op;
+end $$;
+create or replace trigger append_only before update or delete or truncate on ml.ledger
+    for each statement execute function ml.refuse_ledger_change();
+"""
+
+
+class LedgerConflictError(Exception):
+    """The champion changed between the decision and its recording."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A decision about a model.
+
+    Attributes
+    ----------
+    candidate : the version that was judged, or that was asked for by a rollback.
+    from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
+    effective_from : the first day whose data `to_version` is for, the `as_of` day of its training: it has seen
+        the future of the days before. Without meaning where the champion was kept.
+    evidence : what the decision was made from, as JSON.
+    """
+
+    model: str
+    action: Action
+    candidate: int
+    from_version: int | None
+    to_version: int | None
+    effective_from: date
+    actor: str
+    reason: str
+    evidence: Mapping[str, Any]
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """The versions that the registry's aliases must point at."""
+
+    champion: int | None = None
+    challenger: int | None = None
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Entry))
+
+
+def record(connection: extensions.connection, entry: Entry) -> Entry:
+    """Append an entry and commit; a candidate already judged in the same run keeps its first entry.
+
+    Returns the entry that the ledger holds.
+
+    Raises
+    ------
+    LedgerConflictError
+        If the present champion is not `entry.from_version`.
+    """
+    _ensure_table(connection)
+    with locked(connection, "ml.ledger") as cursor:
+        present = _select_one(cursor, entry.model, entry.run_id, entry.candidate)
+        if present is not None:
+            return present
+        champion = _champion(cursor, entry.model)
+        if champion != entry.from_version:
+            raise LedgerConflictError(
+                f"Model {entry.model!r}: the decision replaces version {entry.from_version}, but meanwhile "
+                f"version {champion} became champion; judge candidate {entry.candidate} again."
+            )
+        values = {**asdict(entry), "evidence": Json(entry.evidence)}
+        cursor.execute(f"insert into ml.ledger ({_COLUMNS}) values %s", [tuple(values.values())])
+    return entry
+
+
+def find(connection: extensions.connection, model: str, run_id: str, candidate: int) -> Entry | None:
+    """The entry about a candidate made in a run, or None."""
+    _ensure_table(connection)
+    with connection, connection.cursor() as cursor:
+        return _select_one(cursor, model, run_id, candidate)
+
+
+def entries(connection: extensions.connection, model: str) -> list[Entry]:
+    """All entries of a model, oldest first."""
+    _ensure_table(connection)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"select {_COLUMNS} from ml.ledger where model = %s order by id", (model,))
+        return [Entry(*row) for row in cursor.fetchall()]
+
+
+def champion(connection: extensions.connection, model: str) -> int | None:
+    """The version in force now, or None where none ever was."""
+    _ensure_table(connection)
+    with connection, connection.cursor() as cursor:
+        return _champion(cursor, model)
+
+
+def champion_as_of(connection: extensions.connection, model: str, day: date) -> int | None:
+    """The version to score data of `day` with: the latest choice whose training had not seen later days.
+
+    None where each version was trained on data after `day`.
+    """
+    _ensure_table(connection)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select to_version from ml.ledger where model = %s and action <> 'keep' and effective_from <= %s "
+            "order by id desc limit 1",
+            (model, day),
+        )
+        return _version(cursor)
+
+
+def replay(history: Iterable[Entry]) -> Aliases:
+    """The aliases that a model's entries, oldest first, lead to.
+
+    Raises
+    ------
+    ValueError
+        If an entry does not continue where the one before it ended.
+    """
+    aliases = Aliases()
+    for entry in history:
+        if entry.from_version != aliases.champion:
+            raise ValueError(
+                f"Model {entry.model!r}: the entry of run {entry.run_id!r} starts from version "
+                f"{entry.from_version}, but the champion then was {aliases.champion}; the ledger is damaged."
+            )
+        challenger = None if entry.candidate == entry.to_version else entry.candidate
+        aliases = Aliases(entry.to_version, challenger)
+    return aliases
+
+
+def _ensure_table(connection: extensions.connection) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select from pg_tables where schemaname = 'ml' and tablename = 'ledger'")
+        exists = cursor.rowcount == 1
+    if not exists:
+        ensure_schema(connection)
+        with locked(connection, "ml.ledger") as cursor:
+            cursor.execute(_CREATE)
+
+
+def _select_one(cursor: extensions.cursor, model: str, run_id: str, candidate: int) -> Entry | None:
+    cursor.execute(
+        f"select {_COLUMNS} from ml.ledger where model = %s and run_id = %s and candidate = %s",
+        (model, run_id, candidate),
+    )
+    row = cursor.fetchone()
+    return None if row is None else Entry(*row)
+
+
+def _champion(cursor: extensions.cursor, model: str) -> int | None:
+    cursor.execute("select to_version from ml.ledger where model = %s order by id desc limit 1", (model,))
+    return _version(cursor)
+
+
+def _version(cursor: extensions.cursor) -> int | None:
+    row = cursor.fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,108 @@
+"""The pages that people open: one template and one stylesheet for all of them.
+
+A page is a single file that needs nothing else: it can be read offline, on a phone, in dark mode and on paper.
+It says the verdict first, then the reason, then the detail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+Cell = str | int | float | None
+Status = Literal["good", "warning", "bad"]
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_STATUS_WORDS: dict[Status, str] = {"good": "Good", "warning": "Attention", "bad": "Problem"}
+_NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the page says before all else: a sentence as `headline`, and why as `reason`."""
+
+    status: Status
+    headline: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. Columns of numbers are aligned to the right; None is shown as a dash."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether all cells of a column (counted from 0) are numbers, percentages or empty."""
+        return bool(self.rows) and all(_NUMBER.fullmatch(_text(row[column])) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with a text that says what to see. `figure` is an inline SVG element, trusted as it is."""
+
+    title: str
+    text: str = ""
+    figure: str | None = None
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: the verdict, the sections in the order they are read, and facts to look up.
+
+    `links` are texts to addresses, relative to the page, of what lies beside it.
+    """
+
+    title: str
+    verdict: Verdict
+    sections: Sequence[Section] = ()
+    facts: Mapping[str, Cell] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+def render(page: Page) -> str:
+    """The page as one self-contained HTML document. All text in it is escaped, except the figures' SVG."""
+    return _template().render(
+        page=page,
+        status_word=_STATUS_WORDS[page.verdict.status],
+        style=Markup((_TEMPLATES / "page.css").read_text()),
+    )
+
+
+def percent(share: float) -> str:
+    """A share of 1 as people read it, with three digits."""
+    return f"{100 * share:.3g} %"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["text"] = _text
+    environment.filters["svg"] = Markup
+    return environment.get_template("page.html.j2")
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return "\u2013"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:,.4g}"
+    return cell

@@ -1,0 +1,137 @@
+"""Pictures of how a model does on its holdout, beside the baseline."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve
+
+from include.lifecycle.evaluation import LIFT_SHARE, lift, score_bins
+
+Scores = Mapping[str, NDArray[np.float64]]
+"""Scores of the same rows by what gave them, in the order of `_LINES`: the model first, then the baseline."""
+
+_INK = "#1b2330"
+_ACCENT = "#2f6fdb"
+_SECOND = "#c7761a"
+_LINES = ((_ACCENT, "-"), (_SECOND, "--"))
+_CURVE_POINTS = 400
+_STYLE: Any = {
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "grid.color": _INK,
+    "grid.alpha": 0.15,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "model card",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+
+def draw_all(labels: NDArray[np.integer], scores: Scores) -> dict[str, Figure]:
+    """The pictures by name: `precision_recall`, `calibration` and `lift`."""
+    drawings: dict[str, Callable[[Axes, NDArray[np.integer], Scores], None]] = {
+        "precision_recall": _precision_recall,
+        "calibration": _calibration,
+        "lift": _lift,
+    }
+    return {name: _draw(drawing, labels, scores) for name, drawing in drawings.items()}
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a picture for viewers that show files; equal pictures give equal files."""
+    with rc_context(_STYLE):
+        figure.savefig(path, dpi=120, facecolor="white", metadata={"Software": None})
+
+
+def to_svg(figure: Figure) -> str:
+    """The picture as an SVG element that takes its colours from the page around it."""
+    target = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = target.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return svg.replace(_INK, "currentColor").replace(_ACCENT, f"var(--accent, {_ACCENT})")
+
+
+def _draw(
+    drawing: Callable[[Axes, NDArray[np.integer], Scores], None], labels: NDArray[np.integer], scores: Scores
+) -> Figure:
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        drawing(axes, labels, scores)
+        axes.legend()
+    return figure
+
+
+def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+    for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
+        precision, recall, _ = precision_recall_curve(labels, values, drop_intermediate=True)
+        step = max(1, len(recall) // _CURVE_POINTS)
+        kept = np.unique([*range(0, len(recall), step), len(recall) - 1])
+        axes.plot(recall[kept], precision[kept], color=color, linestyle=line, label=name, drawstyle="steps-pre")
+    axes.axhline(labels.mean(), color=_INK, linewidth=0.8, linestyle=":", label="by chance")
+    axes.set(
+        title="Precision and recall on the holdout",
+        xlabel="Recall: share of the positives that are found",
+        ylabel="Precision: share of the found that are positive",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
+    _percent(axes)
+
+
+def _calibration(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+    highest = 0.0
+    for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
+        _, group = np.unique(score_bins(values), return_inverse=True)
+        rows = np.bincount(group)
+        predicted, observed = np.bincount(group, values) / rows, np.bincount(group, labels) / rows
+        axes.plot(predicted, observed, color=color, linestyle=line, marker="o", markersize=4, label=name)
+        highest = max(highest, predicted.max(), observed.max())
+    axes.plot([0, highest], [0, highest], color=_INK, linewidth=0.8, linestyle=":", label="perfect")
+    axes.set(
+        title="Calibration on the holdout, tenths of the rows by score",
+        xlabel="Predicted probability (mean of the tenth)",
+        ylabel="Observed rate",
+    )
+    _percent(axes)
+
+
+def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+    shares = np.arange(1, 101) / 100
+    for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
+        lifts = [lift(labels, values, share) for share in shares]
+        axes.plot(shares, lifts, color=color, linestyle=line, label=name)
+    axes.axhline(1, color=_INK, linewidth=0.8, linestyle=":", label="by chance")
+    axes.axvline(LIFT_SHARE, color=_INK, linewidth=0.8, alpha=0.4)
+    axes.set(
+        title="Lift on the holdout",
+        xlabel="Share of the rows taken, highest scores first",
+        ylabel="Rate of positives, times the average",
+        xlim=(0, 1),
+        ylim=(0, None),
+    )
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _percent(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -1,0 +1,457 @@
+"""MLflow: trainings as runs, models as registered versions, champion and challenger as aliases.
+
+Everything goes through an `MlflowClient` of the given address, so no global state of MLflow is read or changed.
+A push may be interrupted anywhere: the next one finds what is there by its tags and finishes the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ledger import Aliases
+from include.lifecycle.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Param, Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["candidate", "baseline"]
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+VERDICT_TAG = "gate_verdict"
+
+_MODEL_FILE = "model.skops"
+_STAGED_FILES: Mapping[Kind, str] = {"candidate": "model.skops", "baseline": "baseline.skops"}
+_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
+_PARAM_LENGTH = 6000
+_DIGEST_LENGTH = 36
+
+
+class UntrustedModelError(ValueError):
+    """A stored model contains types that its spec does not list as trusted."""
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A registered version, and the MLflow run that tells its story."""
+
+    name: str
+    version: int
+    run_id: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class ChampionVersion:
+    """The version that the alias `champion` points at, with its tags."""
+
+    name: str
+    version: int
+    tags: Mapping[str, str]
+
+    @property
+    def as_of(self) -> date:
+        """The day as of which it was trained."""
+        return date.fromisoformat(self.tags["as_of"])
+
+    @property
+    def score_column(self) -> str:
+        """The column of its training's `holdout.parquet` that holds its scores."""
+        return f"{self.tags['kind']}_score"
+
+    @property
+    def as_of(self) -> date:
+        """The day as of which it was trained."""
+        return date.fromisoformat(self.tags["as_of"])
+
+    @property
+    def score_column(self) -> str:
+        """The column of its staged holdout that holds its scores."""
+        return f"{self.tags['kind']}_score"
+
+
+def push(
+    tracking_uri: str,
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    staged_digest: str,
+    run: RunInfo,
+    which: Kind = "candidate",
+) -> PushedVersion:
+    """Register the staged model, or its baseline, with the whole story of its training.
+
+    Pushing the same staged training again changes nothing and returns the same version.
+
+    Raises
+    ------
+    ValueError
+        If the staged training of `as_of` is not the one named by `staged_digest`.
+    UntrustedModelError
+        If the staged model contains types that the spec does not trust.
+    """
+    client = _client(tracking_uri)
+    mlflow_run = _training_run(client, model, as_of, staged_digest, run, which)
+    version = _registered_version(client, model.name, mlflow_run)
+    if version is None or mlflow_run.info.status != "FINISHED":
+        with TemporaryDirectory() as scratch:
+            staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
+            version = _push_files(client, model, mlflow_run, staged, Path(scratch), which, version)
+    return PushedVersion(model.name, int(version.version), mlflow_run.info.run_id, str(version.source))
+
+
+def download_staged(
+    lake: Lake, model: ModelSpec, as_of: date, staged_digest: str, scratch: Path
+) -> dict[str, Path]:
+    """The files of a staged training, by their plain names.
+
+    Raises
+    ------
+    ValueError
+        If what is staged for `as_of` is not the training named by `staged_digest`.
+    """
+    manifest = lake.manifest(model.staging_prefix, as_of)
+    if manifest.digest != staged_digest:
+        raise ValueError(
+            f"The training staged for {model.name!r} as of {as_of} is {manifest.digest}, not {staged_digest}: a "
+            "later training replaced it. Push that one, or train again."
+        )
+    files = lake.download(model.staging_prefix, as_of, scratch)
+    return {entry.plain_name: path for entry, path in zip(manifest.files, files, strict=True)}
+
+
+def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str]) -> Any:
+    """The estimator of a version, after checking its file against our own list of trusted types.
+
+    Raises
+    ------
+    UntrustedModelError
+        If the file contains a type that is not in `trusted_types`.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    location = _client(tracking_uri).get_model_version_download_uri(name, str(version))
+    with TemporaryDirectory() as scratch:
+        file = download_artifacts(
+            artifact_uri=f"{location}/{_MODEL_FILE}", dst_path=scratch, tracking_uri=tracking_uri
+        )
+        return load_trusted(Path(file), trusted_types, f"version {version} of {name!r}")
+
+
+def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
+    """The estimator in a skops file; `title` names it in the error.
+
+    Raises
+    ------
+    UntrustedModelError
+        If the file contains a type that is not in `trusted_types`.
+    """
+    import skops.io
+
+    trusted = set(trusted_types)
+    untrusted = set(skops.io.get_untrusted_types(file=file)) - trusted
+    if untrusted:
+        raise UntrustedModelError(
+            f"The model file of {title} contains {sorted(untrusted)}, which the model's spec does not trust, so "
+            "it was not loaded. Add the type to `trusted_types` only if you know how the file came about."
+        )
+    return skops.io.load(file, trusted=sorted(trusted))
+
+
+def champion(tracking_uri: str, name: str) -> ChampionVersion | None:
+    """The present champion by its alias, or None where the model or the alias does not exist."""
+    client = _client(tracking_uri)
+    version = _aliases(client, name).get(CHAMPION)
+    return None if version is None else ChampionVersion(name, version, version_tags(tracking_uri, name, version))
+
+
+def version_tags(tracking_uri: str, name: str, version: int) -> dict[str, str]:
+    """The tags of a version: `as_of`, `learnt_until`, `data_digest`, `gate_verdict` and others."""
+    return dict(_client(tracking_uri).get_model_version(name, str(version)).tags)
+
+
+def tag_version(tracking_uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    client = _client(tracking_uri)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, str(version), key, value)
+
+
+def set_aliases(tracking_uri: str, name: str, aliases: Aliases) -> None:
+    """Make the aliases `champion` and `challenger` point at these versions, or at none."""
+    client = _client(tracking_uri)
+    present = _aliases(client, name)
+    for alias, version in ((CHAMPION, aliases.champion), (CHALLENGER, aliases.challenger)):
+        if version == present.get(alias):
+            continue
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, str(version))
+        log.info("Alias %r of model %r moved from %s to %s.", alias, name, present.get(alias), version)
+
+
+def _client(tracking_uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)
+
+
+def _aliases(client: MlflowClient, name: str) -> dict[str, int]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+    return {alias: int(version) for alias, version in aliases.items()}
+
+
+def _training_run(
+    client: MlflowClient, model: ModelSpec, as_of: date, staged_digest: str, run: RunInfo, which: Kind
+) -> Run:
+    experiment_id = _experiment(client, model.name)
+    tags = {"staged_digest": staged_digest, "kind": which}
+    found = _search_runs(client, experiment_id, tags)
+    if found:
+        return found[0]
+    return client.create_run(
+        experiment_id,
+        start_time=_milliseconds(run),
+        run_name=f"{which} as of {as_of}",
+        tags={**tags, "as_of": str(as_of), "airflow_run": run.run_id, "code_version": run.code_version},
+    )
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_ALREADY_EXISTS":
+            return _experiment(client, name)
+        raise
+
+
+def _search_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
+    conditions = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    return list(client.search_runs([experiment_id], conditions, max_results=1000, order_by=["start_time ASC"]))
+
+
+def _registered_version(client: MlflowClient, name: str, mlflow_run: Run) -> ModelVersion | None:
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{mlflow_run.info.run_id}'")
+    return versions[0] if versions else None
+
+
+def _push_files(
+    client: MlflowClient,
+    model: ModelSpec,
+    mlflow_run: Run,
+    staged: Mapping[str, Path],
+    scratch: Path,
+    which: Kind,
+    version: ModelVersion | None,
+) -> ModelVersion:
+    training = json.loads(staged["training.json"].read_text())
+    _log_summary(client, mlflow_run, training, which)
+    if which == "candidate":
+        _log_trials(client, mlflow_run, training, f"validation_{model.metric}")
+        _log_pictures(client, mlflow_run, staged, scratch)
+    client.log_artifact(mlflow_run.info.run_id, str(_renamed(staged["training.json"], scratch, "training.json")))
+    logged = _log_model(client, model, mlflow_run, staged[_STAGED_FILES[which]], scratch)
+    version = version or _register(client, model, mlflow_run, logged, _version_tags(mlflow_run, training, which))
+    client.set_terminated(mlflow_run.info.run_id, "FINISHED")
+    return version
+
+
+def _log_summary(client: MlflowClient, mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> None:
+    of_version = training["metrics"] if which == "candidate" else training["baseline_metrics"]
+    metrics = {**of_version, **{f"baseline_{name}": value for name, value in training["baseline_metrics"].items()}}
+    params = {name: training[name] for name in ("seed", "split", "trials_budget")}
+    params |= {f"rows_{part}": rows for part, rows in training["rows"].items()}
+    if which == "candidate":
+        params |= {"candidate": training["candidate"], **training["params"]}
+    run_id, moment = mlflow_run.info.run_id, mlflow_run.info.start_time
+    client.log_batch(run_id, _metrics(metrics, moment), _params(params))
+    client.set_tag(run_id, "mlflow.note.content", training["reason"])
+    client.log_inputs(run_id, _datasets(training["data"]))
+
+
+def _log_trials(client: MlflowClient, mlflow_run: Run, training: Mapping[str, Any], metric: str) -> None:
+    parent_id, moment = mlflow_run.info.run_id, mlflow_run.info.start_time
+    parent = {"mlflow.parentRunId": parent_id}
+    children = _search_runs(client, mlflow_run.info.experiment_id, parent)
+    present = {child.data.tags["trial"]: child for child in children}
+    for trial in training["trials"]:
+        number = str(trial["number"])
+        child = present.get(number) or client.create_run(
+            mlflow_run.info.experiment_id,
+            start_time=moment,
+            run_name=f"trial {number}: {trial['candidate']}",
+            tags={**parent, "trial": number, "state": trial["state"]},
+        )
+        if child.info.status == "RUNNING":
+            params = {"candidate": trial["candidate"], **trial["params"]}
+            values = _metrics({metric: trial["value"]}, moment)
+            client.log_batch(child.info.run_id, values, _params(params))
+            client.set_terminated(child.info.run_id, "FINISHED" if trial["value"] is not None else "FAILED")
+
+
+def _log_pictures(client: MlflowClient, mlflow_run: Run, staged: Mapping[str, Path], scratch: Path) -> None:
+    for name, path in staged.items():
+        if path.suffix == ".png":
+            client.log_artifact(mlflow_run.info.run_id, str(_renamed(path, scratch, name)), "pictures")
+
+
+def _log_model(client: MlflowClient, model: ModelSpec, mlflow_run: Run, file: Path, scratch: Path) -> LoggedModel:
+    from mlflow.entities import LoggedModelOutput
+
+    run_id, experiment_id = mlflow_run.info.run_id, mlflow_run.info.experiment_id
+    found = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    logged = found[0] if found else client.create_logged_model(experiment_id, "model", run_id)
+    if logged.status == "READY":
+        return logged
+    outputs = client.get_run(run_id).outputs
+    if outputs is None or not outputs.model_outputs:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    folder = _save(model, mlflow_run, logged, file, scratch / "mlflow_model")
+    client.log_model_artifacts(logged.model_id, str(folder))
+    return client.finalize_logged_model(logged.model_id, "READY")
+
+
+def _save(model: ModelSpec, mlflow_run: Run, logged: LoggedModel, file: Path, folder: Path) -> Path:
+    import mlflow.sklearn
+    from mlflow.models import Model
+
+    estimator = load_trusted(file, model.trusted_types, f"the staged training of {model.name!r}")
+    mlflow.sklearn.save_model(
+        estimator,
+        str(folder),
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            run_id=mlflow_run.info.run_id,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        ),
+        serialization_format="skops",
+        signature=_signature(model),
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
+        pyfunc_predict_fn="predict_proba",
+        skops_trusted_types=list(model.trusted_types),
+    )
+    # What is registered is, byte for byte, what was trained and measured.
+    shutil.copyfile(file, folder / _MODEL_FILE)
+    return folder
+
+
+def _signature(model: ModelSpec) -> ModelSignature:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    numeric = (ColSpec("double", name) for name in model.numeric)
+    categorical = (ColSpec("string", name) for name in model.categorical)
+    return ModelSignature(
+        inputs=Schema([*numeric, *categorical]), outputs=Schema([TensorSpec(np.dtype("float64"), (-1, 2))])
+    )
+
+
+def _register(
+    client: MlflowClient, model: ModelSpec, mlflow_run: Run, logged: LoggedModel, tags: Mapping[str, str]
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model.name, description=model.description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(
+        model.name,
+        source=f"models:/{logged.model_id}",
+        run_id=mlflow_run.info.run_id,
+        tags=dict(tags),
+        await_creation_for=0,
+        model_id=logged.model_id,
+    )
+
+
+def _version_tags(mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> dict[str, str]:
+    learnt = [*training["days"]["fit"], *training["days"]["validation"]]
+    data = json.dumps(training["data"], sort_keys=True)
+    return {
+        "kind": which,
+        "as_of": training["as_of"],
+        "learnt_from": min(learnt),
+        "learnt_until": max(learnt),
+        "split": training["split"],
+        "data_digest": hashlib.sha256(data.encode()).hexdigest(),
+        "staged_digest": mlflow_run.data.tags["staged_digest"],
+        "code_version": mlflow_run.data.tags["code_version"],
+    }
+
+
+def _datasets(data: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(
+                name=path,
+                digest=digest[:_DIGEST_LENGTH],
+                source_type="lake",
+                source=json.dumps({"path": path, "digest": digest}),
+            ),
+            [InputTag("mlflow.data.context", "training")],
+        )
+        for path, digest in sorted(data.items())
+    ]
+
+
+def _metrics(values: Mapping[str, float | None], moment: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(name, value, moment, 0)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _params(values: Mapping[str, Any]) -> Sequence[Param]:
+    from mlflow.entities import Param
+
+    return [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in values.items()]
+
+
+def _renamed(file: Path, scratch: Path, name: str) -> Path:
+    folder = scratch / "named"
+    folder.mkdir(exist_ok=True)
+    return Path(shutil.copyfile(file, folder / name))
+
+
+def _milliseconds(run: RunInfo) -> int:
+    return int(run.started_at.timestamp() * 1000)

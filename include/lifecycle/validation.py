@@ -1,0 +1,205 @@
+"""From raw to clean: each day of a dataset is judged, and what broke a rule is set aside with its reason.
+
+Single bad rows go to quarantine. A day on which something is wrong with a table as a whole is rejected: none of
+its tables becomes clean, and what an earlier extract left there stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.pages import percent
+from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
+from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
+from include.lifecycle.row_rules import make_rules
+from include.lifecycle.specs import DatasetSpec, TableSpec
+from include.lifecycle.validation_page import render_validation
+
+log = logging.getLogger(__name__)
+
+
+class TableVerdict(BaseModel):
+    """What was found in one table of a day: rows = good + quarantined. `rules` counts rows per broken rule."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    good: int
+    quarantined: int
+    rules: dict[str, int]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class DayVerdict(BaseModel):
+    """Whether a day may be used. `stale`: it may not, and its clean tables are those of an earlier extract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day: date
+    accepted: bool
+    stale: bool
+    tables: dict[str, TableVerdict]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the day was rejected, in sentences."""
+        return tuple(problem for table in self.tables.values() for problem in table.problems)
+
+
+@dataclass(frozen=True)
+class CheckedTable:
+    """One table of one day: its verdict, its rows, and `broken` with `raw_row` and `rule` per broken rule.
+
+    `inputs` is the manifest's digest of the raw partition that was read, by lake path.
+    """
+
+    spec: TableSpec
+    rules: Mapping[str, Rule]
+    inputs: Mapping[str, str]
+    verdict: TableVerdict
+    good: pl.DataFrame
+    quarantined: pl.DataFrame
+    broken: pl.DataFrame
+
+
+def validate(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
+    """Judge the raw tables of `days`, publish clean and quarantined rows, and a report for each day.
+
+    The report is published last, so a day without one, or with an older one, is a day to do again.
+
+    Raises
+    ------
+    RuleError
+        If a rule of the dataset is written wrongly.
+    CorruptFileError
+        If a raw file was changed after it was landed.
+    """
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        checked = [_check(dataset, table, lake, days, scratch) for table in dataset.tables]
+        return [
+            _conclude(dataset, lake, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
+            for day in days
+        ]
+
+
+def _check(
+    dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], scratch: Path
+) -> dict[date, CheckedTable]:
+    """Judge a table on all days together: the rules cost much less once on many rows than many times on few."""
+    raws = [raw for day in days if (raw := _read(dataset, table, lake, day, scratch)) is not None]
+    if not raws:
+        return {}
+    rules = make_rules(table.rules)
+    book = rule_book(table, rules)
+    judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
+    return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
+
+
+def _read(dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, scratch: Path) -> RawTable | None:
+    """A table's raw rows; None where there need be none."""
+    prefix = dataset.raw(table.name)
+    manifest = lake.find_manifest(prefix, day)
+    if manifest is None:
+        return None if table.optional else no_rows(table, day, "was not extracted")
+    [path] = lake.download(prefix, day, scratch)
+    return replace(read_raw(path, table, day), inputs={f"{prefix}/dt={day}": manifest.digest})
+
+
+def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:
+    is_day = pl.col("dt") == raw.day
+    good = judged.good.filter(is_day).drop("dt")
+    quarantined = judged.quarantined.filter(is_day)
+    broken = judged.broken.filter(is_day).drop("dt")
+    counts = dict(sorted(broken["rule"].value_counts().iter_rows()))
+    verdict = TableVerdict(
+        rows=raw.frame.height,
+        good=good.height,
+        quarantined=quarantined.height,
+        rules=counts,
+        problems=_problems(table, raw, quarantined.height, counts),
+        warnings=_warnings(table, raw),
+    )
+    columns = [*raw.text_columns, "raw_row", "raw_line", "broken_rules"]
+    return CheckedTable(table, book, raw.inputs, verdict, good, quarantined.select(columns), broken)
+
+
+def _problems(table: TableSpec, raw: RawTable, bad: int, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """What is wrong with the table as a whole."""
+    rows = raw.frame.height
+    if raw.fault:
+        return (f"{table.name} {raw.fault}.",)
+    if raw.missing:
+        return (f"{table.name} lacks {_names(raw.missing)}, so none of its {rows:,} rows can be judged.",)
+    if rows < table.min_rows:
+        return (f"{table.name} has {rows:,} rows; at least {table.min_rows:,} are expected.",)
+    if bad > table.max_bad_share * rows:
+        rule, most = max(counts.items(), key=lambda count: count[1])
+        return (
+            f"{table.name} has {percent(bad / rows)} bad rows, and the limit is {percent(table.max_bad_share)}; "
+            f"{most:,} of its {rows:,} rows break {rule}.",
+        )
+    return ()
+
+
+def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:
+    if not raw.unexpected:
+        return ()
+    return (f"{table.name} also has {_names(raw.unexpected)}, which nothing reads; raw data keep it.",)
+
+
+def _conclude(
+    dataset: DatasetSpec, lake: Lake, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
+) -> DayVerdict:
+    """Publish a day: quarantine, clean tables if it is accepted, and last the report."""
+    accepted = not any(table.verdict.problems for table in tables)
+    verdict = DayVerdict(
+        day=day,
+        accepted=accepted,
+        stale=not accepted and _has_clean_table(dataset, lake, day),
+        tables={table.spec.name: table.verdict for table in tables},
+    )
+    for table in tables:
+        rows, prefix = table.quarantined, dataset.quarantine(table.spec.name)
+        lake.publish_frame(prefix, day, rows, run=run, scratch=scratch, inputs=table.inputs)
+    for table in tables if accepted else ():
+        rows, prefix = table.good, dataset.clean(table.spec.name)
+        lake.publish_frame(prefix, day, rows, run=run, scratch=scratch, inputs=table.inputs)
+    _publish_report(dataset, lake, verdict, tables, run, scratch)
+    outcome = "accepted" if accepted else "rejected"
+    log.info("%s of %s was %s. %s", dataset.name, day, outcome, " ".join(verdict.problems))
+    return verdict
+
+
+def _has_clean_table(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
+    return any(lake.find_manifest(dataset.clean(table.name), day) for table in dataset.tables)
+
+
+def _publish_report(
+    dataset: DatasetSpec,
+    lake: Lake,
+    verdict: DayVerdict,
+    tables: Sequence[CheckedTable],
+    run: RunInfo,
+    scratch: Path,
+) -> None:
+    page, json = scratch / "index.html", scratch / "verdict.json"
+    page.write_text(render_validation(dataset, lake, verdict, tables))
+    json.write_text(verdict.model_dump_json(indent=2))
+    inputs = {path: digest for table in tables for path, digest in table.inputs.items()}
+    files = [LocalFile(page), LocalFile(json)]
+    lake.publish(dataset.validation_prefix, verdict.day, files, run=run, inputs=inputs)
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ("the column " if len(columns) == 1 else "the columns ") + ", ".join(columns)

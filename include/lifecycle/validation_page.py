@@ -1,0 +1,178 @@
+"""The validation report as a page: may the day be used, what is wrong, what to do, and rows to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from include.lifecycle.lake import Lake
+from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
+from include.lifecycle.specs import DatasetSpec
+
+if TYPE_CHECKING:
+    from include.lifecycle.validation import CheckedTable, DayVerdict
+
+_EXAMPLES = 5
+_LONGEST_VALUE = 80
+_WIDTH, _LABEL, _ROOM, _ROW, _BAR = 520, 130, 80, 34, 16
+
+_REJECTED = (
+    "Nothing of this day is used: features, training and scores leave it out{stale}. The rows below show what "
+    "is wrong; quarantine has all of them, as they came. Mend the source, then trigger {dataset}_etl and name "
+    "this day in its form. If the data are right and a rule is wrong, correct the rule first."
+)
+_STALE = ", and go on with what an earlier extract of the day left"
+_QUARANTINED = (
+    "Nothing at once: the good rows are used, and quarantine has the others as they came. If there are more of "
+    "them than usual, or rows that matter, mend the source, then trigger {dataset}_etl and name this day in its "
+    "form."
+)
+
+
+def render_validation(
+    dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Sequence[CheckedTable]
+) -> str:
+    """The page of a day, self-contained."""
+    return render(
+        Page(
+            title=f"{dataset.title}: validation, {verdict.day}",
+            verdict=_verdict(verdict),
+            sections=[
+                *_advice(dataset, verdict),
+                _overview(tables),
+                *(section for table in tables for section in _table_sections(table)),
+            ],
+            facts=_facts(dataset, lake, verdict, tables),
+        )
+    )
+
+
+def _verdict(verdict: DayVerdict) -> Verdict:
+    if not verdict.accepted:
+        return Verdict("bad", f"{verdict.day} was rejected", " ".join(verdict.problems))
+    rows = sum(table.rows for table in verdict.tables.values())
+    quarantined = sum(table.quarantined for table in verdict.tables.values())
+    warnings = [warning for table in verdict.tables.values() for warning in table.warnings]
+    found = (
+        f"{quarantined:,} of {rows:,} rows broke a rule and are in quarantine."
+        if quarantined
+        else f"All {rows:,} rows are good."
+    )
+    status: Status = "warning" if quarantined or warnings else "good"
+    return Verdict(status, f"{verdict.day} was accepted", " ".join([found, *warnings]))
+
+
+def _advice(dataset: DatasetSpec, verdict: DayVerdict) -> list[Section]:
+    if not verdict.accepted:
+        text = _REJECTED.format(dataset=dataset.name, stale=_STALE if verdict.stale else "")
+        return [Section("What to do", text)]
+    if any(table.quarantined for table in verdict.tables.values()):
+        return [Section("What to do", _QUARANTINED.format(dataset=dataset.name))]
+    return []
+
+
+def _overview(tables: Sequence[CheckedTable]) -> Section:
+    rows: list[list[Cell]] = [
+        [
+            table.spec.name,
+            table.verdict.rows,
+            table.verdict.good,
+            table.verdict.quarantined,
+            percent(_bad_share(table)),
+            percent(table.spec.max_bad_share),
+        ]
+        for table in tables
+    ]
+    columns = ["table", "rows", "good", "quarantined", "bad", "limit"]
+    if not any(table.verdict.quarantined for table in tables):
+        return Section("Tables", table=Table(columns, rows))
+    text = (
+        "The share of each table's rows that broke a rule. A day is rejected when a bar passes its limit, the "
+        "upright line."
+    )
+    return Section("Tables", text, _shares(tables), Table(columns, rows))
+
+
+def _table_sections(table: CheckedTable) -> list[Section]:
+    counts = sorted(table.verdict.rules.items(), key=lambda count: (-count[1], count[0]))
+    if not counts:
+        return []
+    name = table.spec.name
+    rules: list[list[Cell]] = [[rule, table.rules[rule].why, rows] for rule, rows in counts]
+    examples = [row for rule, _ in counts for row in _examples(table, rule)]
+    return [
+        Section(
+            f"{name}: rules that were broken",
+            "A row that breaks several rules is counted with each.",
+            table=Table(["rule", "why it exists", "rows"], rules),
+        ),
+        Section(
+            f"{name}: rows to look at",
+            f"The first rows that broke each rule, {_EXAMPLES} at most, with what the rule looks at.",
+            table=Table(["rule", "row", *table.spec.key, "found"], examples),
+        ),
+    ]
+
+
+def _examples(table: CheckedTable, rule: str) -> list[list[Cell]]:
+    numbers = table.broken.filter(pl.col("rule") == rule)["raw_row"].sort().head(_EXAMPLES)
+    rows = table.quarantined.filter(pl.col("raw_row").is_in(numbers.implode()))
+    return [
+        [rule, row["raw_row"], *(_short(row[name]) for name in table.spec.key), _found(table, rule, row)]
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _found(table: CheckedTable, rule: str, row: dict[str, str | None]) -> str:
+    if row["raw_line"] is not None:
+        return _short(row["raw_line"])
+    looked_at = (name for name in table.rules[rule].columns if name in row)
+    return ", ".join(f"{name}: {_short(row[name])}" for name in looked_at)
+
+
+def _facts(
+    dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Sequence[CheckedTable]
+) -> dict[str, Cell]:
+    where = {
+        f"Quarantine of {table.spec.name}": lake.uri(f"{dataset.quarantine(table.spec.name)}/dt={verdict.day}/")
+        for table in tables
+        if table.verdict.quarantined
+    }
+    versions = {f"Version of {path}": digest[:12] for table in tables for path, digest in table.inputs.items()}
+    return {"Dataset": dataset.description, **where, **versions}
+
+
+def _shares(tables: Sequence[CheckedTable]) -> str:
+    """Inline SVG: a bar per table for its share of bad rows, and its limit."""
+    longest = max(max(_bad_share(table), table.spec.max_bad_share) for table in tables)
+    scale = (_WIDTH - _LABEL - _ROOM) / longest
+    bars = "".join(_bar(table, number * _ROW, scale) for number, table in enumerate(tables))
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {len(tables) * _ROW}" role="img" aria-label="Share of bad rows by table" '
+        f'font-size="14" style="width: 100%; max-width: {_WIDTH}px">{bars}</svg>'
+    )
+
+
+def _bar(table: CheckedTable, top: float, scale: float) -> str:
+    share, limit = _bad_share(table), table.spec.max_bad_share
+    colour = "var(--bad)" if share > limit else "var(--accent)"
+    limit_at, middle = _LABEL + limit * scale, top + _ROW / 2
+    return (
+        f'<text x="{_LABEL - 10}" y="{middle + 5}" text-anchor="end">{escape(table.spec.name)}</text>'
+        f'<rect x="{_LABEL}" y="{middle - _BAR / 2}" width="{share * scale:.1f}" height="{_BAR}" fill="{colour}"/>'
+        f'<path d="M{limit_at:.1f} {top + 3}V{top + _ROW - 3}" stroke="currentColor" stroke-width="2"/>'
+        f'<text x="{_LABEL + max(share, limit) * scale + 8:.1f}" y="{middle + 5}">{percent(share)}</text>'
+    )
+
+
+def _bad_share(table: CheckedTable) -> float:
+    return table.verdict.quarantined / max(table.verdict.rows, 1)
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "blank"
+    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,170 @@
+"""The warehouse: the tables that people query, in the schema `ml` of a PostgreSQL database.
+
+Tables are made from the columns of what is loaded. Every write is one transaction: a reader sees all of it or
+nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import polars as pl
+from psycopg2 import sql
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+SCHEMA = "ml"
+
+_SQL_TYPES: tuple[tuple[type[pl.DataType], str], ...] = (
+    (pl.String, "text"),
+    (pl.Categorical, "text"),
+    (pl.Enum, "text"),
+    (pl.Boolean, "boolean"),
+    (pl.Float32, "real"),
+    (pl.Float64, "double precision"),
+    (pl.Int8, "smallint"),
+    (pl.Int16, "smallint"),
+    (pl.Int32, "integer"),
+    (pl.Int64, "bigint"),
+    (pl.UInt8, "smallint"),
+    (pl.UInt16, "integer"),
+    (pl.UInt32, "bigint"),
+    (pl.Date, "date"),
+    (pl.Datetime, "timestamptz"),
+)
+
+
+@contextmanager
+def locked(connection: extensions.connection, name: str) -> Iterator[extensions.cursor]:
+    """A transaction that holds the lock `name`: of all that ask for it, one at a time gets in."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        yield cursor
+
+
+def ensure_schema(connection: extensions.connection) -> None:
+    """Create the schema where it is missing."""
+    with locked(connection, SCHEMA) as cursor:
+        _create_schema(cursor)
+
+
+def ensure_table(
+    connection: extensions.connection, table: str, columns: Mapping[str, pl.DataType], *, key: Sequence[str]
+) -> None:
+    """Create `ml.<table>` with the primary key `key` where it is missing, and columns where it lacks them.
+
+    Raises
+    ------
+    TypeError
+        If a column's data type has no counterpart in PostgreSQL, or holds times without a time zone.
+    """
+    # One at a time, because "create if not exists" of two sessions at once fails in one of them.
+    with locked(connection, SCHEMA) as cursor:
+        _create_schema(cursor)
+        present = _columns(cursor, table)
+        missing = [name for name in columns if name not in present]
+        definitions = [
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_sql_type(name, columns[name])))
+            for name in missing
+        ]
+        if not present:
+            definitions.append(sql.SQL("primary key ({})").format(_names(key)))
+            statement = sql.SQL("create table {} ({})").format(_table(table), sql.SQL(", ").join(definitions))
+            cursor.execute(statement)
+        elif missing:
+            # Only then: altering a table waits for all who use it, and makes the next ones wait.
+            additions = sql.SQL(", ").join(sql.SQL("add column ") + definition for definition in definitions)
+            cursor.execute(sql.SQL("alter table {} ").format(_table(table)) + additions)
+
+
+def replace_partition(
+    connection: extensions.connection, table: str, day: date, rows: pl.LazyFrame, *, key: Sequence[str]
+) -> int:
+    """Make `rows` the content of a day of `ml.<table>`, in one transaction, streamed. Returns their number.
+
+    The table gets the day as its first column, `dt`, and is unique by `dt` and `key`.
+    """
+    dated = rows.select(pl.lit(day).alias("dt"), pl.all())
+    ensure_table(connection, table, dated.collect_schema(), key=("dt", *key))
+    with TemporaryDirectory() as scratch, connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL("delete from {} where dt = {}").format(_table(table), sql.Literal(day)))
+        _copy(cursor, _table(table), dated, Path(scratch))
+        return cursor.rowcount
+
+
+def upsert(connection: extensions.connection, table: str, rows: pl.DataFrame, *, key: Sequence[str]) -> int:
+    """Add `rows` to `ml.<table>`, each in place of the row with the same `key`. Returns their number.
+
+    Raises
+    ------
+    psycopg2.errors.CardinalityViolation
+        If two of the rows have the same key.
+    """
+    ensure_table(connection, table, rows.schema, key=key)
+    others = [name for name in rows.columns if name not in key]
+    changes = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others)
+    action = sql.SQL("update set {}").format(changes) if others else sql.SQL("nothing")
+    incoming = sql.Identifier("incoming")
+    with TemporaryDirectory() as scratch, connection, connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("create temporary table {} (like {}) on commit drop").format(incoming, _table(table))
+        )
+        _copy(cursor, incoming, rows.lazy(), Path(scratch))
+        cursor.execute(
+            sql.SQL(
+                "insert into {table} ({columns}) select {columns} from {incoming} on conflict ({key}) do {action}"
+            ).format(
+                table=_table(table),
+                columns=_names(rows.columns),
+                incoming=incoming,
+                key=_names(key),
+                action=action,
+            )
+        )
+        return rows.height
+
+
+def _create_schema(cursor: extensions.cursor) -> None:
+    cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(SCHEMA)))
+
+
+def _columns(cursor: extensions.cursor, table: str) -> set[str]:
+    cursor.execute(
+        "select column_name from information_schema.columns where table_schema = %s and table_name = %s",
+        [SCHEMA, table],
+    )
+    return {name for (name,) in cursor.fetchall()}
+
+
+def _copy(cursor: extensions.cursor, target: sql.Composable, rows: pl.LazyFrame, scratch: Path) -> None:
+    path = scratch / "rows.csv"
+    rows.sink_csv(path, include_header=False, datetime_format="%+")
+    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
+        target, _names(rows.collect_schema().names())
+    )
+    with path.open("rb") as file:
+        cursor.copy_expert(statement, file)
+
+
+def _table(name: str) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, name)
+
+
+def _names(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _sql_type(column: str, dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+        raise TypeError(f"Column {column!r} holds times without a time zone: give it one, best UTC.")
+    for polars_type, sql_type in _SQL_TYPES:
+        if isinstance(dtype, polars_type):
+            return sql_type
+    known = ", ".join(polars_type.__name__ for polars_type, _ in _SQL_TYPES)
+    raise TypeError(f"Column {column!r} has the data type {dtype}, but the warehouse takes {known}: cast it.")

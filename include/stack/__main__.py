@@ -1,0 +1,86 @@
+"""``python -m include.stack run|start|stop|status|logs``: what the Makefile calls."""
+
+import argparse
+import os
+import sys
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from include.stack import control, main_job, summary, supervision
+from include.stack.errors import StackError
+from include.stack.settings import StackSettings
+
+INTERRUPTED = 130
+
+
+def run(settings: StackSettings, console: Console) -> int:
+    """Start the stack, run the main job where there is something to do, and say what came out."""
+    control.start(settings, console)
+    main_job.run(settings, console)
+    summary.show(settings, console)
+    return 0
+
+
+def start(settings: StackSettings, console: Console) -> int:
+    """Start the stack and say where it is."""
+    control.start(settings, console)
+    summary.show_addresses(settings, console)
+    return 0
+
+
+def stop(settings: StackSettings, console: Console) -> int:
+    """End the stack."""
+    with console.status("Stopping"):
+        control.stop(settings)
+    console.print("Stopped. The data is kept; `make run` goes on from here.")
+    return 0
+
+
+def status(settings: StackSettings, console: Console) -> int:
+    """Show what runs; 1 if something that should does not."""
+    states = supervision.states(settings)
+    if not states:
+        console.print("The stack is not running: `make run` starts it.")
+        return 1
+    table = Table("program", "state", "process", "up for", box=None)
+    for state in states:
+        up = timedelta(seconds=state["now"] - state["start"]) if state["pid"] else ""
+        table.add_row(state["name"], state["statename"].lower(), str(state["pid"] or ""), str(up))
+    console.print(table)
+    summary.show_addresses(settings, console)
+    return 0 if all(state["statename"] == "RUNNING" for state in states) else 1
+
+
+def logs(settings: StackSettings, console: Console) -> int:
+    """Show the end of every program's log and follow them."""
+    files = sorted(str(path) for path in settings.log_dir.glob("*.log"))
+    if not files:
+        console.print("There are no logs yet: `make run` starts the stack.")
+        return 1
+    console.file.flush()
+    os.execvp("tail", ["tail", "-n", "20", "-F", *files])
+
+
+COMMANDS = {"run": run, "start": start, "stop": stop, "status": status, "logs": logs}
+
+
+def main() -> int:
+    """Run the command that the arguments name and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    command = COMMANDS[parser.parse_args().command]
+    console = Console()
+    try:
+        return command(StackSettings.from_environment(), console)
+    except StackError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was started goes on: `make run` resumes, `make stop` ends it.")
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What the main job leaves behind: read from the lake and from the registry, never remembered."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from include.lifecycle.lake import Lake
+from include.stack.s3 import s3_client
+from include.stack.settings import StackSettings
+
+MODEL = "churn"
+FEATURES = "features/customers"
+REPORTS = f"reports/{MODEL}/drift"
+LAKE_BUCKET = "ml-lake"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model version in charge, with the metrics of the run that made it."""
+
+    version: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A drift report: its day, its verdict (drift, no drift, not enough evidence), why, and its page's key."""
+
+    day: date
+    verdict: str
+    reason: str
+    page: str
+
+
+def newest_features_day(settings: StackSettings) -> date | None:
+    """Return the last day with features, or None."""
+    return max(_lake(settings).days(FEATURES), default=None)
+
+
+def latest_predictions(settings: StackSettings) -> dict[str, Any] | None:
+    """Return the pointer to the newest prediction files, as consumers read it, or None."""
+    body = _lake(settings).read_object(f"predictions/{MODEL}/latest.json")
+    return None if body is None else json.loads(body)
+
+
+def newest_report(settings: StackSettings) -> Report | None:
+    """Return the newest drift report, or None."""
+    lake = _lake(settings)
+    day = max(lake.days(REPORTS), default=None)
+    if day is None:
+        return None
+    verdict = lake.read_json(REPORTS, day, "verdict.json")
+    page = lake.manifest(REPORTS, day).file("index.html").name
+    return Report(day, verdict["verdict"], verdict["reason"], f"{REPORTS}/dt={day}/{page}")
+
+
+def champion(settings: StackSettings) -> Champion | None:
+    """Return the model version that the registry's alias ``champion`` names, or None."""
+    version = _ask_mlflow(settings, "registered-models/alias", name=MODEL, alias="champion")
+    if version is None:
+        return None
+    run = _ask_mlflow(settings, "runs/get", run_id=version["model_version"]["run_id"])
+    metrics = run["run"]["data"].get("metrics", []) if run else []
+    return Champion(int(version["model_version"]["version"]), {item["key"]: item["value"] for item in metrics})
+
+
+def s3_uri(key: str) -> str:
+    """Return the S3 address of a key on the lake."""
+    return f"s3://{LAKE_BUCKET}/{key}"
+
+
+def local_path(settings: StackSettings, key: str) -> Path:
+    """Return the file in which the S3 server keeps a key of the lake."""
+    return settings.s3_dir / LAKE_BUCKET / key
+
+
+def _lake(settings: StackSettings) -> Lake:
+    return Lake(s3_client(settings), LAKE_BUCKET)
+
+
+def _ask_mlflow(settings: StackSettings, path: str, **query: str) -> dict[str, Any] | None:
+    """Return the answer of MLflow's REST API (its client is slow to load), or None if it knows no such."""
+    url = f"{settings.mlflow_url}/api/2.0/mlflow/{path}"
+    answer = httpx.get(url, params=query, trust_env=False, timeout=30)
+    if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):
+        return None
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found

@@ -1,0 +1,20 @@
+"""The stack's own S3 server, as its programs see it."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from include.stack.settings import StackSettings
+
+
+def s3_client(settings: StackSettings) -> Any:
+    """Return a boto3 client of the stack's S3 server that does not retry: callers here ask again by themselves."""
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=settings.s3_secret_key,
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+    )

@@ -1,0 +1,1 @@
+"""What Airflow itself loads: hooks, operators, buttons, pages and warm workers."""

@@ -1,0 +1,53 @@
+"""Which days a run is about. `logical_date` and `ds` are absent in asset-triggered and null-date runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk.types import DagRunProtocol
+
+
+def run_day(context: Mapping[str, Any], timezone: str) -> date:
+    """The day of a run: the form's `day`, else its data interval's, else yesterday in the dataset's time zone."""
+    chosen = context["params"].get("day")
+    if chosen:
+        return date.fromisoformat(chosen)
+    zone = ZoneInfo(timezone)
+    start: datetime | None = context.get("data_interval_start")
+    if start is not None:
+        return start.astimezone(zone).date()
+    return run_start(context).astimezone(zone).date() - timedelta(days=1)
+
+
+def requested_range(context: Mapping[str, Any], timezone: str) -> tuple[date, date] | None:
+    """The days somebody asked for: the form's `day` to `last_day`, or a backfill run's day; else None.
+
+    Raises
+    ------
+    ValueError
+        If the form's `last_day` is given without, or lies before, its `day`.
+    """
+    first, last = context["params"].get("day"), context["params"].get("last_day")
+    if first:
+        return _ordered(date.fromisoformat(first), date.fromisoformat(last or first))
+    if last:
+        raise ValueError(f"The form has the last day {last} but no first day; fill in `day` as well.")
+    if context["dag_run"].run_type == "backfill":
+        day = run_day(context, timezone)
+        return day, day
+    return None
+
+
+def run_start(context: Mapping[str, Any]) -> datetime:
+    """When the run started, in UTC: the same in each retry of its tasks."""
+    run: DagRunProtocol = context["dag_run"]
+    return (run.start_date or run.run_after).astimezone(UTC)
+
+
+def _ordered(first: date, last: date) -> tuple[date, date]:
+    if last < first:
+        raise ValueError(f"The last day {last} lies before the first day {first}; exchange them.")
+    return first, last

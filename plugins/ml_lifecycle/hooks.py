@@ -1,0 +1,135 @@
+"""The project's connections: lake, warehouse, source databases, MLflow, notifications.
+
+What opens a connection is a context manager that closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.sdk import BaseHook, Connection, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.lifecycle.lake import Lake
+from include.lifecycle.specs import DatasetSpec, Source
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+LAKE_BUCKET = "ml-lake"
+
+
+class LakeHook(S3Hook):
+    """The lake, on the S3 server of an Amazon connection.
+
+    :param aws_conn_id: connection to the S3 server; `endpoint_url` in its extra for any but Amazon's.
+    """
+
+    default_conn_name = "lake"
+
+    def __init__(self, aws_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(aws_conn_id=aws_conn_id, **kwargs)
+
+    def lake(self) -> Lake:
+        """The lake in its bucket."""
+        return Lake(self.get_conn(), LAKE_BUCKET)
+
+
+class WarehouseHook(BaseHook):
+    """The warehouse, in PostgreSQL.
+
+    :param warehouse_conn_id: connection to the database.
+    """
+
+    conn_name_attr = "warehouse_conn_id"
+    default_conn_name = "warehouse"
+
+    def __init__(self, warehouse_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.warehouse_conn_id = warehouse_conn_id
+
+    def connection(self) -> AbstractContextManager[extensions.connection]:
+        """An open psycopg2 connection, closed at the end."""
+        return connect(self.warehouse_conn_id)
+
+
+class MlflowHook(BaseHook):
+    """The MLflow server of an HTTP connection.
+
+    :param mlflow_conn_id: connection to the server; `ui_url` in its extra where browsers reach it elsewhere.
+    """
+
+    conn_name_attr = "mlflow_conn_id"
+    default_conn_name = "mlflow"
+
+    def __init__(self, mlflow_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.mlflow_conn_id = mlflow_conn_id
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The Airflow connection."""
+        return self.get_connection(self.mlflow_conn_id)
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where clients reach the server."""
+        return _address(self.connection)
+
+    def version_url(self, name: str, version: int) -> str:
+        """The page of a registered version, as a browser reaches it."""
+        server = self.connection.extra_dejson.get("ui_url", self.tracking_uri).rstrip("/")
+        return f"{server}/#/models/{name}/versions/{version}"
+
+
+def lake() -> Lake:
+    """The lake of the connection `lake`."""
+    return LakeHook().lake()
+
+
+@contextmanager
+def connect(connection_id: str) -> Iterator[extensions.connection]:
+    """An open connection to the database of an Airflow connection, closed at the end.
+
+    Always of psycopg2: the provider's own hook gives one of psycopg 3 where that is installed.
+    """
+    settings = BaseHook.get_connection(connection_id)
+    connection = psycopg2.connect(
+        host=settings.host,
+        port=settings.port,
+        dbname=settings.schema,
+        user=settings.login,
+        password=settings.password,
+        **settings.extra_dejson,
+    )
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def source(dataset: DatasetSpec) -> Iterator[Source]:
+    """The source that the Airflow variable `<dataset>_source` sets; its connections are closed at the end."""
+    settings = Variable.get(f"{dataset.name}_source", deserialize_json=True)
+    with ExitStack() as connections:
+        yield dataset.make_source(settings, lambda name: connections.enter_context(connect(name)))
+
+
+def notification_webhook() -> str | None:
+    """The address of the connection `notifications`, or None where there is no such connection."""
+    try:
+        return _address(BaseHook.get_connection("notifications"))
+    except AirflowNotFoundException:
+        return None
+
+
+def _address(connection: Connection) -> str:
+    host = connection.host or ""
+    if "://" in host:
+        return host
+    port = f":{connection.port}" if connection.port else ""
+    return f"{connection.schema or 'http'}://{host}{port}"

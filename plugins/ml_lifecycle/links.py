@@ -1,0 +1,75 @@
+"""Buttons on a task's page. A task stores the address; the button appears where there is one."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperatorLink, get_current_context
+from airflow.sdk.execution_time.xcom import XCom
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+REPORTS_URL = "/ml/reports"
+
+
+class MlflowVersionLink(BaseOperatorLink):
+    """Opens the registered version that the task made."""
+
+    name = "Model version in MLflow"
+    xcom_key = "mlflow_version_url"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The stored address; empty where the task did not get so far."""
+        return XCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+
+
+class ReportLink(BaseOperatorLink):
+    """Opens the report that the task made. For tasks of any kind, so Airflow asks for it in its web server."""
+
+    kind: ClassVar[str]
+
+    @property
+    def xcom_key(self) -> str:
+        """Where the task stores the address."""
+        return _report_key(self.kind)
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The stored address; empty where the task made no such report."""
+        from airflow.serialization.definitions.operatorlink import XComOperatorLink
+
+        return XComOperatorLink(self.name, self.xcom_key).get_link(operator, ti_key=ti_key)
+
+
+class ValidationPageLink(ReportLink):
+    """Opens the validation page of the day."""
+
+    name = "Validation page"
+    kind = "validation"
+
+
+class ModelCardLink(ReportLink):
+    """Opens the model card of the training."""
+
+    name = "Model card"
+    kind = "model_card"
+
+
+class DriftReportLink(ReportLink):
+    """Opens the drift report of the week."""
+
+    name = "Drift report"
+    kind = "drift"
+
+
+def show_report(prefix: str, day: date) -> None:
+    """Give the current task the button that opens a report, from the report's lake prefix and day."""
+    _, area, kind = prefix.split("/")
+    address = f"{REPORTS_URL}/{area}/{kind}/{day}/"
+    get_current_context()["ti"].xcom_push(_report_key(kind), address)
+
+
+def _report_key(kind: str) -> str:
+    return f"{kind}_url"

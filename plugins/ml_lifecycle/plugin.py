@@ -1,0 +1,29 @@
+"""The plugin: report pages, buttons and warm workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from ml_lifecycle import links, warm_workers
+
+
+async def reports(scope: Any, receive: Any, send: Any) -> None:
+    """The reports application, imported at its first request: every Airflow process loads this plugin."""
+    from ml_lifecycle.reports import app
+
+    await app(scope, receive, send)
+
+
+class MlLifecyclePlugin(AirflowPlugin):
+    """What the project adds to Airflow."""
+
+    name = "ml_lifecycle"
+    fastapi_apps = [{"app": reports, "url_prefix": links.REPORTS_URL, "name": "Reports"}]  # noqa: RUF012
+    global_operator_extra_links = [  # noqa: RUF012
+        links.ValidationPageLink(),
+        links.ModelCardLink(),
+        links.DriftReportLink(),
+    ]
+    listeners = [warm_workers]  # noqa: RUF012

@@ -1,0 +1,59 @@
+"""What every DAG owes to the person who opens it in the web UI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.catalog import DATASETS, MODELS
+
+ROOT = Path(__file__).parents[2]
+EXPECTED = {"sample_world"} | {f"{name}_etl" for name in DATASETS}
+EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in ("training", "scoring", "monitoring")}
+
+
+@pytest.fixture(params=sorted(EXPECTED))
+def dag(request: pytest.FixtureRequest, dags: dict[str, Any]) -> Any:
+    return dags[request.param]
+
+
+def test_there_is_one_dag_per_stage_of_each_dataset_and_model(dags: dict[str, Any]) -> None:
+    assert set(dags) == EXPECTED
+
+
+def test_a_dag_says_what_it_is(dag: Any) -> None:
+    assert dag.dag_display_name != dag.dag_id
+    assert dag.description
+    assert dag.tags
+
+
+@pytest.mark.parametrize("heading", ["**In:**", "**Out:**", "**When it fails:**"])
+def test_a_dag_documents_inputs_outputs_and_failure(dag: Any, heading: str) -> None:
+    assert heading in dag.doc_md
+
+
+def test_each_field_of_a_form_is_explained(dag: Any) -> None:
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.schema.get("title"), name
+        assert param.description, name
+
+
+def test_outages_are_retried_and_bad_data_is_not(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.retries == 3, task.task_id
+        assert task.retry_policy is not None, task.task_id
+
+
+def test_a_run_never_overtakes_another(dag: Any) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
+def test_a_dag_file_gives_the_same_dag_at_every_parse(path: Path) -> None:
+    from airflow.utils.dag_version_inflation_checker import check_dag_file_stability
+
+    assert not check_dag_file_stability(str(path)).warnings

@@ -1,0 +1,132 @@
+"""The churn model's whole life at the sample company, through the real scheduler.
+
+The tests of this module build on each other: one company lives through them, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import psycopg2
+import pytest
+
+from include.samples.poison import PoisonKind, poison, restore
+from tests.e2e.conftest import World
+
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+START = YESTERDAY - timedelta(days=4)
+PUBLISHED = ("clean/", "quarantine/", "features/", "labels/", "predictions/", "reports/")
+
+
+@pytest.fixture(scope="module")
+def company(world: World) -> World:
+    """A small company with enough history to train on, whose last four days are still to come."""
+    world.set_variable("sample_world", {"customers": 3000, "history_days": 110, "seed": 11})
+    assert world.run("sample_world", day=START.isoformat()).state == "success"
+    world.api.unpause("churn_scoring")
+    assert world.run("customers_etl").state == "success"
+    return world
+
+
+def test_the_first_life_ends_with_a_prediction_for_every_customer(company: World) -> None:
+    trained = company.run("churn_training", trials=4, day=START.isoformat(), reason="first life")
+    assert trained.state == "success", trained.tasks
+    company.wait_until_quiet("churn_scoring")
+    if START not in company.lake.days("predictions/churn"):
+        assert company.run("churn_scoring").state == "success"
+
+    manifest = company.lake.manifest("predictions/churn", START)
+    features = company.lake.manifest("features/customers", START)
+    assert manifest.rows == features.rows > 2000
+    for entry in manifest.files:
+        body = company.lake.read_object(f"predictions/churn/dt={START}/{entry.name}")
+        assert body is not None
+        assert hashlib.sha256(body).hexdigest() == entry.sha256
+    [(rows,)] = company.query("warehouse", "select count(*) from ml.churn_predictions where dt = %s", START)
+    assert rows == manifest.rows
+
+
+def test_the_monitoring_gives_a_verdict(company: World) -> None:
+    assert company.run("churn_monitoring", day=START.isoformat()).state == "success"
+
+    verdict = company.lake.read_json("reports/churn/drift", START, "verdict.json")
+    assert verdict["verdict"] in ("drift", "no drift", "not enough evidence")
+    [(rows,)] = company.query("warehouse", "select count(*) from ml.drift where dt = %s", START)
+    assert rows == len(verdict["columns"]) + 1
+
+
+def test_running_every_dag_again_for_the_same_day_changes_no_byte(company: World) -> None:
+    before = company.published(*PUBLISHED)
+
+    day = START.isoformat()
+    runs = [
+        company.run("customers_etl", day=day),
+        company.run("churn_training", trials=4, day=day, reason="first life"),
+        company.run("churn_scoring", day=day),
+        company.run("churn_monitoring", day=day),
+    ]
+    company.wait_until_quiet("churn_scoring")
+
+    assert [run.state for run in runs] == ["success"] * 4
+    assert company.published(*PUBLISHED) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "day", "said"),
+    [
+        ("half_broken", START + timedelta(days=1), "limit"),
+        ("empty", START + timedelta(days=2), "rows"),
+        ("missing_column", START + timedelta(days=3), "call_minutes"),
+    ],
+)
+def test_a_poisoned_day_stops_the_run_at_validation(
+    company: World, kind: PoisonKind, day: date, said: str
+) -> None:
+    company.run("sample_world", day=day.isoformat())
+    with closing(psycopg2.connect(company.settings.postgres_dsn("company"))) as connection:
+        poison(connection, day, kind)
+        try:
+            run = company.run("customers_etl")
+        finally:
+            restore(connection)
+
+    assert run.state == "failed"
+    assert run.tasks["validate"] == "failed"
+    assert run.tasks["build_features"] == "upstream_failed"
+    company.wait_until_quiet("churn_scoring")
+    assert day not in company.lake.days("features/customers")
+    assert day not in company.lake.days("predictions/churn")
+    verdict = company.lake.read_json("reports/customers/validation", day, "verdict.json")
+    problems = " ".join(problem for table in verdict["tables"].values() for problem in table["problems"])
+    assert not verdict["accepted"]
+    assert said in problems
+
+
+def test_the_next_good_day_passes_and_is_scored(company: World) -> None:
+    company.run("sample_world", day=YESTERDAY.isoformat())
+
+    run = company.run("customers_etl")
+    assert run.state == "success", run.tasks
+    company.wait_until_quiet("churn_scoring")
+    if YESTERDAY not in company.lake.days("predictions/churn"):
+        assert company.run("churn_scoring").state == "success"
+
+    features = company.lake.days("features/customers")
+    assert YESTERDAY in features
+    assert START + timedelta(days=1) not in features
+    scores = company.query("warehouse", "select score from ml.churn_predictions where dt = %s", YESTERDAY)
+    assert pl.Series([score for (score,) in scores]).is_between(0, 1).all()
+    assert len(scores) == company.lake.manifest("features/customers", YESTERDAY).rows
+
+
+def test_a_mended_day_passes_once_it_is_named(company: World) -> None:
+    day = START + timedelta(days=1)
+
+    assert company.run("customers_etl", day=day.isoformat()).state == "success"
+    company.wait_until_quiet("churn_scoring")
+
+    assert day in company.lake.days("features/customers")
+    assert company.lake.read_json("reports/customers/validation", day, "verdict.json")["accepted"]

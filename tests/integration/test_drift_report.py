@@ -1,0 +1,278 @@
+"""The drift report on a real lake and a real warehouse."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from include.lifecycle.drift import Reference, monitor
+from include.lifecycle.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
+from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
+
+DAY = date(2026, 11, 20)
+TRAINED = date(2026, 10, 1)
+CHAMPION = Reference(TRAINED, model_version=3)
+CUSTOMERS = 3_000
+
+
+def nothing(*_: Any) -> Any:
+    raise AssertionError("The drift report does not need this part of the spec.")
+
+
+DATASET = DatasetSpec(
+    name="people",
+    title="People",
+    description="",
+    key=("person",),
+    timezone="UTC",
+    schedule="@daily",
+    tables=(TableSpec(name="people", columns={"person": pl.String}, key=("person",), rules=nothing),),
+    make_source=nothing,
+    features=nothing,
+    history_days={"people": 0},
+)
+MODEL = ModelSpec(
+    name="leaving",
+    title="Leaving",
+    description="",
+    dataset=DATASET,
+    numeric=("charges", "senior", "age"),
+    categorical=("contract", "internet"),
+    label=nothing,
+    label_table="people",
+    horizon_days=30,
+    label_delay_days=5,
+    candidates=nothing,
+    baseline=nothing,
+    decide=nothing,
+    trusted_types=(),
+    drift=DriftPolicy(window_days=3, sample_rows=2_000),
+)
+WINDOW = [DAY - timedelta(days) for days in (2, 1, 0)]
+
+
+def people(seed: int, *, charges: float = 0.0, rows: int = CUSTOMERS) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "person": [f"P{number}" for number in range(rows)],
+            "charges": rng.gamma(4, 16, rows) + charges,
+            "senior": rng.random(rows) < 0.2,
+            "age": [None] * rows,
+            "contract": rng.choice(["Month-to-month", "One year", "Two year"], rows),
+            "internet": ["DSL"] * rows,
+        },
+        schema_overrides={"age": pl.Float64},
+    )
+
+
+def scored(rows: pl.DataFrame, seed: int, *, version: int = 3, risk: float = 8.0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return rows.select("person", score=pl.Series(rng.beta(1, risk, rows.height)), model_version=pl.lit(version))
+
+
+class World:
+    """A lake with a champion's holdout, and a window to judge."""
+
+    def __init__(self, lake: Lake, run: RunInfo, scratch: Path) -> None:
+        self.lake, self.run, self.scratch = lake, run, scratch
+
+    def holdout(self) -> None:
+        scores = scored(people(1), 1)["score"]
+        frame = people(1).with_columns(
+            dt=pl.lit(TRAINED), label=pl.lit(0), candidate_score=scores, baseline_score=0.1
+        )
+        self._publish("staging/leaving", TRAINED, frame, "holdout.parquet")
+
+    def features(self, *, charges: float = 0.0, rows: int = CUSTOMERS, days: Sequence[date] = WINDOW) -> None:
+        for seed, day in enumerate(days, start=10):
+            self._publish("features/people", day, people(seed, charges=charges, rows=rows), "part.parquet")
+
+    def predictions(self, *, version: int = 3, risk: float = 8.0, days: Sequence[date] = WINDOW) -> None:
+        for seed, day in enumerate(days, start=20):
+            scores = scored(people(seed), seed, version=version, risk=risk)
+            self._publish("predictions/leaving", day, scores, "predictions.parquet")
+
+    def _publish(self, prefix: str, day: date, frame: pl.DataFrame, name: str) -> None:
+        path, csv = self.scratch / name, self.scratch / "predictions.csv"
+        frame.write_parquet(path)
+        files = [LocalFile(path, frame.height)]
+        if prefix.startswith("predictions"):
+            frame.write_csv(csv)
+            files.append(LocalFile(csv, frame.height))
+        self.lake.publish(prefix, day, files, run=self.run)
+
+
+@pytest.fixture
+def world(lake: Lake, run: RunInfo, tmp_path: Path) -> World:
+    made = World(lake, run, tmp_path)
+    made.holdout()
+    return made
+
+
+def objects(lake: Lake) -> dict[str, bytes | None]:
+    return {key: lake.read_object(key) for key in lake.keys("")}
+
+
+def warehouse_rows(postgres: Any) -> list[tuple[Any, ...]]:
+    with postgres.cursor() as cursor:
+        cursor.execute("select model, dt, column_name, distance, drifted from ml.drift order by column_name")
+        return list(cursor.fetchall())
+
+
+def test_a_window_like_the_training_shows_no_drift(world: World, postgres: Any) -> None:
+    world.features()
+    world.predictions()
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert verdict.verdict == "no drift"
+    assert (verdict.reference_rows, verdict.current_rows) == (2_000, 2_000)
+    assert verdict.columns["internet"].distance == 0.0
+    assert verdict.columns["age"].distance is None
+
+
+def test_scores_that_moved_are_drift_and_the_report_shows_which_features_moved(
+    world: World, postgres: Any
+) -> None:
+    world.features(charges=40)
+    world.predictions(risk=3.0)
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert (verdict.verdict, verdict.drifted) == ("drift", ["charges"])
+    manifest = world.lake.manifest("reports/leaving/drift", DAY)
+    names = {file.plain_name for file in manifest.files}
+    assert names == {"index.html", "verdict.json", "evidently.html", "evidently.json"}
+    content = world.lake.read_json("reports/leaving/drift", DAY, "verdict.json")
+    assert (content["verdict"], content["columns"]["charges"]["drifted"]) == ("drift", True)
+    [page] = world.lake.download("reports/leaving/drift", DAY, world.scratch, "index.html")
+    assert verdict.reason in page.read_text()
+    assert page.read_text().count("<svg") == 2
+    assert {row[2]: row[4] for row in warehouse_rows(postgres)} == {
+        "score": True,
+        "charges": True,
+        **dict.fromkeys(("age", "contract", "internet", "senior"), False),
+    }
+
+
+def test_the_report_of_the_same_inputs_keeps_every_byte_and_its_rows(
+    world: World, postgres: Any, run: RunInfo
+) -> None:
+    world.features(charges=40)
+    world.predictions()
+    first = monitor(MODEL, world.lake, postgres, DAY, run, CHAMPION)
+    published, rows = objects(world.lake), warehouse_rows(postgres)
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("delete from ml.drift")
+
+    later = dataclasses.replace(run, run_id="later", started_at=run.started_at + timedelta(hours=1))
+    second = monitor(MODEL, world.lake, postgres, DAY, later, CHAMPION)
+
+    assert second == first
+    assert objects(world.lake) == published
+    assert warehouse_rows(postgres) == rows
+
+
+@pytest.mark.parametrize("change", ["features", "champion", "policy"])
+def test_the_report_of_other_inputs_is_made_anew(world: World, postgres: Any, change: str) -> None:
+    world.features()
+    world.predictions()
+    model, champion = MODEL, CHAMPION
+    assert monitor(model, world.lake, postgres, DAY, world.run, champion).verdict == "no drift"
+
+    if change == "features":
+        world.features(charges=40)
+    elif change == "champion":
+        champion = dataclasses.replace(CHAMPION, model_version=4)
+    else:
+        model = MODEL.model_copy(update={"drift": DriftPolicy(window_days=3, min_rows=4_000)})
+    again = monitor(model, world.lake, postgres, DAY, world.run, champion)
+
+    expected = {"features": "no drift", "champion": "not enough evidence", "policy": "not enough evidence"}
+    assert again.verdict == expected[change]
+    assert (change == "features") == ("charges" in again.drifted)
+    assert {row[3] is None for row in warehouse_rows(postgres) if row[2] == "score"} == {change != "features"}
+
+
+def test_scores_of_another_version_are_not_compared_with_the_champions_training(
+    world: World, postgres: Any
+) -> None:
+    world.features()
+    world.predictions(version=2, risk=2.0)
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert verdict.verdict == "not enough evidence"
+    assert verdict.score.current_rows == 0
+
+
+def test_a_window_without_features_is_not_enough_evidence_and_names_the_days(world: World, postgres: Any) -> None:
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert (verdict.verdict, verdict.current_rows) == ("not enough evidence", 0)
+    assert verdict.missing_days == tuple(WINDOW)
+    [page] = world.lake.download("reports/leaving/drift", DAY, world.scratch, "index.html")
+    assert all(str(day) in page.read_text() for day in WINDOW)
+
+
+def test_the_days_that_exist_are_compared_and_the_others_named(world: World, postgres: Any) -> None:
+    world.features(days=WINDOW[1:])
+    world.predictions(days=WINDOW[1:])
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert verdict.verdict == "no drift"
+    assert (verdict.days, verdict.missing_days) == (tuple(WINDOW[1:]), tuple(WINDOW[:1]))
+
+
+def test_few_customers_give_no_verdict_however_many_days_show_them(world: World, postgres: Any) -> None:
+    world.features(rows=400)
+    world.predictions()
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    assert (verdict.verdict, verdict.current_rows) == ("not enough evidence", 400)
+
+
+def test_a_baseline_champion_is_compared_with_its_own_scores(world: World, postgres: Any) -> None:
+    world.features()
+    world.predictions()
+
+    verdict = monitor(
+        MODEL,
+        world.lake,
+        postgres,
+        DAY,
+        world.run,
+        dataclasses.replace(CHAMPION, score_column="baseline_score"),
+    )
+
+    assert verdict.verdict == "drift"
+
+
+def test_without_the_champions_holdout_there_is_no_report(lake: Lake, run: RunInfo, postgres: Any) -> None:
+    with pytest.raises(PartitionNotFoundError, match="staging/leaving"):
+        monitor(MODEL, lake, postgres, DAY, run, CHAMPION)
+
+    assert list(lake.keys("reports/")) == []
+
+
+def test_evidentlys_json_tells_the_same_distances(world: World, postgres: Any) -> None:
+    world.features(charges=40)
+    world.predictions()
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, CHAMPION)
+
+    report = world.lake.read_json("reports/leaving/drift", DAY, "evidently.json")
+    distances = {metric["config"]["column"]: metric["value"] for metric in report["metrics"]}
+    assert distances["charges"] == pytest.approx(verdict.columns["charges"].distance, abs=1e-6)
+    assert json.dumps(report).count("ValueDrift(column=age") == 0

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skops.io
+from mlflow import MlflowClient
+
+from include.lifecycle import gate, ledger, registry
+from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ledger import Aliases
+from include.lifecycle.promotion import GateDecision
+from include.lifecycle.specs import ModelSpec
+from tests.integration.staged_training import AS_OF, small_model, stage
+
+WEEK = timedelta(days=7)
+Train = Callable[..., GateDecision]
+
+
+@pytest.fixture
+def model() -> ModelSpec:
+    return small_model(f"returns_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def train(model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, postgres: Any) -> Train:
+    """Stages a training, pushes it and lets the gate decide."""
+
+    def train_and_judge(as_of: date = AS_OF, run_id: str = "", **training: Any) -> GateDecision:
+        own_run = replace(run, run_id=run_id or f"run {uuid.uuid4().hex}")
+        digest = stage(model, lake, own_run, tmp_path, as_of=as_of, **training).digest
+        pushed = registry.push(mlflow_url, model, lake, as_of, digest, own_run)
+        return gate.judge(model, lake, as_of, digest, mlflow_url, postgres, own_run, pushed.version)
+
+    return train_and_judge
+
+
+def aliases(mlflow_url: str, name: str) -> Aliases:
+    found = MlflowClient(mlflow_url, mlflow_url).get_registered_model(name).aliases
+    return Aliases(**{alias: int(version) for alias, version in found.items()})
+
+
+def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusals(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    steps = [
+        ({"noise": 2.0}, "baseline", Aliases(champion=2, challenger=1)),
+        ({"noise": 0.98}, "promote", Aliases(champion=3)),
+        ({"noise": 2.0, "trials": 1}, "keep", Aliases(champion=3, challenger=4)),
+        ({"noise": 0.0}, "promote", Aliases(champion=5)),
+        ({"noise": 0.0}, "keep", Aliases(champion=5)),
+    ]
+    for training, action, expected in steps:
+        decision = train(**training)
+
+        assert decision.action == action, decision.reasons
+        assert aliases(mlflow_url, model.name) == expected
+        assert ledger.replay(ledger.entries(postgres, model.name)) == expected
+
+
+def test_the_first_candidate_above_the_baseline_becomes_champion(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    decision = train()
+
+    champion = registry.champion(mlflow_url, model.name)
+    assert decision.action == "promote"
+    assert champion is not None
+    assert champion.tags["gate_verdict"] == "promoted"
+    assert champion.tags["gate_reason"] == "\n".join(decision.reasons)
+    [entry] = ledger.entries(postgres, model.name)
+    assert (entry.from_version, entry.to_version, entry.effective_from, entry.actor) == (None, 1, AS_OF, "gate")
+    assert entry.evidence["candidate_score"] == decision.evidence.candidate_score > 0.9
+
+
+def test_the_same_model_trained_again_later_is_refused(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    """The holdout is generated alike, so the two models differ in their as-of day alone."""
+    train()
+
+    decision = train(as_of=AS_OF + WEEK)
+
+    assert decision.action == "keep"
+    assert decision.evidence.candidate_score == decision.evidence.champion_score
+    assert "by more than the required gain of 0" in decision.reasons[0]
+    assert registry.version_tags(mlflow_url, model.name, 2)["gate_verdict"] == "refused"
+    assert ledger.champion_as_of(postgres, model.name, AS_OF + WEEK) == 1
+
+
+def test_a_retry_takes_the_recorded_decision_and_repairs_the_aliases(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "set_aliases", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(run_id="weekly")
+    assert registry.champion(mlflow_url, model.name) is None
+
+    decision = train(run_id="weekly")
+
+    assert decision.action == "promote"
+    assert aliases(mlflow_url, model.name) == Aliases(champion=1)
+    assert len(ledger.entries(postgres, model.name)) == 1
+
+
+def test_an_old_run_that_is_repeated_does_not_bring_its_champion_back(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    train(run_id="old", noise=0.98)
+    train(as_of=AS_OF + WEEK, run_id="new", noise=0.0)
+
+    decision = train(run_id="old", noise=0.98)
+
+    assert decision.action == "promote"
+    assert aliases(mlflow_url, model.name) == Aliases(champion=2)
+    assert len(ledger.entries(postgres, model.name)) == 2
+
+
+def test_a_champion_that_has_learnt_the_holdout_is_not_compared_on_it(train: Train) -> None:
+    train(as_of=AS_OF + 2 * WEEK, noise=0.98)
+
+    decision = train(as_of=AS_OF)
+
+    assert decision.action == "keep"
+    assert decision.reasons == (
+        "The champion, version 1, has learnt from days until 2026-02-28, whose outcomes reach into the holdout of "
+        "2026-02-21; train again as of a later day.",
+    )
+
+
+def test_a_champion_that_cannot_be_scored_stays_champion(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any, tmp_path: Path
+) -> None:
+    train(noise=0.98)
+    client = MlflowClient(mlflow_url, mlflow_url)
+    skops.io.dump({"hook": Path}, tmp_path / "model.skops")
+    source = client.get_model_version(model.name, "1").source
+    client.log_model_artifact(source.removeprefix("models:/"), str(tmp_path / "model.skops"))
+
+    decision = train(as_of=AS_OF + WEEK)
+
+    assert decision.action == "keep"
+    assert decision.reasons[0].startswith("Version 1 could not score the holdout: The model file of version 1")
+    assert ledger.champion(postgres, model.name) == 1
+
+
+def test_a_candidate_of_another_training_than_the_staged_one_is_not_judged(
+    train: Train, model: ModelSpec, lake: Lake, run: RunInfo, mlflow_url: str, postgres: Any
+) -> None:
+    train()
+
+    with pytest.raises(ValueError, match="a later training replaced it"):
+        gate.judge(model, lake, AS_OF, "0" * 64, mlflow_url, postgres, run, 1)
+    assert len(ledger.entries(postgres, model.name)) == 1

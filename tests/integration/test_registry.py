@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import polars as pl
+import pytest
+import skops.io
+from mlflow import MlflowClient
+from numpy.testing import assert_array_equal
+
+from include.lifecycle import registry
+from include.lifecycle.estimator_input import predict, to_matrix
+from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ledger import Aliases
+from include.lifecycle.registry import UntrustedModelError
+from include.lifecycle.specs import ModelSpec
+from tests.integration.staged_training import AS_OF, orders, small_model, stage
+
+_WRITES = ("create_", "log_", "set_", "finalize_", "delete_")
+
+
+@pytest.fixture(autouse=True)
+def _no_global_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow's global server is out of reach, so only the given address can work; and it is left alone."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    yield
+    assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
+    assert mlflow.active_run() is None
+
+
+@pytest.fixture
+def model() -> ModelSpec:
+    return small_model(f"returns_{uuid.uuid4().hex[:8]}")
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+class MortalClient:
+    """A client whose process dies before its n-th write."""
+
+    def __init__(self, client: MlflowClient, writes: int) -> None:
+        self._client, self._writes = client, writes
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(_WRITES):
+            if self._writes == 0:
+                raise KilledError
+            self._writes -= 1
+        return getattr(self._client, name)
+
+
+def test_a_push_tells_the_whole_story_of_the_training(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path, trials=3).digest
+
+    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+
+    client = MlflowClient(mlflow_url, mlflow_url)
+    parent = client.get_run(pushed.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["holdout_roc_auc"] > 0.9
+    assert parent.data.metrics["baseline_holdout_roc_auc"] < 0.7
+    assert parent.data.params["candidate"] == "logistic"
+    assert parent.data.params["C"] == "1.0"
+    assert {item.dataset.name for item in parent.inputs.dataset_inputs} == {
+        "features/shop/dt=2026-02-14",
+        "features/shop/dt=2026-02-21",
+    }
+    artifacts = {item.path for folder in ("", "pictures") for item in client.list_artifacts(pushed.run_id, folder)}
+    assert artifacts == {"training.json", "pictures", "pictures/calibration.png"}
+    trials = children(client, pushed.run_id)
+    assert [(trial.data.params["C"], trial.data.metrics["validation_roc_auc"]) for trial in trials] == [
+        ("1.0", 0.5),
+        ("2.0", 0.51),
+        ("3.0", 0.52),
+    ]
+    tags = registry.version_tags(mlflow_url, model.name, pushed.version)
+    assert tags["as_of"] == "2026-03-01"
+    assert (tags["learnt_from"], tags["learnt_until"]) == ("2026-02-14", "2026-02-14")
+    assert (tags["kind"], tags["staged_digest"], tags["code_version"]) == ("candidate", digest, "test")
+
+
+def test_the_registered_file_is_the_staged_one_and_predicts_the_same(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    holdout = pl.read_parquet(tmp_path / "holdout.parquet")
+
+    estimator = registry.load(mlflow_url, model.name, pushed.version, model.trusted_types)
+
+    assert_array_equal(predict(estimator, holdout, model), holdout["candidate_score"].to_numpy())
+
+
+def test_anybody_can_load_the_version_with_mlflow_alone(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    rows = orders(AS_OF, seed=3).with_columns(price=pl.lit(None, pl.Float64)).head(5)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
+        loaded = mlflow.pyfunc.load_model(f"models:/{model.name}/{pushed.version}")
+
+    assert [column.name for column in loaded.metadata.signature.inputs] == ["price", "age", "colour"]
+    with pytest.raises(mlflow.MlflowException, match="colour"):
+        loaded.predict(to_matrix(rows, model).drop(columns="colour"))
+
+
+def test_pushing_again_changes_nothing(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    first = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    later = replace(run, run_id="later", started_at=datetime(2026, 5, 5, tzinfo=UTC))
+
+    assert registry.push(mlflow_url, model, lake, AS_OF, digest, later) == first
+    assert state(MlflowClient(mlflow_url, mlflow_url), model.name) == (1, 2, ["READY"], 1)
+
+
+def test_a_push_killed_before_any_of_its_writes_is_finished_by_the_next_one(
+    lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(mlflow_url, mlflow_url)
+    for writes in count():
+        model = small_model(f"killed_{uuid.uuid4().hex[:8]}")
+        digest = stage(model, lake, run, tmp_path, trials=1).digest
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "_client", lambda uri, writes=writes: MortalClient(client, writes))
+            try:
+                whole = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+            except KilledError:
+                whole = None
+
+        pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+
+        assert pushed.version == 1
+        assert client.get_run(pushed.run_id).info.status == "FINISHED"
+        assert state(client, model.name) == (1, 1, ["READY"], 1), f"killed before write {writes + 1}"
+        if whole:
+            break
+    assert writes > 10
+
+
+def test_the_baseline_is_a_version_of_its_own_beside_the_candidate(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    candidate = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+
+    baseline = registry.push(mlflow_url, model, lake, AS_OF, digest, run, "baseline")
+
+    assert (candidate.version, baseline.version) == (1, 2)
+    assert registry.version_tags(mlflow_url, model.name, 2)["kind"] == "baseline"
+    metrics = MlflowClient(mlflow_url, mlflow_url).get_run(baseline.run_id).data.metrics
+    assert metrics["holdout_roc_auc"] == metrics["baseline_holdout_roc_auc"] < 0.7
+
+
+def test_a_training_that_was_replaced_on_the_lake_is_not_pushed(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    stage(model, lake, run, tmp_path, noise=0.5)
+
+    with pytest.raises(ValueError, match="a later training replaced it"):
+        registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+
+
+def test_a_version_with_a_type_that_we_do_not_trust_is_not_loaded(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    hostile = tmp_path / "model.skops"
+    skops.io.dump({"hook": Path}, hostile)
+    client = MlflowClient(mlflow_url, mlflow_url)
+    client.log_model_artifact(pushed.uri.removeprefix("models:/"), str(hostile))
+
+    with pytest.raises(UntrustedModelError, match=re.escape("which the model's spec does not trust")) as raised:
+        registry.load(mlflow_url, model.name, pushed.version, model.trusted_types)
+
+    assert "'pathlib.Path'" in str(raised.value)
+    assert f"version {pushed.version} of '{model.name}'" in str(raised.value)
+
+
+def test_a_staged_model_with_an_untrusted_type_is_not_registered(
+    lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    generous = small_model(f"returns_{uuid.uuid4().hex[:8]}")
+    digest = stage(generous, lake, run, tmp_path).digest
+    strict = small_model(generous.name, trusted_types=())
+
+    with pytest.raises(UntrustedModelError, match=re.escape("contains ['numpy.dtype']")):
+        registry.push(mlflow_url, strict, lake, AS_OF, digest, run)
+    assert registry.champion(mlflow_url, strict.name) is None
+
+
+def test_aliases_follow_and_leave_versions(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    registry.push(mlflow_url, model, lake, AS_OF, digest, run, "baseline")
+    client = MlflowClient(mlflow_url, mlflow_url)
+
+    assert registry.champion(mlflow_url, model.name) is None
+    for aliases in (Aliases(2, 1), Aliases(1, None), Aliases(1, 2), Aliases(1, 2)):
+        registry.set_aliases(mlflow_url, model.name, aliases)
+        found = client.get_registered_model(model.name).aliases
+        assert found == {name: str(version) for name, version in vars(aliases).items() if version is not None}
+    champion = registry.champion(mlflow_url, model.name)
+    assert champion is not None
+    assert (champion.version, champion.as_of, champion.score_column) == (1, AS_OF, "candidate_score")
+
+
+def test_a_model_that_was_never_registered_has_no_champion(mlflow_url: str) -> None:
+    assert registry.champion(mlflow_url, "never_registered") is None
+
+
+def children(client: MlflowClient, run_id: str) -> list[Any]:
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    return sorted(found, key=lambda trial: int(trial.data.tags["trial"]))
+
+
+def state(client: MlflowClient, name: str) -> tuple[int, int, list[str], int]:
+    """Parent runs, finished trials, states of the logged models, versions."""
+    experiment = client.get_experiment_by_name(name).experiment_id
+    runs = client.search_runs([experiment])
+    parents = [run for run in runs if "trial" not in run.data.tags]
+    trials = [run for run in runs if "trial" in run.data.tags]
+    assert all(run.info.status == "FINISHED" and run.data.metrics for run in trials)
+    logged = client.search_logged_models([experiment])
+    versions = client.search_model_versions(f"name = '{name}'")
+    return len(parents), len(trials), [str(model.status) for model in logged], len(versions)

@@ -1,0 +1,216 @@
+"""From raw to clean on a real lake: what is published for good days, bad days and broken ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.specs import DatasetSpec, TableSpec
+from include.lifecycle.validation import DayVerdict, validate
+
+MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
+TABLES = ("orders", "visits", "refunds")
+ORDERS = "order_id,amount\n" + "".join(f"o{number:02d},{number}\n" for number in range(1, 21))
+VISITS = "visitor,pages\nv1,3\nv2,5\n"
+
+
+def order_rules() -> list[Any]:
+    import great_expectations.expectations as gxe
+
+    meta = {"rule_id": "orders.amount.range", "why": "<b>Nothing</b> is that dear."}
+    return [gxe.ExpectColumnValuesToBeBetween(column="amount", min_value=0, max_value=100, meta=meta)]
+
+
+SHOP = DatasetSpec(
+    name="shop",
+    title="The shop",
+    description="Orders and visits of a shop.",
+    key=("order_id",),
+    timezone="UTC",
+    schedule="@daily",
+    tables=(
+        TableSpec(
+            name="orders",
+            columns={"order_id": pl.String, "amount": pl.Float64},
+            key=("order_id",),
+            rules=order_rules,
+            min_rows=2,
+        ),
+        TableSpec(name="visits", columns={"visitor": pl.String, "pages": pl.Int64}, key=("visitor",), rules=list),
+        TableSpec(name="refunds", columns={"order_id": pl.String}, key=("order_id",), rules=list, optional=True),
+    ),
+    make_source=lambda settings, connect: pytest.fail("validation reads the lake only"),
+    features=lambda day, tables: pytest.fail("validation makes no features"),
+    history_days=dict.fromkeys(TABLES, 0),
+)
+
+
+@pytest.fixture
+def land(lake: Lake, run: RunInfo, tmp_path: Path) -> Any:
+    def land(day: date, **tables: str) -> None:
+        for table, text in tables.items():
+            path = tmp_path / "table.csv"
+            path.write_text(text)
+            lake.publish(SHOP.raw(table), day, [LocalFile(path)], run=run)
+
+    return land
+
+
+def validate_day(lake: Lake, day: date, run: RunInfo) -> DayVerdict:
+    [verdict] = validate(SHOP, lake, [day], run)
+    return verdict
+
+
+def rows(lake: Lake, prefix: str, day: date, folder: Path) -> pl.DataFrame:
+    return lake.scan(prefix, [day], folder).drop("dt").collect()
+
+
+def published(lake: Lake) -> Mapping[str, bytes | None]:
+    return {key: lake.read_object(key) for key in lake.keys("") if not key.startswith("raw/")}
+
+
+def test_a_good_day_becomes_clean(lake: Lake, land: Any, run: RunInfo, tmp_path: Path) -> None:
+    land(MONDAY, orders=ORDERS, visits=VISITS)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert verdict.accepted
+    assert list(verdict.tables) == ["orders", "visits"]
+    clean = rows(lake, SHOP.clean("visits"), MONDAY, tmp_path)
+    assert clean.rows(named=True) == [{"visitor": "v1", "pages": 3}, {"visitor": "v2", "pages": 5}]
+    raw = lake.manifest(SHOP.raw("visits"), MONDAY)
+    assert lake.manifest(SHOP.clean("visits"), MONDAY).inputs == {"raw/shop/visits/dt=2026-03-02": raw.digest}
+
+
+def test_bad_rows_are_set_aside_and_the_day_goes_on(lake: Lake, land: Any, run: RunInfo, tmp_path: Path) -> None:
+    land(MONDAY, orders=ORDERS + "o21,many\n", visits=VISITS)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    orders = verdict.tables["orders"]
+    assert verdict.accepted
+    assert (orders.rows, orders.good, orders.quarantined) == (21, 20, 1)
+    quarantined = rows(lake, SHOP.quarantine("orders"), MONDAY, tmp_path)
+    assert quarantined.select("amount", "raw_row", "broken_rules").row(0) == ("many", 21, "orders.type.amount")
+    assert rows(lake, SHOP.clean("orders"), MONDAY, tmp_path).height == 20
+    assert lake.read_json(SHOP.validation_prefix, MONDAY, "verdict.json") == verdict.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        (
+            {"orders": ORDERS.replace(",1", ",-1")},
+            "orders has 55 % bad rows, and the limit is 10 %; 11 of its 20 rows break orders.amount.range.",
+        ),
+        (
+            {"orders": "order_id\no1\no2\n"},
+            "orders lacks the column amount, so none of its 2 rows can be judged.",
+        ),
+        ({"orders": "order_id,amount\n"}, "orders has 0 rows; at least 2 are expected."),
+        ({"orders": ""}, "orders is not a UTF-8 CSV file with a header: Empty CSV file."),
+        ({}, "orders was not extracted."),
+    ],
+)
+def test_a_poisoned_day_publishes_nothing_clean(
+    tables: dict[str, str], problem: str, lake: Lake, land: Any, run: RunInfo
+) -> None:
+    land(MONDAY, visits=VISITS, **tables)
+    land(TUESDAY, orders=ORDERS, visits=VISITS)
+
+    poisoned, good = validate(SHOP, lake, [MONDAY, TUESDAY], run)
+
+    assert (poisoned.accepted, poisoned.problems, poisoned.stale) == (False, (problem,), False)
+    assert good.accepted
+    assert [lake.days(SHOP.clean(table)) for table in TABLES] == [[TUESDAY], [TUESDAY], []]
+    assert all(table.rows == table.good + table.quarantined for table in poisoned.tables.values())
+
+
+def test_a_day_that_turns_bad_keeps_its_clean_rows_and_says_so(lake: Lake, land: Any, run: RunInfo) -> None:
+    land(MONDAY, orders=ORDERS, visits=VISITS)
+    validate_day(lake, MONDAY, run)
+    before = lake.manifest(SHOP.clean("orders"), MONDAY)
+    land(MONDAY, orders="order_id,amount\n")
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert (verdict.accepted, verdict.stale) == (False, True)
+    assert lake.manifest(SHOP.clean("orders"), MONDAY) == before
+    assert "an earlier extract" in page(lake, MONDAY)
+
+
+def test_an_unexpected_column_warns(lake: Lake, land: Any, run: RunInfo, tmp_path: Path) -> None:
+    land(MONDAY, orders=ORDERS, visits="visitor,pages,browser\nv1,3,old\nv2,x,new\n" + "v3,1,new\n" * 20)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert verdict.tables["visits"].warnings == (
+        "visits also has the column browser, which nothing reads; raw data keep it.",
+    )
+    assert rows(lake, SHOP.quarantine("visits"), MONDAY, tmp_path)["browser"][0] == "new"
+
+
+def test_the_same_day_gives_the_same_bytes_alone_in_company_and_again(lake: Lake, land: Any, run: RunInfo) -> None:
+    land(MONDAY, orders=ORDERS + "o01,5\n", visits=VISITS)
+    land(TUESDAY, orders=ORDERS, visits="visitor,pages,browser\nv1,3,old\nv2,5,new\n")
+    validate_day(lake, MONDAY, run)
+    alone = published(lake)
+    later = replace(run, run_id="later", started_at=datetime(2026, 5, 1, tzinfo=UTC))
+
+    validate(SHOP, lake, [MONDAY, TUESDAY], later)
+
+    assert {key: body for key, body in published(lake).items() if "2026-03-02" in key} == alone
+
+
+@pytest.mark.parametrize("writes", range(11))
+def test_a_run_that_is_killed_between_any_two_writes_is_completed_by_the_next(
+    writes: int, lake: Lake, land: Any, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(MONDAY, orders=ORDERS + "o21,many\n", visits=VISITS)
+    left = iter(range(writes))
+
+    def killed(write: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*arguments: Any) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            write(*arguments)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "upload", killed(Lake.upload))
+        patch.setattr(Lake, "write_object", killed(Lake.write_object))
+        with pytest.raises(KeyboardInterrupt):
+            validate_day(lake, MONDAY, run)
+    assert not lake.days(SHOP.validation_prefix)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert verdict.accepted
+    assert [lake.days(SHOP.clean(table)) for table in TABLES] == [[MONDAY], [MONDAY], []]
+    assert lake.days(SHOP.validation_prefix) == [MONDAY]
+
+
+def test_the_page_shows_data_as_text(lake: Lake, land: Any, run: RunInfo) -> None:
+    land(MONDAY, orders=ORDERS + "<script>alert(1)</script>,-1\n", visits=VISITS)
+
+    validate_day(lake, MONDAY, run)
+
+    html = page(lake, MONDAY)
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "&lt;b&gt;Nothing&lt;/b&gt; is that dear." in html
+
+
+def page(lake: Lake, day: date) -> str:
+    entry = lake.manifest(SHOP.validation_prefix, day).file("index.html")
+    body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
+    assert body is not None
+    return body.decode()

@@ -1,0 +1,142 @@
+"""Customers from files, and the settings that choose a source."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.datasets.customers import CUSTOMERS
+from include.datasets.customers.sources import TELCO_COLUMNS, make_source
+
+DAY = date(2026, 10, 1)
+TELCO = """\
+customerID,gender,SeniorCitizen,Partner,Dependents,tenure,PhoneService,MultipleLines,InternetService,OnlineSecurity,\
+OnlineBackup,DeviceProtection,TechSupport,StreamingTV,StreamingMovies,Contract,PaperlessBilling,PaymentMethod,\
+MonthlyCharges,TotalCharges,Churn
+7590-VHVEG,Female,0,Yes,No,1,No,No phone service,DSL,No,Yes,No,No,No,No,Month-to-month,\
+Yes,Electronic check,29.85,29.85,No
+3668-QPYBK,Male,0,No,No,2,Yes,No,DSL,Yes,Yes,No,No,No,No,Month-to-month,Yes,Mailed check,53.85,108.15,Yes
+4472-LVYGI,Female,0,Yes,Yes,0,No,No phone service,DSL,Yes,No,Yes,Yes,Yes,No,Two year,\
+Yes,Bank transfer (automatic),52.55, ,No
+"""
+
+
+def no_connection(connection_id: str) -> Any:
+    raise AssertionError(f"The file source asked for the connection {connection_id!r}.")
+
+
+@pytest.fixture
+def telco(tmp_path: Path) -> Path:
+    path = tmp_path / "telco.csv"
+    path.write_text(TELCO)
+    return path
+
+
+def telco_settings(path: Path) -> dict[str, Any]:
+    return {"kind": "csv", "path": str(path), "day": "2026-10-01"}
+
+
+def extracted(settings: dict[str, Any], table: str, scratch: Path) -> pl.DataFrame | None:
+    file = scratch / f"{table}-extracted.csv"
+    found = make_source(settings, no_connection).extract(table, DAY, file)
+    return pl.read_csv(file, infer_schema=False) if found else None
+
+
+def test_the_telco_file_is_one_day(telco: Path) -> None:
+    assert make_source(telco_settings(telco), no_connection).days() == [DAY]
+
+
+def test_the_telco_file_becomes_our_customers_with_its_texts_as_they_are(telco: Path, tmp_path: Path) -> None:
+    customers = extracted(telco_settings(telco), "customers", tmp_path)
+
+    assert customers is not None
+    assert set(customers.columns) == set(CUSTOMERS.table("customers").columns)
+    assert customers["customer_id"].to_list() == ["7590-VHVEG", "3668-QPYBK", "4472-LVYGI"]
+    assert customers["total_charges"].to_list() == ["29.85", "108.15", " "]
+    original = pl.read_csv(telco, infer_schema=False)
+    for theirs, ours in TELCO_COLUMNS.items():
+        assert customers[ours].to_list() == original[theirs].to_list()
+    for name in ("age", "location", "signup_date"):
+        assert customers[name].to_list() == [None] * 3
+
+
+def test_who_churned_in_the_telco_file_leaves_within_the_month_after_its_day(telco: Path, tmp_path: Path) -> None:
+    churns = extracted(telco_settings(telco), "churns", tmp_path)
+
+    assert churns is not None
+    assert churns.rows() == [("3668-QPYBK", "2026-10-31", "2026-11-05")]
+
+
+@pytest.mark.parametrize("table", ["usage_daily", "invoices"])
+def test_the_telco_file_has_no_usage_and_no_invoices(telco: Path, tmp_path: Path, table: str) -> None:
+    assert extracted(telco_settings(telco), table, tmp_path) is None
+
+
+def test_a_column_missing_in_the_telco_file_is_missing_in_the_extract(telco: Path, tmp_path: Path) -> None:
+    pl.read_csv(telco, infer_schema=False).drop("Contract", "Churn").write_csv(telco)
+
+    customers = extracted(telco_settings(telco), "customers", tmp_path)
+
+    assert customers is not None
+    assert set(CUSTOMERS.table("customers").columns) - set(customers.columns) == {"contract"}
+    assert extracted(telco_settings(telco), "churns", tmp_path) is None
+
+
+def test_another_file_is_not_taken_for_telco_data(tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("customer_id,churned_on\nC1,2026-01-01\n")
+
+    with pytest.raises(ValueError, match=r"other\.csv has no column 'customerID'.*use the kind 'csv_folder'"):
+        extracted(telco_settings(other), "customers", tmp_path)
+
+
+def test_the_telco_file_answers_for_its_day_only(telco: Path, tmp_path: Path) -> None:
+    source = make_source(telco_settings(telco), no_connection)
+
+    with pytest.raises(ValueError, match="describes 2026-10-01, not 2026-10-02"):
+        source.extract("customers", date(2026, 10, 2), tmp_path / "table.csv")
+
+
+def test_a_folder_of_days_gives_each_days_files_as_they_are(tmp_path: Path) -> None:
+    text = "customer_id,churned_on,recorded_on\nC1,x,\n"
+    folder = tmp_path / "days" / "2026-10-01"
+    folder.mkdir(parents=True)
+    (tmp_path / "days" / "README.txt").write_text("not a day")
+    (folder / "churns.csv").write_text(text)
+    source = make_source({"kind": "csv_folder", "path": str(tmp_path / "days")}, no_connection)
+
+    assert source.days() == [DAY]
+    assert source.extract("churns", DAY, tmp_path / "churns.csv")
+    assert (tmp_path / "churns.csv").read_text() == text
+    assert not source.extract("invoices", DAY, tmp_path / "invoices.csv")
+
+
+def test_the_database_is_the_connection_that_the_settings_name() -> None:
+    asked: list[str] = []
+
+    make_source({"kind": "postgres", "connection": "company_db"}, asked.append)
+
+    assert asked == ["company_db"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"kind": "excel"}, "excel"),
+        ({}, "kind"),
+        ({"kind": "csv", "path": "/tmp"}, "day"),
+        ({"kind": "postgres", "connection": "company_db", "table": "x"}, "table"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make_source(settings, no_connection)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv does not exist; correct `path`"):
+        make_source(telco_settings(tmp_path / "nowhere.csv"), no_connection)

@@ -1,0 +1,180 @@
+"""The drift page says what moved, in words and pictures."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from include.lifecycle.distribution_chart import distribution, label
+from include.lifecycle.drift import SCORE, Reference, Samples, clip, compare, decide
+from include.lifecycle.drift import DriftEvidence as Evidence
+from include.lifecycle.drift_page import render_drift
+from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
+
+DAYS = tuple(date(2026, 11, day) for day in (18, 19, 20))
+
+
+def unused(*_: Any) -> Any:
+    raise AssertionError("The drift page does not need this part of the spec.")
+
+
+MODEL = ModelSpec(
+    name="churn",
+    title="Customer churn",
+    description="",
+    dataset=DatasetSpec(
+        name="customers",
+        title="",
+        description="",
+        key=("customer_id",),
+        timezone="UTC",
+        schedule="@daily",
+        tables=(TableSpec(name="people", columns={"customer_id": pl.String}, key=("customer_id",), rules=unused),),
+        make_source=unused,
+        features=unused,
+        history_days={"people": 0},
+    ),
+    numeric=("charges",),
+    categorical=("payment",),
+    label=unused,
+    label_table="people",
+    horizon_days=30,
+    label_delay_days=5,
+    candidates=unused,
+    baseline=unused,
+    decide=unused,
+    trusted_types=(),
+    drift=DriftPolicy(window_days=3),
+)
+
+
+def people(rows: int, *, charges: float = 0.0, payment: str = "Check", gaps: float = 0.0) -> pl.DataFrame:
+    rng = np.random.default_rng(1)
+    return pl.DataFrame(
+        {
+            "charges": pl.Series(rng.gamma(4, 16, rows) + charges).set(pl.Series(rng.random(rows) < gaps), None),
+            "payment": ["Card"] * (rows // 2) + [payment] * (rows - rows // 2),
+            SCORE: rng.beta(1, 8, rows),
+        }
+    )
+
+
+def page(current: pl.DataFrame) -> str:
+    samples = clip(Samples(people(1_000), current), ("charges", SCORE))
+    columns = compare(samples, ("charges", SCORE), ("payment",), MODEL.drift).columns
+    evidence = Evidence(
+        reference_rows=1_000,
+        current_rows=current.height,
+        days=DAYS[1:],
+        missing_days=DAYS[:1],
+        score=columns[SCORE],
+        columns={name: columns[name] for name in MODEL.features},
+    )
+    return render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), decide(evidence, MODEL.drift), samples)
+
+
+def test_drift_is_told_first_then_what_to_do_then_what_moved() -> None:
+    html = page(people(1_000, charges=40, payment="Transfer"))
+
+    told = [
+        "Customer churn has drifted",
+        "2 of 2 features drifted",
+        "What to do",
+        "churn_training",
+        "The mean went from",
+    ]
+    places = [html.index(text) for text in told]
+    assert places == sorted(places)
+    assert "“Check” went from 50.0% to 0.0%." in html
+    assert html.count("<svg") == 3
+
+
+def test_a_calm_week_shows_the_scores_alone() -> None:
+    html = page(people(1_000))
+
+    assert "Customer churn shows no drift" in html
+    assert html.count("<svg") == 1
+
+
+def test_new_gaps_are_told_with_both_rates() -> None:
+    assert "Missing are 0.0% of the reference and 10" in page(people(1_000, gaps=1.1))
+    assert "Too few values to compare." in page(people(1_000, gaps=1.1))
+
+
+def test_too_little_evidence_says_what_to_run_and_which_days_are_missing() -> None:
+    html = page(people(100))
+
+    assert "There is not enough evidence on Customer churn" in html
+    assert "Days without features</dt><dd>2026-11-18</dd>" in html
+    assert "customers_etl" in html
+    assert "<svg" not in html
+
+
+def test_the_page_leads_to_evidentlys_report_where_there_is_one() -> None:
+    assert 'href="evidently.html"' in page(people(1_000))
+    assert "evidently.html" not in page(people(100))
+
+
+def test_values_from_the_data_are_escaped() -> None:
+    html = page(people(1_000, payment="<script>alert(1)</script>"))
+
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter("text")]
+
+
+def bars(svg: str) -> list[float]:
+    return [float(element.attrib["width"]) for element in ElementTree.fromstring(svg).iter("rect")][2:]
+
+
+def test_the_bars_of_a_category_are_as_long_as_its_shares() -> None:
+    svg = distribution("contract", pl.Series(["a"] * 3 + ["b"]), pl.Series(["a", "b", "c", "c"]))
+
+    assert [text for text in texts(svg) if text.endswith("%")] == [
+        "75.0%",
+        "25.0%",
+        "25.0%",
+        "25.0%",
+        "0.0%",
+        "50.0%",
+    ]
+    longest = bars(svg)[0]
+    assert bars(svg) == pytest.approx(
+        [longest * share / 0.75 for share in (0.75, 0.25, 0.25, 0.25, 0, 0.5)], abs=0.1
+    )
+
+
+def test_few_different_numbers_are_shown_in_their_order() -> None:
+    svg = distribution("invoices", pl.Series([2.0, 0.0, 0.0]), pl.Series([10.0, 2.0]))
+
+    assert [text for text in texts(svg) if text in {"0", "2", "10"}] == ["0", "2", "10"]
+
+
+def test_rare_categories_are_counted_and_not_drawn() -> None:
+    many = pl.Series([f"city {number}" for number in range(40)])
+
+    svg = distribution("city", many, many)
+
+    assert "and 28 rarer values" in texts(svg)
+    assert len(bars(svg)) == 24
+
+
+def test_many_numbers_become_a_histogram_with_its_range_and_highest_share() -> None:
+    numbers = pl.Series(np.linspace(0, 1_000, 3_001))
+
+    svg = distribution("charges", numbers, numbers)
+
+    assert {"0", "200", "400", "600", "800", "1,000", "3.4%", "charges, share of rows"} <= set(texts(svg))
+
+
+def test_long_values_are_shortened() -> None:
+    assert label("Bank transfer from abroad (automatic)") == "Bank transfer from abroad\u2026"
+    assert label(2.0) == "2"

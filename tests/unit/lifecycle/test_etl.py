@@ -1,0 +1,256 @@
+"""Which days the ETL works on, what it lands, and what the features of a day are made of."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from include.lifecycle.etl import build_features, chunks, land, plan, stale_features
+from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, PartitionNotFoundError, RunInfo
+from include.lifecycle.specs import DatasetSpec, TableSpec
+
+D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
+
+
+def _features(day: date, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """A shop's takings of the day, of the days in its history, and how many opinions there are."""
+    sales, opinions = tables["sales"].collect(), tables["opinions"].collect()
+    assert opinions.schema == {"shop": pl.String, "dt": pl.Date}
+    today = sales.filter(pl.col("dt") == day).select("shop", "amount")
+    known = sales.group_by("shop").agg(total=pl.col("amount").sum(), days=pl.len())
+    return today.join(known, on="shop").with_columns(opinions=pl.lit(opinions.height)).sort("shop")
+
+
+SHOPS = DatasetSpec(
+    name="shops",
+    title="Shops",
+    description="What shops take in.",
+    key=("shop",),
+    timezone="UTC",
+    schedule="@daily",
+    tables=(
+        TableSpec(name="sales", columns={"shop": pl.String, "amount": pl.Int64}, key=("shop",), rules=list),
+        TableSpec(name="opinions", columns={"shop": pl.String}, key=("shop",), rules=list, optional=True),
+    ),
+    make_source=lambda settings, connect: Shops({}),
+    features=_features,
+    history_days={"sales": 2, "opinions": 0},
+)
+
+
+@dataclass(frozen=True)
+class Shops:
+    """A source that has the given sales and no opinions."""
+
+    sales: Mapping[date, str]
+
+    def days(self) -> list[date]:
+        return sorted(self.sales)
+
+    def extract(self, table: str, day: date, file: Path) -> bool:
+        if table != "sales":
+            return False
+        file.write_text(self.sales[day])
+        return True
+
+
+SOURCE = Shops(dict.fromkeys((D1, D2, D3, D4), "shop,amount\nnorth, 1\n"))
+
+
+@pytest.fixture
+def world(lake: Lake, run: RunInfo, tmp_path: Path) -> World:
+    return World(lake, run, tmp_path)
+
+
+@dataclass(frozen=True)
+class World:
+    """Puts into the lake what the steps before would have put there."""
+
+    lake: Lake
+    run: RunInfo
+    scratch: Path
+
+    def clean(self, day: date, amount: int) -> Manifest:
+        frame = pl.DataFrame({"shop": ["north"], "amount": [amount]})
+        return self.lake.publish_frame(SHOPS.clean("sales"), day, frame, run=self.run, scratch=self.scratch)
+
+    def verdict(self, day: date, *, accepted: bool) -> None:
+        file = self.scratch / "verdict.json"
+        file.write_text(json.dumps({"accepted": accepted}))
+        self.lake.publish(SHOPS.validation_prefix, day, [LocalFile(file)], run=self.run)
+
+    def build(self, *days: date) -> list[Manifest]:
+        return build_features(SHOPS, self.lake, days, self.run)
+
+    def features(self, day: date) -> dict[str, int]:
+        frame = self.lake.scan(SHOPS.features_prefix, [day], self.scratch / "read").collect()
+        return frame.row(0, named=True)
+
+
+def test_the_plan_is_every_day_of_the_source_at_first(lake: Lake) -> None:
+    assert plan(SHOPS, lake, SOURCE, None, until=D5) == [D1, D2, D3, D4]
+
+
+def test_the_plan_ends_with_until(lake: Lake) -> None:
+    assert plan(SHOPS, lake, SOURCE, None, until=D2) == [D1, D2]
+
+
+def test_the_plan_leaves_out_what_is_done_and_what_was_rejected(world: World) -> None:
+    world.clean(D1, 1)
+    world.verdict(D1, accepted=True)
+    world.build(D1)
+    world.verdict(D2, accepted=False)
+
+    assert plan(SHOPS, world.lake, SOURCE, None, until=D5) == [D3, D4]
+
+
+def test_the_plan_takes_up_a_day_whose_run_was_cut_short_before_the_features(world: World) -> None:
+    world.clean(D1, 1)
+    world.verdict(D1, accepted=True)
+
+    assert D1 in plan(SHOPS, world.lake, SOURCE, None, until=D5)
+
+
+def test_a_rejected_day_with_an_earlier_good_state_is_left_alone(world: World) -> None:
+    world.clean(D1, 1)
+    world.build(D1)
+    world.verdict(D1, accepted=False)
+
+    assert D1 not in plan(SHOPS, world.lake, SOURCE, None, until=D5)
+
+
+def test_requested_days_are_redone_whatever_the_lake_has(world: World) -> None:
+    world.clean(D1, 1)
+    world.build(D1)
+    world.verdict(D2, accepted=False)
+
+    assert plan(SHOPS, world.lake, SOURCE, (D1, D2), until=D5) == [D1, D2]
+    assert plan(SHOPS, world.lake, SOURCE, (D4, D5), until=D5) == [D4]
+
+
+@pytest.mark.parametrize(
+    ("source", "until", "sentence"),
+    [
+        (SOURCE, D5, "has no day from 2026-03-05 to 2026-03-05: it has 2026-03-01 to 2026-03-04"),
+        (Shops({D5: ""}), D4, "it has none yet"),
+    ],
+    ids=["the source ends before", "the day is not over"],
+)
+def test_a_request_for_days_that_are_not_there_says_which_there_are(
+    lake: Lake, source: Shops, until: date, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        plan(SHOPS, lake, source, (D5, D5), until=until)
+
+
+def test_chunks_keep_all_days_in_order() -> None:
+    assert chunks([D1, D2, D3, D4, D5], 2) == [[D1, D2], [D3, D4], [D5]]
+    assert chunks([], 2) == []
+
+
+def test_tables_are_landed_byte_for_byte_and_missing_ones_left_out(world: World) -> None:
+    raw = 'shop,amount\n north ,"1,5"\nsouth,\n'
+    landed = land(SHOPS, world.lake, Shops({D1: raw}), D1, world.run)
+
+    (file,) = world.lake.download("raw/shops/sales", D1, world.scratch)
+    assert file.read_text() == raw
+    assert set(landed) == {"sales"}
+    assert landed["sales"].rows == 2
+    assert landed["sales"].schema_ == {"shop": "String", "amount": "String"}
+
+
+def test_an_empty_day_is_landed_as_no_rows(world: World) -> None:
+    assert land(SHOPS, world.lake, Shops({D1: "shop,amount\n"}), D1, world.run)["sales"].rows == 0
+
+
+def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
+    file = world.scratch / "table.csv"
+    file.write_text("shop\nnorth\n")
+    world.lake.publish(SHOPS.raw("opinions"), D1, [LocalFile(file, 1)], run=world.run)
+
+    with pytest.raises(LakeError, match=r"no table 'opinions', but the lake has rows of it of 2026-03-01"):
+        land(SHOPS, world.lake, SOURCE, D1, world.run)
+
+
+def test_features_see_their_history_and_nothing_else(world: World) -> None:
+    digests = {day: world.clean(day, 10**number).digest for number, day in enumerate((D1, D2, D3, D4, D5))}
+
+    (manifest,) = world.build(D4)
+
+    assert world.features(D4) == {
+        "shop": "north",
+        "amount": 1000,
+        "total": 1110,
+        "days": 3,
+        "opinions": 0,
+        "dt": D4,
+    }
+    assert manifest.inputs == {f"clean/shops/sales/dt={day}": digests[day] for day in (D2, D3, D4)}
+
+
+def test_days_of_the_history_that_are_not_there_are_passed_over(world: World) -> None:
+    world.clean(D1, 1)
+    world.clean(D3, 100)
+
+    world.build(D1, D3)
+
+    assert world.features(D1)["total"] == 1
+    assert world.features(D3)["total"] == 101
+
+
+def test_building_again_changes_nothing_and_building_together_is_building_alone(world: World) -> None:
+    for day in (D1, D2, D3):
+        world.clean(day, day.day)
+
+    together = world.build(D1, D2, D3)
+
+    assert [manifest for day in (D1, D2, D3) for manifest in world.build(day)] == together
+
+
+def test_a_later_day_changes_no_byte_of_a_days_features(world: World) -> None:
+    world.clean(D1, 1)
+    (before,) = world.build(D1)
+    world.clean(D2, 5)
+
+    (after,) = world.build(D1)
+
+    assert after == before
+
+
+def test_a_day_that_is_not_clean_has_no_features(world: World) -> None:
+    world.clean(D1, 1)
+
+    with pytest.raises(PartitionNotFoundError, match="dt=2026-03-02"):
+        world.build(D2)
+
+
+def test_a_redone_day_names_the_later_days_that_it_makes_stale(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for day in (D1, D2, D3, D4):
+        world.clean(day, day.day)
+    world.build(D1, D2, D3, D4)
+    world.clean(D1, 100)
+
+    with caplog.at_level(logging.WARNING):
+        world.build(D1)
+
+    assert stale_features(SHOPS, world.lake, [D1]) == [D2, D3]
+    assert "The features of 2026-03-02, 2026-03-03 were made before 2026-03-01 changed" in caplog.text
+    world.build(D2, D3)
+    assert stale_features(SHOPS, world.lake, [D1]) == []
+
+
+def test_features_made_before_a_day_came_in_are_stale(world: World) -> None:
+    world.clean(D2, 2)
+    world.build(D2)
+    world.clean(D1, 1)
+
+    assert stale_features(SHOPS, world.lake, [D1]) == [D2]

@@ -1,0 +1,98 @@
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from include.stack.airflow_api import readable
+from include.stack.display import Display
+from include.stack.errors import StackError
+from include.stack.main_job import ETL, MONITORING, SAMPLE, SCORING, TRAINING, MainJob, Situation, steps
+from include.stack.settings import StackSettings
+
+TODAY = date(2026, 11, 20)
+ALL_DONE = Situation(
+    source_day=TODAY,
+    source_is_sample=True,
+    features_day=TODAY,
+    has_champion=True,
+    predictions_day=TODAY,
+    has_report=True,
+)
+YESTERDAY = date(2026, 11, 19)
+
+
+@pytest.mark.parametrize(
+    ("situation", "expected"),
+    [
+        pytest.param(ALL_DONE, [], id="all is done"),
+        pytest.param(
+            Situation(TODAY, True, None, False, None, False),
+            [SAMPLE, ETL, TRAINING, SCORING, MONITORING],
+            id="first start",
+        ),
+        pytest.param(
+            replace(ALL_DONE, features_day=YESTERDAY, predictions_day=YESTERDAY),
+            [SAMPLE, ETL, SCORING, MONITORING],
+            id="a new day",
+        ),
+        pytest.param(
+            replace(ALL_DONE, source_is_sample=False, features_day=YESTERDAY),
+            [ETL, SCORING, MONITORING],
+            id="a new day of one's own data",
+        ),
+        pytest.param(
+            replace(ALL_DONE, has_champion=False, predictions_day=None, has_report=False),
+            [TRAINING, SCORING, MONITORING],
+            id="training failed",
+        ),
+        pytest.param(replace(ALL_DONE, predictions_day=YESTERDAY), [SCORING, MONITORING], id="scoring failed"),
+        pytest.param(replace(ALL_DONE, has_report=False), [MONITORING], id="monitoring failed"),
+    ],
+)
+def test_only_what_is_left_to_do_is_done(situation: Situation, expected: list[str]) -> None:
+    assert steps(situation) == expected
+
+
+class FailedRun:
+    """An Airflow whose one run has failed in a mapped task."""
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return "failed"
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        late = {"task_id": "clean", "map_index": -1, "state": "failed", "end_date": "2026-11-21T02:00:05Z"}
+        first = {"task_id": "validate", "map_index": 3, "state": "failed", "end_date": "2026-11-21T02:00:01Z"}
+        return [late, first, {"task_id": "features", "map_index": -1, "state": "upstream_failed"}]
+
+    def log_lines(self, instance: dict[str, Any]) -> list[str]:
+        return [f"log of {instance['task_id']}", "The day has no rows."]
+
+
+def test_failed_run_is_told_with_the_first_failed_task_its_log_and_its_address(settings: StackSettings) -> None:
+    job = MainJob(settings, FailedRun(), Display(Console(quiet=True)))  # type: ignore[arg-type]
+
+    with pytest.raises(StackError) as failed:
+        job.follow(ETL, "manual__1")
+
+    sentence = str(failed.value)
+    assert "customers_etl failed in its task validate" in sentence
+    assert "log of validate\nThe day has no rows." in sentence
+    assert f"{settings.airflow_url}/dags/customers_etl/runs/manual__1/tasks/validate/mapped/3" in sentence
+
+
+def test_log_shows_the_exception_and_its_place_and_no_folding_marks() -> None:
+    # given
+    frames = [{"filename": "task_runner.py", "lineno": 1579}, {"filename": "etl.py", "lineno": 11}]
+    error = {"exc_type": "ValueError", "exc_value": "3 rows are broken", "frames": frames}
+    log = [
+        {"event": "::group::Pre Execute"},
+        {"event": "Task failed with exception", "error_detail": [error]},
+    ]
+
+    # when
+    lines = [line for entry in log for line in readable(entry)]
+
+    # then
+    assert lines == ["Task failed with exception", "ValueError: 3 rows are broken (etl.py, line 11)"]
