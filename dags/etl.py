@@ -59,7 +59,8 @@ def etl(dataset: DatasetSpec) -> DAG:
             context = get_current_context()
             until = run_day({**context, "params": {}}, dataset.timezone)
             requested = requested_range(context, dataset.timezone)
-            days = plan(dataset, lake(), source(dataset), requested, until)
+            with source(dataset) as origin:
+                days = plan(dataset, lake(), origin, requested, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, CHUNK_DAYS)]
 
         @task(map_index_template="{{ days_label }}")

@@ -22,6 +22,7 @@ import pytest
 from include.lifecycle.lake import Lake, RunInfo
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Several programs that spin on all cores slow each other tenfold.
 
 
 def free_port() -> int:

@@ -245,7 +245,7 @@ def clip(samples: Samples, numeric: Sequence[str]) -> Samples:
     bounds = {
         name: [samples.reference[name].quantile(quantile) for quantile in _CLIP_QUANTILES] for name in numeric
     }
-    cut = [pl.col(name).clip(low, high) for name, (low, high) in bounds.items() ]
+    cut = [pl.col(name).clip(low, high) for name, (low, high) in bounds.items() if low != high]
     return Samples(samples.reference.with_columns(cut), samples.current.with_columns(cut))
 
 
@@ -354,7 +354,7 @@ def _find_window(model: ModelSpec, lake: Lake, day: date) -> _Window:
 def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference) -> dict[str, str]:
     """What the report is made of: the partitions it reads, the champion, and what is compared how."""
     partitions = [
-        (_staging(model), reference.day),
+        (model.staging_prefix, reference.day),
         *((model.dataset.features_prefix, day) for day in window.features),
         *((model.predictions_prefix, day) for day in window.predictions),
     ]
@@ -366,10 +366,6 @@ def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference)
     }
 
 
-def _staging(model: ModelSpec) -> str:
-    return f"staging/{model.name}"
-
-
 def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> Samples:
     numeric = (*model.numeric, SCORE)
     columns = (*model.dataset.key, "dt", *numeric, *model.categorical)
@@ -378,7 +374,7 @@ def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Refe
         tidied = tidy(frame, numeric, model.categorical).select(columns)
         return draw(tidied, model.dataset.key, model.drift.sample_rows)
 
-    [path] = lake.download(_staging(model), reference.day, scratch, HOLDOUT)
+    [path] = lake.download(model.staging_prefix, reference.day, scratch, HOLDOUT)
     holdout = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
     if not window.features:
         return Samples(holdout, holdout.clear())

@@ -139,7 +139,7 @@ def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
     metric = _NAMES[f"holdout_{model.metric}"][0].lower()
     rows = [
-        [trial["number"], trial["candidate"], _params(trial["params"]), f"{trial['value']:.4f}"]
+        [trial["number"], _words(trial["candidate"]), _params(trial["params"]), f"{trial['value']:.4f}"]
         for trial in trials
     ]
     table = Table(["trial", "candidate", "hyperparameters", f"validation {metric}"], rows)
@@ -148,7 +148,7 @@ def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
 
 def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
     return {
-        "Candidate": f"{training['candidate']} ({_params(training['params'])})",
+        "Candidate": f"{_words(training['candidate'])} ({_params(training['params'])})",
         "Seed": training["seed"],
         "Reason": training["reason"] or "none given",
         "Code version": training["code_version"],
@@ -156,6 +156,10 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
         "Categorical features": ", ".join(training["categorical"]),
         "Partitions read": len(training["data"]),
     }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _params(params: Mapping[str, Any]) -> str:

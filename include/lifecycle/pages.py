@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 Cell = str | int | float | None
 Status = Literal["good", "warning", "bad"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _STATUS_WORDS: dict[Status, str] = {"good": "Good", "warning": "Attention", "bad": "Problem"}
+_BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
 
@@ -93,9 +94,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["text"] = _text
+    environment.filters["text"] = _wrappable
     environment.filters["svg"] = Markup
     return environment.get_template("page.html.j2")
+
+
+def _wrappable(cell: Cell) -> Markup:
+    """Escaped text whose long names may be broken after dots and underscores, and percentages may not."""
+    text = str(escape(_text(cell)))
+    return Markup(_BREAK.sub("<wbr>", text.replace(" %", "\u00a0%")))
 
 
 def _text(cell: Cell) -> str:

@@ -74,7 +74,8 @@ def _draw(
     drawing: Callable[[Axes, NDArray[np.integer], Scores], None], labels: NDArray[np.integer], scores: Scores
 ) -> Figure:
     with rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        figure = Figure(figsize=(6.4, 4.2))
+        figure.subplots_adjust(left=0.12, right=0.97, bottom=0.13, top=0.91)
         axes = figure.add_subplot()
         drawing(axes, labels, scores)
         axes.legend()
@@ -86,7 +87,7 @@ def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -
         precision, recall, _ = precision_recall_curve(labels, values, drop_intermediate=True)
         step = max(1, len(recall) // _CURVE_POINTS)
         kept = np.unique([*range(0, len(recall), step), len(recall) - 1])
-        axes.plot(recall[kept], precision[kept], color=color, linestyle=line, label=name, drawstyle="steps-pre")
+        axes.plot(recall[kept], precision[kept], color=color, linestyle=line, label=name, drawstyle="steps-post")
     axes.axhline(labels.mean(), color=_INK, linewidth=0.8, linestyle=":", label="by chance")
     axes.set(
         title="Precision and recall on the holdout",

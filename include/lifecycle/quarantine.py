@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from include.lifecycle.raw_tables import ENGINE_COLUMNS
+from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.row_rules import broken_rows, rule_columns
 from include.lifecycle.specs import TableSpec
 
@@ -73,22 +73,23 @@ def judge(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> Judg
     raw : frame as in `RawTable`, of all days together.
     rules : the table's own rules, as `make_rules` gives them.
     """
-    raw = raw.with_row_index("index")
-    unreadable = raw.filter(pl.col("unreadable").is_not_null()).select("index", rule="unreadable")
+    raw = raw.with_row_index(INDEX)
+    unreadable = raw.filter(pl.col("unreadable").is_not_null()).select(INDEX, rule="unreadable")
     readable = _without(raw, unreadable)
-    typed = readable.select("index", "dt", *(_typed(name, dtype) for name, dtype in table.columns.items()))
+    typed = readable.select(INDEX, "dt", *(_typed(name, dtype) for name, dtype in table.columns.items()))
     unsound = pl.concat([_misread(table, readable, typed), _key_faults(table, readable, typed)])
     sound = _without(typed, unsound)
     unruly = [
-        _broken(sound["index"].gather(positions), rule)
-        for rule, positions in broken_rows(sound.drop("index"), rules).items()
+        _broken(sound[INDEX].gather(positions), rule)
+        for rule, positions in broken_rows(sound.drop(INDEX), rules).items()
     ]
     broken = pl.concat([unreadable, unsound, *unruly])
-    reasons = broken.group_by("index", maintain_order=True).agg(broken_rules=pl.col("rule").str.join(";"))
+    reasons = broken.group_by(INDEX, maintain_order=True).agg(broken_rules=pl.col("rule").str.join(";"))
+    quarantined = raw.filter(_is_in(reasons)).join(reasons, on=INDEX, maintain_order="left")
     return JudgedRows(
-        good=_without(sound, broken).drop("index").sort("dt", *table.key),
-        quarantined=raw.join(reasons, on="index", maintain_order="left").drop("index", "unreadable"),
-        broken=broken.join(raw.select("index", "dt", "raw_row"), on="index", maintain_order="left").drop("index"),
+        good=_without(sound, broken).drop(INDEX).sort("dt", *table.key),
+        quarantined=quarantined.drop(INDEX, "unreadable"),
+        broken=broken.join(quarantined, on=INDEX, maintain_order="left").select("dt", "raw_row", "rule"),
     )
 
 
@@ -104,17 +105,20 @@ def _key_id(table: TableSpec) -> str:
 
 
 def _without(rows: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
-    return rows if broken.is_empty() else rows.join(broken, on="index", how="anti", maintain_order="left")
+    return rows if broken.is_empty() else rows.filter(~_is_in(broken))
+
+
+def _is_in(rows: pl.DataFrame) -> pl.Expr:
+    return pl.col(INDEX).is_in(rows[INDEX].implode())
 
 
 def _broken(index: pl.Series, rule: str) -> pl.DataFrame:
-    return pl.DataFrame({"index": index}).with_columns(rule=pl.lit(rule))
+    return pl.DataFrame({INDEX: index}).with_columns(rule=pl.lit(rule))
 
 
-def _text(name: str) -> pl.Expr:
-    """The text without the spaces around it; null where nothing is left."""
-    stripped = pl.col(name).str.strip_chars()
-    return pl.when(stripped != "").then(stripped)
+def _is_blank(name: str) -> pl.Expr:
+    """Whether the text is missing or nothing but spaces."""
+    return pl.col(name).str.strip_chars().fill_null("") == ""
 
 
 def _typed(name: str, dtype: Any) -> pl.Expr:
@@ -123,9 +127,9 @@ def _typed(name: str, dtype: Any) -> pl.Expr:
 
 
 def _value(name: str, dtype: Any) -> pl.Expr:
-    text = _text(name)
+    text = pl.col(name).str.strip_chars()
     if dtype == pl.String:
-        return pl.when(text.is_not_null()).then(pl.col(name))
+        return pl.when(text != "").then(pl.col(name))
     if dtype == pl.Date:
         return text.str.to_date("%Y-%m-%d", strict=False)
     if dtype == pl.Datetime:
@@ -138,43 +142,42 @@ def _value(name: str, dtype: Any) -> pl.Expr:
 
 def _misread(table: TableSpec, readable: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
     """Rows with text that does not read as its column's type."""
-    written = readable.select(_text(name).is_not_null().alias(name) for name in table.columns)
-    found = [
-        _broken(typed["index"].filter(written[name] & typed[name].is_null()), f"{table.name}.type.{name}")
-        for name in table.columns
-    ]
+    found = []
+    for name in table.columns:
+        lost = readable.filter(typed[name].is_null() & readable[name].is_not_null())
+        found.append(_broken(lost.filter(~_is_blank(name))[INDEX], f"{table.name}.type.{name}"))
     return pl.concat(found)
 
 
 def _key_faults(table: TableSpec, readable: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
     """Rows without their key, copies of earlier rows, and rows that contradict each other."""
     key_id = _key_id(table)
-    blank = readable.filter(pl.any_horizontal(_text(name).is_null() for name in table.key))
-    members = _sharing_a_key(table, typed).join(_contents(readable), on="index")
+    blank = readable.filter(pl.any_horizontal(_is_blank(name) for name in table.key))
+    members = _sharing_a_key(table, typed).join(_contents(readable), on=INDEX)
     members = members.with_columns(
         contradicts=pl.col("content").n_unique().over("key") > 1,
-        follows=pl.col("index") > pl.col("index").min().over("key"),
+        follows=pl.col(INDEX) > pl.col(INDEX).min().over("key"),
     )
-    contradicting = members.filter("contradicts").sort("index")
-    copies = members.filter(pl.col("follows") & ~pl.col("contradicts")).sort("index")
+    contradicting = members.filter("contradicts").sort(INDEX)
+    copies = members.filter(pl.col("follows") & ~pl.col("contradicts")).sort(INDEX)
     return pl.concat(
         [
-            _broken(blank["index"], f"{key_id}.present"),
-            _broken(contradicting["index"], f"{key_id}.unique"),
-            _broken(copies["index"], f"{key_id}.copy"),
+            _broken(blank[INDEX], f"{key_id}.present"),
+            _broken(contradicting[INDEX], f"{key_id}.unique"),
+            _broken(copies[INDEX], f"{key_id}.copy"),
         ]
     )
 
 
 def _sharing_a_key(table: TableSpec, typed: pl.DataFrame) -> pl.DataFrame:
-    """`index` and `key` of the rows that share a key with others of their day."""
+    """Index and `key` of the rows that share a key with others of their day."""
     key = ["dt", *table.key]
-    keys = typed.select("index", *key).drop_nulls().sort(key)
+    keys = typed.select(INDEX, *key).drop_nulls().sort(key)
     again = keys.filter(pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key))
-    return keys.join(again, on=key, how="semi").select("index", key=pl.struct(key))
+    return keys.join(again, on=key, how="semi").select(INDEX, key=pl.struct(key))
 
 
 def _contents(readable: pl.DataFrame) -> pl.DataFrame:
-    """`index` and `content`: all text of a row."""
-    text = [name for name in readable.columns if name not in {"index", *ENGINE_COLUMNS}]
-    return readable.select("index", content=pl.struct(text))
+    """Index and `content`, all text, of each row."""
+    text = [name for name in readable.columns if name not in {INDEX, *ENGINE_COLUMNS}]
+    return readable.select(INDEX, content=pl.struct(text))

@@ -19,6 +19,8 @@ ENGINE_COLUMNS: dict[str, Any] = {
     "raw_line": pl.String,
     "unreadable": pl.String,
 }
+INDEX = "_index"
+_RESERVED = {*ENGINE_COLUMNS, INDEX, "broken_rules"}
 
 
 class _UnreadableFileError(ValueError):
@@ -120,9 +122,9 @@ def _check_header(names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise _UnreadableFileError(f"has {repeated} more than once in its header")
-    reserved = sorted(set(names) & set(ENGINE_COLUMNS))
+    reserved = sorted(set(names) & _RESERVED)
     if reserved:
-        raise _UnreadableFileError(f"has {reserved} in its header, names that the lake itself uses")
+        raise _UnreadableFileError(f"has {reserved} in its header, which validation itself uses")
 
 
 def _numbered(rows: pl.DataFrame, broken_lines: pl.DataFrame) -> pl.DataFrame:

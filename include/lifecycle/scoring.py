@@ -62,9 +62,7 @@ def plan(
 def days_to_score(champions: Mapping[date, int | None], predicted: Collection[date]) -> dict[date, int]:
     """The days that have a champion of their own and no predictions, oldest first."""
     return {
-        day: version
-        for day, version in sorted(champions.items())
-        if version is not None and day not in predicted
+        day: version for day, version in sorted(champions.items()) if version is not None and day not in predicted
     }
 
 
@@ -131,7 +129,7 @@ def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int,
         return lake.publish(
             staging_prefix(model),
             day,
-            [LocalFile(path, _value(scores.select(pl.len())))],
+            [LocalFile(path, _count(scores))],
             run=run,
             schema=scores.collect_schema(),
             inputs=inputs,
@@ -239,26 +237,18 @@ def _inputs(model: ModelSpec, lake: Lake, day: date, version: int) -> dict[str, 
     return {_features_input(model, day): features.digest, _version_input(model): str(version)}
 
 
-def _batches(files: list[Path], columns: list[str]) -> Iterator[pl.DataFrame]:
-    import pyarrow.parquet as pq
-
-    for file in files:
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=columns):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)
-                yield frame
-
-
 def _write_scores(
     model: ModelSpec, features: list[Path], path: Path, estimator: Any, version: int, run: RunInfo
 ) -> None:
     import pyarrow.parquet as pq
 
-    def score_batch(batch: pl.DataFrame) -> pl.DataFrame:
-        return _score_batch(model, batch, estimator, version, run)
+    # Slices of a polars scan: pyarrow's own batches keep the file's bytes in memory up to the last one.
+    rows = pl.scan_parquet(features).select(*model.dataset.key, *model.features)
+    batches = (rows.slice(start, BATCH_ROWS) for start in range(0, _count(rows), BATCH_ROWS))
 
-    batches = _batches(features, [*model.dataset.key, *model.features])
+    def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
+        return _score_batch(model, batch.collect(), estimator, version, run)
+
     with ExitStack() as stack:
         writer = None
         for scored in _map_in_order(score_batch, batches):
@@ -269,7 +259,7 @@ def _write_scores(
 
 
 def _map_in_order(
-    work: Callable[[pl.DataFrame], pl.DataFrame], batches: Iterable[pl.DataFrame]
+    work: Callable[[pl.LazyFrame], pl.DataFrame], batches: Iterable[pl.LazyFrame]
 ) -> Iterator[pl.DataFrame]:
     """`work` on each batch, on as many threads as the process may use, with few batches in memory at a time.
 
@@ -325,7 +315,7 @@ def _check(model: ModelSpec, lake: Lake, day: date, path: Path, scratch: Path) -
 def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[str]) -> Iterator[str]:
     scored = scores.select(pl.struct(key).alias("scored"))
     given = features.select(pl.struct(key).alias("given"))
-    rows, given_rows = (_value(keys.select(pl.len())) for keys in (scored, given))
+    rows, given_rows = _count(scored), _count(given)
     if rows != given_rows:
         yield f"There are {rows} of them for {given_rows} rows of features."
         return
@@ -341,6 +331,10 @@ def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[st
     )
     if unique < rows:
         yield f"{rows - unique} rows repeat the key ({', '.join(key)}) of another."
+
+
+def _count(rows: pl.LazyFrame) -> int:
+    return _value(rows.select(pl.len()))
 
 
 def _value(query: pl.LazyFrame) -> int:

@@ -142,7 +142,7 @@ def _problems(table: TableSpec, raw: RawTable, bad: int, counts: Mapping[str, in
     if raw.missing:
         return (f"{table.name} lacks {_names(raw.missing)}, so none of its {rows:,} rows can be judged.",)
     if rows < table.min_rows:
-        return (f"{table.name} has {rows:,} rows; at least {table.min_rows:,} are expected.",)
+        return (f"{table.name} has {rows:,} rows, and the minimum is {table.min_rows:,}.",)
     if bad > table.max_bad_share * rows:
         rule, most = max(counts.items(), key=lambda count: count[1])
         return (

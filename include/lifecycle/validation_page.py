@@ -121,16 +121,21 @@ def _examples(table: CheckedTable, rule: str) -> list[list[Cell]]:
     numbers = table.broken.filter(pl.col("rule") == rule)["raw_row"].sort().head(_EXAMPLES)
     rows = table.quarantined.filter(pl.col("raw_row").is_in(numbers.implode()))
     return [
-        [rule, row["raw_row"], *(_short(row[name]) for name in table.spec.key), _found(table, rule, row)]
-        for row in rows.iter_rows(named=True)
+        [
+            "" if number else rule,
+            row["raw_row"],
+            *(_short(row[name]) for name in table.spec.key),
+            _found(table, rule, row),
+        ]
+        for number, row in enumerate(rows.iter_rows(named=True))
     ]
 
 
 def _found(table: CheckedTable, rule: str, row: dict[str, str | None]) -> str:
     if row["raw_line"] is not None:
         return _short(row["raw_line"])
-    looked_at = (name for name in table.rules[rule].columns if name in row)
-    return ", ".join(f"{name}: {_short(row[name])}" for name in looked_at)
+    shown = row.keys() - set(table.spec.key)
+    return ", ".join(f"{name}: {_short(row[name])}" for name in table.rules[rule].columns if name in shown)
 
 
 def _facts(
@@ -141,7 +146,9 @@ def _facts(
         for table in tables
         if table.verdict.quarantined
     }
-    versions = {f"Version of {path}": digest[:12] for table in tables for path, digest in table.inputs.items()}
+    versions: dict[str, Cell] = {
+        f"Raw {table.spec.name}": f"version {digest[:12]}" for table in tables for digest in table.inputs.values()
+    }
     return {"Dataset": dataset.description, **where, **versions}
 
 

@@ -104,7 +104,7 @@ class Company:
             before = state
             state, events = self._advance(before, day)
             if day == self.first_day:
-                events = _with_opening(events, before, founding_invoices, day)
+                events = _with_opening(events, before, founding_invoices)
             if day >= first:
                 yield self._recorded(state, events, day)
 
@@ -208,7 +208,7 @@ class Company:
         return np.random.default_rng([self.settings.seed, day.toordinal(), stream])
 
 
-def _with_opening(events: _Events, opening: _State, invoices: pl.DataFrame, day: date) -> _Events:
+def _with_opening(events: _Events, opening: _State, invoices: pl.DataFrame) -> _Events:
     """The first day's events, to which everything that the company's tables hold from before is added."""
     known = pl.concat([opening.book, opening.leavers.drop("churned_on")])
     carried_over = invoices.filter(pl.col("customer_id").is_in(known["customer_id"].implode()))

@@ -61,7 +61,7 @@ def write_days(connection: Connection, company: Company, days: Sequence[date]) -
     Raises
     ------
     ValueError
-        the company differs from the one already written, or `days` would leave a gap.
+        The company differs from the one already written, or `days` would leave a gap.
     """
     with connection, connection.cursor() as cursor:
         _lock(cursor)

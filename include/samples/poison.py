@@ -22,7 +22,7 @@ def poison(connection: Connection, day: date, kind: PoisonKind) -> None:
     Raises
     ------
     ValueError
-        a poison is still at work; `restore` ends it.
+        A poison is still at work; `restore` ends it.
     """
     with connection, connection.cursor() as cursor:
         if _kept_rows_exist(cursor):

@@ -1,6 +1,6 @@
 """A small client of Airflow's REST API (version 2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self, cast
 
@@ -65,9 +65,10 @@ class AirflowApi:
         due = self.get(f"/dags/{dag_id}")["next_dagrun_run_after"]
         return due if due and datetime.fromisoformat(due) <= datetime.now(UTC) else None
 
-    def trigger(self, dag_id: str) -> str:
-        """Start a run of a DAG with its default parameters and return the run's id."""
-        return str(self.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"])
+    def trigger(self, dag_id: str, form: Mapping[str, Any] | None = None) -> str:
+        """Start a run of a DAG, with the fields of its form that are given, and return the run's id."""
+        body = {"logical_date": None, "conf": dict(form or {})}
+        return str(self.post(f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: queued, running, success or failed."""

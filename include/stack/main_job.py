@@ -117,14 +117,15 @@ class MainJob:
         self._display.show("DAG files", "ready", 1, 1)
 
     def run(self, dag_id: str) -> None:
-        """Let a DAG run once and follow it; a run that Airflow is about to make by itself is taken as that one.
+        """Let a DAG run once and follow it; a run that is going on, or due by its schedule, is taken as that one.
 
         Raises:
             StackError: the run fails.
         """
         due = self._api.due_run(dag_id)
         self._api.unpause(dag_id)
-        self.follow(dag_id, (due and self._scheduled_run(dag_id, due)) or self._api.trigger(dag_id))
+        going_on = self._unfinished_run(dag_id) or (due and self._scheduled_run(dag_id, due))
+        self.follow(dag_id, going_on or self._api.trigger(dag_id))
 
     def wait_for_predictions(self) -> None:
         """Follow the runs that new features or a new champion wake until the newest features have predictions.
@@ -135,9 +136,8 @@ class MainJob:
         wanted, triggered = results.newest_features_day(self._settings), False
         woken_by = time.monotonic() + WAKE_SECONDS
         while not self._has_predictions(wanted):
-            active = [run["dag_run_id"] for run in self._api.runs(SCORING) if run["state"] in UNFINISHED]
-            if active:
-                self.follow(SCORING, active[-1])
+            if active := self._unfinished_run(SCORING):
+                self.follow(SCORING, active)
             elif time.monotonic() < woken_by:
                 self._display.show(SCORING, "waiting to be woken by new features")
                 time.sleep(POLL_SECONDS)
@@ -169,6 +169,10 @@ class MainJob:
             self._display.show(dag_id, _running_tasks(instances) or state, done, len(instances) or None)
             health.refuse_given_up(self._settings)
             time.sleep(POLL_SECONDS)
+
+    def _unfinished_run(self, dag_id: str) -> str | None:
+        unfinished = [run["dag_run_id"] for run in self._api.runs(dag_id) if run["state"] in UNFINISHED]
+        return unfinished[-1] if unfinished else None
 
     def _scheduled_run(self, dag_id: str, due: str) -> str | None:
         deadline = time.monotonic() + WAKE_SECONDS

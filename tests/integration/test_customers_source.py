@@ -260,6 +260,10 @@ def test_an_empty_day_is_a_header(operations: Operations, postgres: Any, tmp_pat
         assert (tmp_path / table).read_text() == ",".join(CUSTOMERS.table(table).columns) + "\n"
 
 
+def test_a_database_without_tables_has_no_days(postgres: Any) -> None:
+    assert _source(postgres).days() == []
+
+
 def test_days_include_those_of_which_the_usage_is_missing(operations: Operations, postgres: Any) -> None:
     assert _source(postgres).days() == []
     operations.usage("C1", FIRST)

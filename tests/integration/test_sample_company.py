@@ -9,6 +9,7 @@ from include.samples.company import Company
 from include.samples.database import ensure_history, latest_day, write_days
 from include.samples.poison import PoisonKind, poison, restore
 from include.samples.settings import BadRows, CompanySettings, Drift
+from tests.unit.samples.worlds import table, versions
 
 SETTINGS = CompanySettings(customers=150, history_days=12, seed=2, bad_rows=BadRows(rate=0.02))
 FIRST_DAY = date(2026, 3, 1)
@@ -34,7 +35,7 @@ def rows(connection: Any, query: str, day: date | None = None) -> list[tuple[Any
 
 
 def contents(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
-    return {table: rows(connection, f"SELECT * FROM telecom.{table}") for table in TABLES}
+    return {name: rows(connection, f"SELECT * FROM telecom.{name}") for name in TABLES}
 
 
 def test_the_first_start_fills_the_history_and_later_ones_only_what_is_missing(postgres: Any) -> None:
@@ -47,6 +48,22 @@ def test_the_first_start_fills_the_history_and_later_ones_only_what_is_missing(p
         LAST_DAY + timedelta(days=1),
         LAST_DAY + timedelta(days=2),
     ]
+
+
+def test_the_tables_hold_what_the_days_of_the_company_say(postgres: Any) -> None:
+    company = Company(SETTINGS, FIRST_DAY)
+    days = tuple(company.days(FIRST_DAY, LAST_DAY))
+
+    write_days(postgres, company, ALL_DAYS)
+
+    kept = ("customer_id", "valid_from", "valid_to", "contract")
+    stored = rows(postgres, f"SELECT {', '.join(kept)} FROM telecom.customers")
+    assert stored == sorted(versions(days).select(kept).rows(), key=repr)
+    assert any(valid_to is not None and valid_to <= LAST_DAY for _, _, valid_to, _ in stored)
+    paid = dict(table(days, "payments").select("invoice_id", "paid_on").rows())
+    completed = rows(postgres, "SELECT invoice_id, paid_on FROM telecom.invoices")
+    assert {invoice for invoice, _ in completed} & paid.keys()
+    assert all(paid_on == paid[invoice] for invoice, paid_on in completed if invoice in paid)
 
 
 def test_a_day_written_again_changes_nothing(postgres: Any) -> None:
@@ -80,11 +97,11 @@ def test_what_was_known_at_the_end_of_a_day_stays_the_same_as_days_pass(postgres
     drifting = SETTINGS.model_copy(update={"drift": Drift(kind="price_rise", start=8)})
     known = ALL_DAYS[6]
     write_days(postgres, Company(drifting, FIRST_DAY), ALL_DAYS[:7])
-    before = {table: rows(postgres, query, known) for table, query in AS_OF.items()}
+    before = {name: rows(postgres, query, known) for name, query in AS_OF.items()}
 
     write_days(postgres, Company(drifting, FIRST_DAY), ALL_DAYS[7:])
 
-    assert {table: rows(postgres, query, known) for table, query in AS_OF.items()} == before
+    assert {name: rows(postgres, query, known) for name, query in AS_OF.items()} == before
 
 
 def test_a_failed_write_leaves_nothing_of_its_days(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:

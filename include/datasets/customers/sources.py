@@ -107,13 +107,14 @@ class PostgresSource:
     connection: Any
 
     def days(self) -> list[date]:
-        """All days from the first usage to the last day on which anything was recorded.
+        """All days from the first usage to the last day on which anything was recorded; none before there is any.
 
         A day of which the usage is missing altogether is among them, so that validation meets it.
         """
-        first, last = self._first_day, self._last_day
-        if first is None or last is None:
+        first = self._first_day
+        if first is None:
             return []
+        last = self._last_day
         return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
     def extract(self, table: str, day: date, file: Path) -> bool:
@@ -140,18 +141,20 @@ class PostgresSource:
 
     @cached_property
     def _first_day(self) -> date | None:
+        if "day" not in self._columns["usage_daily"]:
+            return None
         first: date | None = self._fetch("select min(day) from telecom.usage_daily")[0]
         return first
 
     @cached_property
-    def _last_day(self) -> date | None:
+    def _last_day(self) -> date:
         newest = " union all ".join(
             f"select max({column}) as day from telecom.{table}"
             for table, extract in EXTRACTS.items()
             for column in extract.recorded
             if column in self._columns[table]
         )
-        last: date | None = self._fetch(f"select max(day) from ({newest}) as newest")[0]
+        last: date = self._fetch(f"select max(day) from ({newest}) as newest")[0]
         return last
 
     def _fetch(self, query: str) -> list[Any]:

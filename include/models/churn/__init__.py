@@ -31,7 +31,7 @@ CHURN = ModelSpec(
     title="Customer churn",
     description=(
         "The probability that a customer leaves within 30 days, from contract, tenure, charges, use and payment. "
-        "From 0.15 on (`risk_category` high, `will_churn` true) a retention offer pays back."
+        "From 0.15 on, the category of high risk, a retention offer pays back."
     ),
     dataset=CUSTOMERS,
     numeric=NUMERIC,

@@ -6,7 +6,7 @@ import polars as pl
 
 USUAL_RISK = 0.05
 """About the share of the sample company's customers who leave within 30 days."""
-HIGH_RISK = 3 * USUAL_RISK
+HIGH_RISK = 0.15
 """From here on a customer is worth a retention offer: an offer of one month's charges that keeps one in three
 leavers for 20 months more pays back when at least 3 in 20 of those who get it were about to leave."""
 

@@ -75,7 +75,9 @@ def page(current: pl.DataFrame) -> str:
         score=columns[SCORE],
         columns={name: columns[name] for name in MODEL.features},
     )
-    return render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), decide(evidence, MODEL.drift), samples)
+    verdict = decide(evidence, MODEL.drift)
+    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples)
+    return html.replace("<wbr>", "")
 
 
 def test_drift_is_told_first_then_what_to_do_then_what_moved() -> None:

@@ -91,3 +91,10 @@ def test_numbers_are_grouped_and_aligned_and_missing_is_a_dash() -> None:
 @pytest.mark.parametrize(("status", "word"), [("good", "Good"), ("warning", "Attention"), ("bad", "Problem")])
 def test_the_verdict_is_said_in_words_and_not_only_in_colour(status: Status, word: str) -> None:
     assert f'<span class="status">{word}</span>' in render(Page("t", Verdict(status, "h", "r")))
+
+
+def test_long_names_may_wrap_and_percentages_may_not() -> None:
+    html = render(Page("t", Verdict("good", "h", "orders.sent_on breaks 5 % of v1.25 and a <i>.b</i>")))
+
+    assert "orders.<wbr>sent_<wbr>on breaks 5\u00a0% of v1.25" in html
+    assert "<i>" not in html

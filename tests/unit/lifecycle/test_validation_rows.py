@@ -162,11 +162,11 @@ def test_no_row_can_be_judged_where_a_column_is_missing() -> None:
 
 
 def test_an_unexpected_column_is_named_and_does_no_harm() -> None:
-    raw = read([[*GOOD, "?"]], [*HEADER, "note"])
+    raw = read([[*GOOD, "?"]], [*HEADER, "index"])
 
     rows = judge(ORDERS, raw.frame, make_rules(ORDERS.rules))
 
-    assert raw.unexpected == ("note",)
+    assert raw.unexpected == ("index",)
     assert rows.good.columns == ["dt", *HEADER]
 
 
@@ -175,7 +175,7 @@ def test_an_unexpected_column_is_named_and_does_no_harm() -> None:
     [
         ("", "is not a UTF-8 CSV file with a header"),
         ("order_id,order_id\n1,2\n", "has ['order_id'] more than once in its header"),
-        ("order_id,dt\n1,2\n", "has ['dt'] in its header, names that the lake itself uses"),
+        ("order_id,dt\n1,2\n", "has ['dt'] in its header, which validation itself uses"),
     ],
 )
 def test_a_file_that_is_no_table_says_why(text: str, fault: str) -> None:

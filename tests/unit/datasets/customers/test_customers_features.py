@@ -170,7 +170,9 @@ def test_nothing_has_been_charged_in_the_first_month() -> None:
 KNOWN = {
     "customers": [customer(ADA), customer(BEN, tenure=30)],
     "usage_daily": [
-        usage(customer_id, back, 3.3 * back + 0.1) for back in range(28) for customer_id in (ADA, BEN)
+        usage(customer_id, back, back * 7919 % 1000 * 99.9 + 0.1)
+        for back in range(28)
+        for customer_id in (ADA, BEN)
     ],
     "invoices": [invoice(number, issued_before=5 * number, dt_before=5 * number) for number in range(18)],
 }

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import psycopg2
+import pytest
+
+from include import catalog
+from include.lifecycle.lake import Lake, RunInfo
+from ml_lifecycle import hooks, links, runs
+from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_webhook
+from ml_lifecycle.operators import PushModelOperator
+from tests.integration.staged_training import AS_OF, small_model, stage
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Defines an Airflow connection."""
+
+    def define_connection(name: str, **settings: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(settings))
+
+    return define_connection
+
+
+@pytest.fixture
+def lake_connection(define: Any, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """The empty lake, as the connection `lake` reaches it."""
+    endpoint = {"endpoint_url": lake.client.meta.endpoint_url, "region_name": "us-east-1"}
+    define("lake", conn_type="aws", login="accesskey", password="secretkey123", extra=endpoint)
+    monkeypatch.setattr(hooks, "LAKE_BUCKET", lake.bucket)
+    return lake
+
+
+@pytest.fixture
+def mlflow_connection(define: Any, mlflow_url: str) -> None:
+    server = urlparse(mlflow_url)
+    define("mlflow", conn_type="http", schema="http", host=server.hostname, port=server.port)
+
+
+def test_the_lake_hook_reaches_the_lake(lake_connection: Lake) -> None:
+    lake_connection.write_object("greeting", b"hello")
+
+    assert LakeHook().lake().read_object("greeting") == b"hello"
+
+
+def test_the_warehouse_is_opened_with_psycopg2_and_closed_afterwards(define: Any, postgres_dsn: str) -> None:
+    address = urlparse(postgres_dsn)
+    [socket] = parse_qs(address.query)["host"]
+    extra = {"application_name": "hook"}
+    define("warehouse", conn_type="postgres", host=socket, login="postgres", schema=address.path[1:], extra=extra)
+
+    with WarehouseHook().connection() as connection:
+        assert isinstance(connection, psycopg2.extensions.connection)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("show application_name")
+            assert cursor.fetchone() == ("hook",)
+    assert connection.closed
+
+    with connect("warehouse") as other, pytest.raises(ZeroDivisionError):
+        raise ZeroDivisionError
+    assert other.closed
+
+
+@pytest.mark.parametrize(
+    ("settings", "tracking_uri", "page"),
+    [
+        (
+            {"schema": "http", "host": "127.0.0.1", "port": 5000},
+            "http://127.0.0.1:5000",
+            "http://127.0.0.1:5000/#/models/churn/versions/3",
+        ),
+        ({"host": "https://ml.example"}, "https://ml.example", "https://ml.example/#/models/churn/versions/3"),
+        (
+            {"host": "mlflow", "port": 5000, "extra": {"ui_url": "https://ml.example/"}},
+            "http://mlflow:5000",
+            "https://ml.example/#/models/churn/versions/3",
+        ),
+    ],
+)
+def test_mlflow_has_an_address_for_tasks_and_one_for_people(
+    define: Any, settings: dict[str, Any], tracking_uri: str, page: str
+) -> None:
+    define("mlflow", conn_type="http", **settings)
+
+    assert MlflowHook().tracking_uri == tracking_uri
+    assert MlflowHook().version_url("churn", 3) == page
+
+
+def test_the_webhook_is_the_address_of_the_connection(define: Any) -> None:
+    define("notifications", conn_type="http", host="https://hooks.example/services/abc")
+
+    assert notification_webhook() == "https://hooks.example/services/abc"
+
+
+def test_the_push_operator_pushes_and_gives_the_task_its_button(
+    lake_connection: Lake,
+    mlflow_connection: None,
+    run: RunInfo,
+    tmp_path: Path,
+    mlflow_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = small_model("pushed_by_operator")
+    monkeypatch.setitem(catalog.MODELS, model.name, model)
+    monkeypatch.setattr(runs, "run_info", lambda: run)
+    stored: dict[str, str] = {}
+    task_instance = SimpleNamespace(xcom_push=stored.__setitem__)
+    digest = stage(model, lake_connection, run, tmp_path).digest
+    operator = PushModelOperator(task_id="push", model=model.name, as_of=str(AS_OF), staged_digest=digest)
+
+    result = operator.execute({"ti": task_instance})  # type: ignore[typeddict-item]
+
+    assert (result["name"], result["version"], result["staged_digest"]) == (model.name, 1, digest)
+    assert stored == {links.MlflowVersionLink.xcom_key: f"{mlflow_url}/#/models/{model.name}/versions/1"}

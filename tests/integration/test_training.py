@@ -1,0 +1,209 @@
+"""Training on a real lake: what is learnt from, what is staged, and that it is the same twice."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import skops.io
+
+from include.lifecycle.estimator_input import predict
+from include.lifecycle.evaluation import metrics
+from include.lifecycle.lake import Lake, Manifest
+from include.lifecycle.registry import UntrustedModelError
+from include.lifecycle.snapshots import NothingToLearnError
+from include.lifecycle.training import assemble, train
+from include.models.churn import CHURN
+from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history
+
+HORIZON = timedelta(CHURN.horizon_days)
+SNAPSHOTS = [day(number) for number in range(0, 106, 7)]
+AS_OF = day(105)
+CARD = CHURN.report_prefix("model_card")
+
+MakeLake = Callable[..., Lake]
+
+
+@pytest.fixture(scope="module")
+def make_lake(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> MakeLake:
+    def make(snapshots: list[date], until: date, **gaps: Any) -> Lake:
+        bucket = f"lake-{uuid.uuid4().hex[:12]}"
+        s3_client.create_bucket(Bucket=bucket)
+        lake = Lake(s3_client, bucket)
+        publish_history(lake, tmp_path_factory.mktemp("history"), snapshots, until, **gaps)
+        return lake
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def history(make_lake: MakeLake) -> Lake:
+    """Fifteen weeks, with the labels that have matured."""
+    lake = make_lake(SNAPSHOTS, AS_OF)
+    assemble(CHURN, lake, AS_OF, RUN)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def staged(history: Lake) -> Manifest:
+    return train(CHURN, history, AS_OF, trials=4, seed=7, run=RUN, reason="test")
+
+
+@pytest.fixture(scope="module")
+def files(history: Lake, staged: Manifest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What is staged, by plain name."""
+    paths = history.download(CHURN.staging_prefix, AS_OF, tmp_path_factory.mktemp("staged"))
+    return {entry.plain_name: path for entry, path in zip(staged.files, paths, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def training(files: dict[str, Path]) -> Any:
+    return json.loads(files["training.json"].read_text())
+
+
+@pytest.fixture(scope="module")
+def young(make_lake: MakeLake) -> Lake:
+    """One snapshot that has matured, and a day whose outcomes never arrived."""
+    lake = make_lake([day(0)], day(36), without=[day(20)])
+    assemble(CHURN, lake, day(36), RUN)
+    return lake
+
+
+def test_labels_of_matured_days_say_who_left(history: Lake, tmp_path: Path) -> None:
+    matured = [snapshot for snapshot in SNAPSHOTS if snapshot + timedelta(35) <= AS_OF]
+
+    assert history.days(CHURN.labels_prefix) == matured
+    for snapshot in matured:
+        labels = history.scan(CHURN.labels_prefix, [snapshot], tmp_path).select("customer_id", "label").collect()
+        expected = features_of(snapshot).select("customer_id", label=pl.Series(labels_of(snapshot)))
+        assert labels.equals(expected.sort("customer_id"))
+
+
+def test_labels_do_not_depend_on_the_day_of_their_assembly(history: Lake, make_lake: MakeLake) -> None:
+    earlier = make_lake(SNAPSHOTS, AS_OF)
+
+    assemble(CHURN, earlier, day(70), RUN)
+
+    assert earlier.days(CHURN.labels_prefix)
+    for snapshot in earlier.days(CHURN.labels_prefix):
+        then, now = (lake.manifest(CHURN.labels_prefix, snapshot) for lake in (earlier, history))
+        assert (then.digest, then.inputs) == (now.digest, now.inputs)
+
+
+def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: Any) -> None:
+    days = {part: [date.fromisoformat(text) for text in texts] for part, texts in training["days"].items()}
+
+    assert training["split"] == training["validation_split"] == "time"
+    assert days["holdout"] == [day(70)]
+    assert max(days["fit"]) + HORIZON <= day(70)
+    assert max(days["search"]) + HORIZON <= min(days["validation"])
+    assert set(days["validation"]) <= set(days["fit"])
+
+
+def test_training_json_names_the_version_of_all_data_that_were_read(
+    history: Lake, staged: Manifest, training: Any
+) -> None:
+    days = [*training["days"]["fit"], *training["days"]["holdout"]]
+    prefixes = (CHURN.dataset.features_prefix, CHURN.labels_prefix)
+
+    assert training["data"] == staged.inputs
+    assert training["data"] == {
+        f"{prefix}/dt={text}": history.manifest(prefix, date.fromisoformat(text)).digest
+        for prefix in prefixes
+        for text in days
+    }
+
+
+def test_every_trial_is_kept_and_the_best_one_won(training: Any) -> None:
+    trials = training["trials"]
+
+    assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
+    assert {trial["candidate"] for trial in trials} == {"logistic_regression", "gradient_boosting"}
+    winner = max(trials, key=lambda trial: trial["value"])
+    assert (training["candidate"], training["params"]) == (winner["candidate"], winner["params"])
+
+
+def test_the_staged_models_give_the_scores_and_metrics_of_the_holdout(
+    files: dict[str, Path], training: Any
+) -> None:
+    holdout = pl.read_parquet(files["holdout.parquet"])
+
+    for file, scores, told in (
+        ("model.skops", "candidate_score", training["metrics"]),
+        ("baseline.skops", "baseline_score", training["baseline_metrics"]),
+    ):
+        estimator = skops.io.load(files[file], trusted=list(CHURN.trusted_types))
+        assert (predict(estimator, holdout, CHURN) == holdout[scores].to_numpy()).all()
+        measured = metrics(holdout["label"].to_numpy(), holdout[scores].to_numpy())
+        assert told == {f"holdout_{name}": value for name, value in measured.items()}
+    assert (
+        training["metrics"]["holdout_average_precision"]
+        > training["baseline_metrics"]["holdout_average_precision"]
+    )
+
+
+def test_a_model_that_beats_the_baseline_has_a_good_card(history: Lake, staged: Manifest) -> None:
+    card = history.read_json(CARD, AS_OF, "card.json")
+
+    assert card["verdict"]["status"] == "good"
+    assert history.manifest(CARD, AS_OF).inputs == {f"{CHURN.staging_prefix}/dt={AS_OF}": staged.digest}
+    page = next(key for key in history.keys(f"{CARD}/dt={AS_OF}/") if key.endswith(".html"))
+    html = (history.read_object(page) or b"").decode()
+    assert html.count("<svg") == 3
+    assert "The candidate beats the naive baseline" in html
+
+
+def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None:
+    before = {key: history.read_object(key) for key in history.keys("")}
+
+    again = train(CHURN, history, AS_OF, trials=4, seed=7, run=replace(RUN, run_id="another"), reason="test")
+
+    assert again == staged
+    assert {key: history.read_object(key) for key in history.keys("")} == before
+
+
+def test_a_model_with_types_that_are_not_trusted_is_not_staged(young: Lake) -> None:
+    careful = CHURN.model_copy(update={"trusted_types": (), "name": "careful"})
+    assemble(careful, young, day(36), RUN)
+
+    with pytest.raises(UntrustedModelError, match="does not trust"):
+        train(careful, young, day(36), trials=2, seed=7, run=RUN)
+
+    assert young.days(careful.staging_prefix) == []
+
+
+def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_warned_of(young: Lake) -> None:
+    doubtful = CHURN.model_copy(update={"suspicious_roc_auc": 0.501})
+
+    train(doubtful, young, day(36), trials=2, seed=7, run=RUN)
+
+    card = young.read_json(CARD, day(36), "card.json")
+    leak, split, gaps = card["training"]["warnings"]
+    assert card["verdict"]["status"] == "warning"
+    assert "more likely a leak than skill" in leak
+    assert card["training"]["split"] == "key"
+    assert "other customers of the same day" in split
+    assert f"outcomes of 1 days are missing ({day(20)})" in gaps
+
+
+def test_before_anything_has_matured_the_error_says_what_is_lacking(young: Lake) -> None:
+    with pytest.raises(NothingToLearnError, match="outcomes are known 35 days after the features"):
+        assemble(CHURN, young, day(34), RUN)
+
+
+def test_without_anybody_who_left_the_error_says_so(lake: Lake, tmp_path: Path) -> None:
+    publish_history(lake, tmp_path, [day(0)], day(3))
+    for number in range(4, 37):
+        nobody = pl.DataFrame(schema={"customer_id": pl.String, "churned_on": pl.Date, "recorded_on": pl.Date})
+        lake.publish_frame(CHURNS, day(number), nobody, run=RUN, scratch=tmp_path)
+    assemble(CHURN, lake, day(36), RUN)
+
+    with pytest.raises(NothingToLearnError, match="has 0 rows with label 1"):
+        train(CHURN, lake, day(36), trials=2, seed=7, run=RUN)

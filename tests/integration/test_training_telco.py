@@ -1,0 +1,35 @@
+"""The real IBM Telco file from source to model card, where the file is at hand."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.lifecycle.etl import build_features, land
+from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.training import assemble, train
+from include.lifecycle.validation import validate
+from include.models.churn import CHURN
+
+TELCO = Path(__file__).parents[2].parent / "shared" / "data" / "telco-customer-churn.csv"
+DAY = date(2026, 1, 31)
+AS_OF = DAY + timedelta(35)
+
+
+@pytest.mark.skipif(not TELCO.exists(), reason=f"The Telco file is not at {TELCO}.")
+def test_the_telco_file_gives_an_honest_roc_auc(lake: Lake, run: RunInfo) -> None:
+    dataset = CHURN.dataset
+    source = dataset.make_source({"kind": "csv", "path": str(TELCO), "day": str(DAY)}, lambda _: None)
+    land(dataset, lake, source, DAY, run)
+    validate(dataset, lake, [DAY], run)
+    build_features(dataset, lake, [DAY], run)
+    assemble(CHURN, lake, AS_OF, run)
+
+    train(CHURN, lake, AS_OF, trials=6, seed=7, run=run)
+
+    training = lake.read_json(CHURN.staging_prefix, AS_OF, "training.json")
+    assert training["split"] == "key"
+    assert 0.82 <= training["metrics"]["holdout_roc_auc"] <= 0.88
+    assert training["metrics"]["holdout_ece"] < 0.05

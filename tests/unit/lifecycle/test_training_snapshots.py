@@ -1,0 +1,113 @@
+"""Which days and rows training uses, and that no part of the split knows another's outcomes."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+
+from include.lifecycle.snapshots import NothingToLearnError, Part, matured_days, select, spaced_days, split
+
+FIRST = date(2026, 1, 1)
+MONTH = timedelta(30)
+MATURITY = timedelta(35)
+EVERYONE = Part((FIRST,))
+
+
+def _days(*numbers: int) -> list[date]:
+    return [FIRST + timedelta(number) for number in numbers]
+
+
+def _customers(rows: int) -> pl.DataFrame:
+    return pl.DataFrame({"customer_id": [f"C{number:04}" for number in range(rows)]}).with_columns(dt=FIRST)
+
+
+def test_a_day_has_matured_when_its_outcomes_are_known() -> None:
+    days = _days(*range(60))
+
+    assert matured_days(days, days, days[40], MATURITY) == days[:6]
+
+
+def test_outcomes_that_have_not_arrived_are_not_known_however_late_it_is() -> None:
+    days = _days(*range(60))
+
+    assert matured_days(days, days[:41], days[59], MATURITY) == days[:6]
+
+
+def test_a_file_of_one_day_has_said_all_it_will() -> None:
+    [day] = _days(0)
+
+    assert matured_days([day], [day], day + MATURITY, MATURITY) == [day]
+    assert matured_days([day], [day], day + MATURITY - timedelta(1), MATURITY) == []
+
+
+def test_snapshots_are_counted_back_from_the_newest_day_over_gaps() -> None:
+    days = _days(0, 1, 5, 6, 7, 8, 14, 15, 22)
+
+    assert spaced_days(days, 7) == _days(1, 8, 15, 22)
+
+
+def test_no_label_window_reaches_into_a_later_part() -> None:
+    parts = split(_days(*range(0, 100, 7)), MONTH)
+
+    assert (parts.by, parts.validation_by) == ("time", "time")
+    assert max(parts.search.days) + MONTH <= min(parts.validation.days)
+    assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
+    assert parts.holdout.days == (_days(98)[0],)
+    assert {*parts.search.days, *parts.validation.days} <= set(parts.fit.days)
+
+
+def test_without_room_for_three_parts_validation_separates_customers() -> None:
+    parts = split(_days(0, 7, 14, 37), MONTH)
+
+    assert (parts.by, parts.validation_by) == ("time", "key")
+    assert parts.search.days == parts.validation.days == parts.fit.days == tuple(_days(0, 7))
+    _assert_share_no_customer(parts.search, parts.validation)
+
+
+def test_with_one_usable_day_all_parts_separate_customers() -> None:
+    parts = split(_days(0, 7), MONTH)
+
+    assert (parts.by, parts.validation_by) == ("key", "key")
+    assert parts.holdout.days == tuple(_days(7))
+    _assert_share_no_customer(parts.search, parts.validation)
+    _assert_share_no_customer(parts.fit, parts.holdout)
+
+
+def test_without_a_day_there_is_nothing_to_learn_from() -> None:
+    with pytest.raises(NothingToLearnError, match="nothing to learn from"):
+        split([], MONTH)
+
+
+def test_which_customers_are_held_out_does_not_depend_on_the_seed() -> None:
+    customers = _customers(1000)
+    holdout = split([FIRST], MONTH).holdout
+
+    held_out = [set(select(customers, ["customer_id"], holdout, 1000, seed)["customer_id"]) for seed in (1, 2)]
+
+    assert held_out[0] == held_out[1]
+    assert 200 < len(held_out[0]) < 300
+
+
+def test_of_too_many_rows_the_seed_draws_the_same_ones_in_any_order() -> None:
+    customers = _customers(1000)
+
+    drawn = select(customers, ["customer_id"], EVERYONE, 100, seed=1)
+    again = select(customers.reverse(), ["customer_id"], EVERYONE, 100, seed=1)
+    other = select(customers, ["customer_id"], EVERYONE, 100, seed=2)
+
+    assert drawn.height == 100
+    assert drawn.equals(again)
+    assert drawn["customer_id"].is_sorted()
+    assert not drawn.equals(other)
+
+
+def _assert_share_no_customer(one: Part, other: Part) -> None:
+    customers = _customers(1000)
+    first, second = (
+        set(select(customers, ["customer_id"], part, 1000, seed=0)["customer_id"]) for part in (one, other)
+    )
+    assert first
+    assert second
+    assert not first & second

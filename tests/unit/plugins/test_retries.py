@@ -1,0 +1,46 @@
+"""An outage is worth another try, bad data is not."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+import requests
+from airflow.sdk import RetryAction
+from botocore.exceptions import EndpointConnectionError
+from mlflow.exceptions import MlflowException
+from polars.exceptions import ColumnNotFoundError
+
+from include.lifecycle.lake import CorruptFileError, PartitionNotFoundError
+from include.lifecycle.ledger import LedgerConflictError
+from include.lifecycle.registry import UntrustedModelError
+from ml_lifecycle.retries import RETRY_OUTAGES
+
+OUTAGES = (
+    ConnectionRefusedError(),
+    TimeoutError(),
+    requests.exceptions.ConnectionError(),
+    requests.exceptions.JSONDecodeError("no JSON", "<html>502</html>", 0),
+    EndpointConnectionError(endpoint_url="http://127.0.0.1:9000"),
+    psycopg2.OperationalError(),
+    MlflowException("API request failed"),
+    LedgerConflictError("another champion"),
+)
+BAD_DATA = (
+    ValueError("no positives"),
+    KeyError("churned_on"),
+    TypeError("text"),
+    ColumnNotFoundError("tenure"),
+    PartitionNotFoundError("no manifest"),
+    CorruptFileError("other bytes"),
+    UntrustedModelError("os.system"),
+)
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_an_outage_is_retried(error: Exception) -> None:
+    assert RETRY_OUTAGES.evaluate(error, 1, 3).action is RetryAction.DEFAULT
+
+
+@pytest.mark.parametrize("error", BAD_DATA, ids=lambda error: type(error).__name__)
+def test_bad_data_fails_at_once(error: Exception) -> None:
+    assert RETRY_OUTAGES.evaluate(error, 1, 3).action is RetryAction.FAIL
