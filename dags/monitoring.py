@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -39,7 +39,6 @@ def monitoring(model: ModelSpec) -> DAG:
         schedule=CronTriggerTimetable(
             "0 6 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
         ),
-        start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, dag, get_current_context, task
@@ -43,7 +43,6 @@ def training(model: ModelSpec) -> DAG:
         schedule=CronTriggerTimetable(
             "0 4 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
         ),
-        start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,

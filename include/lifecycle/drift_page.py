@@ -68,7 +68,7 @@ def _figures(verdict: DriftVerdict, samples: Samples) -> list[Section]:
 def _figure(name: str, column: ColumnDrift, samples: Samples) -> Section:
     sides = samples.reference[name].drop_nulls(), samples.current[name].drop_nulls()
     rates = f"{column.null_rate_reference:.1%} of the reference and {column.null_rate_current:.1%} of the window"
-    missing = f"Missing are {rates}."
+    missing = f"Without a score of this champion are {rates}." if name == "score" else f"Missing are {rates}."
     if column.distance is None:
         return Section(name, f"Too few values to compare. {missing}")
     side = "beyond" if column.exceeded else "within"

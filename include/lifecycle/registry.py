@@ -76,16 +76,6 @@ class ChampionVersion:
         """The column of its training's `holdout.parquet` that holds its scores."""
         return f"{self.tags['kind']}_score"
 
-    @property
-    def as_of(self) -> date:
-        """The day as of which it was trained."""
-        return date.fromisoformat(self.tags["as_of"])
-
-    @property
-    def score_column(self) -> str:
-        """The column of its staged holdout that holds its scores."""
-        return f"{self.tags['kind']}_score"
-
 
 def push(
     tracking_uri: str,

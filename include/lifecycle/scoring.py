@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import polars.selectors as cs
 from threadpoolctl import threadpool_limits
 
 from include.lifecycle import ledger, warehouse
@@ -28,7 +27,7 @@ from include.lifecycle.specs import ModelSpec
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-BATCH_ROWS = 25_000
+BATCH_ROWS = 50_000
 LATEST = "latest.json"
 PARQUET = "predictions.parquet"
 CSV = "predictions.csv"
@@ -333,14 +332,6 @@ def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[st
         yield f"{rows - unique} rows repeat the key ({', '.join(key)}) of another."
 
 
-def _count(rows: pl.LazyFrame) -> int:
-    return _value(rows.select(pl.len()))
-
-
-def _value(query: pl.LazyFrame) -> int:
-    return int(query.collect(engine="streaming").item())
-
-
 def _value_problems(scores: pl.LazyFrame, key: Sequence[str]) -> Iterator[str]:
     decisions = [name for name in scores.collect_schema() if name not in {*key, *_OWN_COLUMNS}]
     valid = pl.col("score").is_between(0, 1).fill_null(False)
@@ -357,9 +348,16 @@ def _value_problems(scores: pl.LazyFrame, key: Sequence[str]) -> Iterator[str]:
 
 
 def _write_csv(parquet: Path, csv: Path) -> None:
-    text = cs.by_dtype(pl.String, pl.Categorical, pl.Enum).cast(pl.String)
-    escaped = text.str.replace(_FORMULA_START, "'$0")
-    pl.scan_parquet(parquet).with_columns(escaped).sink_csv(csv, datetime_format="%+")
+    rows = pl.scan_parquet(parquet)
+    types = rows.collect_schema()
+    texts = [name for name in types if types[name] in (pl.String, pl.Categorical, pl.Enum)]
+    rows.with_columns(_escaped(name) for name in texts).sink_csv(csv, datetime_format="%+")
+
+
+def _escaped(column: str) -> pl.Expr:
+    text = pl.col(column).cast(pl.String)
+    formula = text.str.contains(_FORMULA_START)
+    return pl.when(formula).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).alias(column)
 
 
 def _advance_latest(
@@ -379,3 +377,11 @@ def _advance_latest(
         present = lake.read_object(key)
         if present is None or json.loads(present)["day"] <= content["day"]:
             lake.write_object(key, json.dumps(content, indent=2).encode())
+
+
+def _count(rows: pl.LazyFrame) -> int:
+    return _value(rows.select(pl.len()))
+
+
+def _value(query: pl.LazyFrame) -> int:
+    return int(query.collect(engine="streaming").item())

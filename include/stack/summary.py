@@ -44,7 +44,7 @@ def _show_champion(console: Console, champion: results.Champion | None) -> None:
     table.add_column("champion", justify="right")
     table.add_column("baseline", justify="right")
     for name, label in METRICS.items():
-        values = (champion.metrics.get(f"{prefix}_{name}") for prefix in ("holdout", "baseline"))
+        values = (champion.metrics.get(f"{prefix}_{name}") for prefix in ("holdout", "baseline_holdout"))
         table.add_row(label, *("" if value is None else f"{value:.3f}" for value in values))
     console.print(table)
 

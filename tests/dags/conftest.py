@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ os.environ.update(
 
 
 @pytest.fixture(scope="session")
-def dags() -> Iterator[dict[str, Any]]:
+def dags() -> dict[str, Any]:
     """All DAGs by id, as Airflow's DAG processor reads them."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import initdb
@@ -29,4 +28,4 @@ def dags() -> Iterator[dict[str, Any]]:
     initdb()
     bag = DagBag(str(ROOT / "dags"))
     assert bag.import_errors == {}
-    yield dict(bag.dags)
+    return dict(bag.dags)

@@ -102,6 +102,7 @@ def test_data_of_a_day_is_scored_by_a_model_that_had_not_seen_its_future(postgre
     ledger.record(postgres, entry(1, None, 1, effective_from=JANUARY))
     ledger.record(postgres, entry(2, 1, 1, action="keep", effective_from=FEBRUARY))
     ledger.record(postgres, entry(3, 1, 3, effective_from=MARCH))
+    ledger.record(postgres, entry(4, 3, 3, action="keep", effective_from=FEBRUARY))
 
     assert ledger.champion_as_of(postgres, "churn", JANUARY - timedelta(days=1)) is None
     assert ledger.champion_as_of(postgres, "churn", JANUARY) == 1

@@ -141,7 +141,7 @@ class PostgresSource:
 
     @cached_property
     def _first_day(self) -> date | None:
-        if "day" not in self._columns["usage_daily"]:
+        if not self._columns["usage_daily"]:
             return None
         first: date | None = self._fetch("select min(day) from telecom.usage_daily")[0]
         return first

@@ -222,18 +222,19 @@ def test_text_is_read_as_its_type_or_not_at_all(dtype: Any, text: str, value: An
 
 
 CELLS = {
-    "order_id": ["o1", "o2", "o3", "o4", "", " "],
+    "order_id": [*(f"o{number}" for number in range(9)), "", " "],
     "amount": ["5", "50.5", "-1", "1e3", "", "many", "nan"],
     "colour": ["red", "green", "", "blue", 'say "red", please', "two\nlines", "=1+1"],
-    "ordered_on": ["2026-01-05", "2026-01-09", "", "soon"],
+    "ordered_on": ["2026-01-05", "", "2026-01-09", "soon"],
     "sent_on": ["2026-01-05", "2026-01-07", "", "2026-13-01"],
 }
 LINES = st.tuples(*(st.sampled_from(cells) for cells in CELLS.values()))
+SOUND_LINES = st.tuples(*(st.sampled_from(cells[: 9 if name == "order_id" else 2]) for name, cells in CELLS.items()))
 BROKEN_LINES = st.lists(st.sampled_from(["a", "b"]), min_size=6, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.one_of(LINES, LINES, LINES, BROKEN_LINES), max_size=12))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(SOUND_LINES, LINES, BROKEN_LINES), max_size=12))
 def test_rows_in_are_good_and_quarantined_rows(lines: list[Sequence[str]]) -> None:
     rows = judged(lines)
 

@@ -89,11 +89,19 @@ def test_password_shows_in_no_command_line(stack: StackSettings) -> None:
         assert secret not in commands
 
 
-@pytest.mark.parametrize("database", ["airflow", "mlflow", "company", "warehouse"])
-def test_database_takes_the_role_with_its_password(stack: StackSettings, database: str) -> None:
+@pytest.mark.parametrize(
+    ("database", "waits_for_the_disk"),
+    [("airflow", "off"), ("mlflow", "on"), ("company", "on"), ("warehouse", "on")],
+)
+def test_database_takes_the_role_with_its_password(
+    stack: StackSettings, database: str, waits_for_the_disk: str
+) -> None:
     with psycopg2.connect(stack.postgres_dsn(database)) as session, session.cursor() as cursor:
-        cursor.execute("SELECT current_user, current_database(), current_setting('fsync')")
-        assert cursor.fetchone() == ("ml", database, "on")
+        cursor.execute(
+            "SELECT current_user, current_database(), current_setting('fsync'), "
+            "current_setting('synchronous_commit')"
+        )
+        assert cursor.fetchone() == ("ml", database, "on", waits_for_the_disk)
 
 
 def test_database_refuses_another_password(stack: StackSettings) -> None:
