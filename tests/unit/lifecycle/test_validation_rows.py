@@ -229,7 +229,9 @@ CELLS = {
     "sent_on": ["2026-01-05", "2026-01-07", "", "2026-13-01"],
 }
 LINES = st.tuples(*(st.sampled_from(cells) for cells in CELLS.values()))
-SOUND_LINES = st.tuples(*(st.sampled_from(cells[: 9 if name == "order_id" else 2]) for name, cells in CELLS.items()))
+SOUND_LINES = st.tuples(
+    *(st.sampled_from(cells[: 9 if name == "order_id" else 2]) for name, cells in CELLS.items())
+)
 BROKEN_LINES = st.lists(st.sampled_from(["a", "b"]), min_size=6, max_size=8)
 
 
