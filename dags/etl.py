@@ -9,7 +9,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.catalog import DATASETS
 from include.lifecycle.specs import DatasetSpec
-from ml_lifecycle.days import requested_range, run_day
+from ml_lifecycle.days import requested_range, yesterday
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 
@@ -24,9 +24,9 @@ Brings **{title}** from the source to features, day by day.
 - **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
   backfill, to redo days.
 - **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
-  Press *Validation page* on the task: it says why. Mend the source, then trigger this DAG with that day. Rows
-  that broke a rule alone are in `quarantine/{name}/` and stop nothing. `land` red after its retries means that
-  the source or the lake is out of reach: clear the task once it is back.
+  The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
+  trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
+  `land` red after its retries means that the source or the lake is out of reach: clear the task once it is back.
 """
 
 
@@ -57,7 +57,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.hooks import lake, source
 
             context = get_current_context()
-            until = run_day({**context, "params": {}}, dataset.timezone)
+            until = yesterday(context, dataset.timezone)
             requested = requested_range(context, dataset.timezone)
             with source(dataset) as origin:
                 days = plan(dataset, lake(), origin, requested, until)

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Variable, dag, get_current_context, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from ml_lifecycle.days import run_day
+from ml_lifecycle.days import chosen_day, yesterday
 from ml_lifecycle.defaults import DEFAULTS
 from ml_lifecycle.forms import day_field
 
@@ -48,7 +48,8 @@ def sample_world() -> None:
         from ml_lifecycle.hooks import connect
 
         settings: dict[str, Any] = Variable.get("sample_world", deserialize_json=True)
-        until = run_day(get_current_context(), TIMEZONE)
+        context = get_current_context()
+        until = chosen_day(context) or yesterday(context, TIMEZONE)
         with connect("company_db") as connection:
             ensure_history(connection, CompanySettings(**settings), until)
 

@@ -286,7 +286,7 @@ def _log_summary(client: MlflowClient, mlflow_run: Run, training: Mapping[str, A
         params |= {"candidate": training["candidate"], **training["params"]}
     run_id, moment = mlflow_run.info.run_id, mlflow_run.info.start_time
     client.log_batch(run_id, _metrics(metrics, moment), _params(params))
-    client.set_tag(run_id, "mlflow.note.content", training["reason"])
+    client.set_tag(run_id, "mlflow.note.content", "\n\n".join([training["reason"], *training["warnings"]]))
     client.log_inputs(run_id, _datasets(training["data"]))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +16,8 @@ from include.stack.s3 import s3_client
 from include.stack.settings import BUCKETS, StackSettings
 
 TIMEOUT_SECONDS = 600
+POLL_SECONDS = 0.5
+ANSWER_SECONDS = 120
 AIRFLOW_COMPONENTS = {
     "scheduler": "scheduler",
     "dag-processor": "dag_processor",
@@ -42,7 +45,7 @@ def wait_until_healthy(
         refuse_given_up(settings)
         if waiting and time.monotonic() > deadline:
             raise _lost(settings, min(waiting), f"was not ready after {seconds:.0f} seconds")
-        time.sleep(0.2 if waiting else 0)
+        time.sleep(POLL_SECONDS if waiting else 0)
 
 
 def is_healthy(settings: StackSettings, program: str) -> bool:
@@ -64,23 +67,29 @@ def _probe(program: str) -> Callable[[StackSettings], bool]:
     }[program]
 
 
+@cache
+def _http() -> httpx.Client:
+    # One for all: a client takes as long to make as a hundred requests.
+    return httpx.Client(trust_env=False, timeout=ANSWER_SECONDS)
+
+
 def _s3_has_buckets(settings: StackSettings) -> bool:
     listed = {bucket["Name"] for bucket in s3_client(settings).list_buckets()["Buckets"]}
     return listed >= set(BUCKETS)
 
 
 def _mlflow_answers(settings: StackSettings) -> bool:
-    return httpx.get(f"{settings.mlflow_url}/health", trust_env=False).text == "OK"
+    return _http().get(f"{settings.mlflow_url}/health").text == "OK"
 
 
 def _airflow_api_answers(settings: StackSettings) -> bool:
     # The first request to the tasks' API builds it, which takes seconds in which nothing else is answered:
     # better now than in the first task.
-    return httpx.get(f"{settings.airflow_url}/execution/health", trust_env=False, timeout=120).is_success
+    return _http().get(f"{settings.airflow_url}/execution/health").is_success
 
 
 def _airflow_component_is_healthy(settings: StackSettings, component: str) -> bool:
-    answer = httpx.get(f"{settings.airflow_url}/api/v2/monitor/health", trust_env=False)
+    answer = _http().get(f"{settings.airflow_url}/api/v2/monitor/health")
     return answer.is_success and answer.json()[component]["status"] == "healthy"
 
 

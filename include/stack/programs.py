@@ -76,6 +76,12 @@ def _airflow(settings: StackSettings) -> list[Program]:
     }
     environment = settings.airflow_environment()
     return [
-        Program(name, "airflow", [sys.executable, "-m", "airflow", *command], environment, stop_seconds=30)
+        Program(
+            name,
+            "airflow",
+            [sys.executable, "-m", "airflow", *command],
+            environment,
+            stop_seconds=30 if name == "scheduler" else 15,  # the scheduler waits for its running tasks
+        )
         for name, command in commands.items()
     ]

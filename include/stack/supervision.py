@@ -1,6 +1,7 @@
 """The process supervisor: how to start it, ask it and end it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -96,6 +97,7 @@ def shutdown(settings: StackSettings) -> None:
         _rpc(settings).shutdown()
     _wait_while(lambda: _supervisor_process(settings) is not None)
     end_leftovers(settings)
+    _remove_socket_folder(settings)
 
 
 def _rpc(settings: StackSettings) -> Any:
@@ -122,3 +124,9 @@ def _make_socket_folder(settings: StackSettings) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StackError(f"{folder} belongs to another user: remove it, or set ML_STATE_DIR to another folder.")
+
+
+def _remove_socket_folder(settings: StackSettings) -> None:
+    folder = socket_path(settings).parent
+    if folder != settings.run_dir:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,14 +12,22 @@ from airflow.sdk.types import DagRunProtocol
 
 def run_day(context: Mapping[str, Any], timezone: str) -> date:
     """The day of a run: the form's `day`, else its data interval's, else yesterday in the dataset's time zone."""
-    chosen = context["params"].get("day")
-    if chosen:
-        return date.fromisoformat(chosen)
-    zone = ZoneInfo(timezone)
+    chosen = chosen_day(context)
+    if chosen is not None:
+        return chosen
     start: datetime | None = context.get("data_interval_start")
-    if start is not None:
-        return start.astimezone(zone).date()
-    return run_start(context).astimezone(zone).date() - timedelta(days=1)
+    return yesterday(context, timezone) if start is None else start.astimezone(ZoneInfo(timezone)).date()
+
+
+def chosen_day(context: Mapping[str, Any]) -> date | None:
+    """The form's `day`, or None where it was left empty."""
+    chosen = context["params"].get("day")
+    return date.fromisoformat(chosen) if chosen else None
+
+
+def yesterday(context: Mapping[str, Any], timezone: str) -> date:
+    """The last day that was over where the dataset lives when the run started."""
+    return run_start(context).astimezone(ZoneInfo(timezone)).date() - timedelta(days=1)
 
 
 def requested_range(context: Mapping[str, Any], timezone: str) -> tuple[date, date] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
@@ -43,7 +43,8 @@ def code_version() -> str:
 
 def label_days(days: Sequence[str]) -> list[date]:
     """The days of a mapped task, which also become its label in the UI."""
-    get_current_context()["days_label"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    context = cast("dict[str, Any]", get_current_context())
+    context["days_label"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return [date.fromisoformat(day) for day in days]
 
 

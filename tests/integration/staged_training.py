@@ -86,6 +86,7 @@ def stage(
         "seed": 7,
         "trials_budget": trials,
         "reason": "test",
+        "warnings": ["The holdout is small."],
         "code_version": run.code_version,
         "candidate": "logistic",
         "params": {"C": 1.0, "noise": noise},

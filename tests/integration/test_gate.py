@@ -94,7 +94,13 @@ def test_the_same_model_trained_again_later_is_refused(
 
 
 def test_a_retry_takes_the_recorded_decision_and_repairs_the_aliases(
-    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any, monkeypatch: pytest.MonkeyPatch
+    train: Train,
+    model: ModelSpec,
+    lake: Lake,
+    run: RunInfo,
+    mlflow_url: str,
+    postgres: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -104,8 +110,10 @@ def test_a_retry_takes_the_recorded_decision_and_repairs_the_aliases(
         with pytest.raises(KeyboardInterrupt):
             train(run_id="weekly")
     assert registry.champion(mlflow_url, model.name) is None
+    replaced = "a staged training that a later one has replaced"
 
-    decision = train(run_id="weekly")
+    weekly = replace(run, run_id="weekly")
+    decision = gate.judge(model, lake, AS_OF, replaced, mlflow_url, postgres, weekly, 1)
 
     assert decision.action == "promote"
     assert aliases(mlflow_url, model.name) == Aliases(champion=1)

@@ -72,6 +72,7 @@ def test_a_push_tells_the_whole_story_of_the_training(
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["holdout_roc_auc"] > 0.9
     assert parent.data.metrics["baseline_holdout_roc_auc"] < 0.7
+    assert parent.data.tags["mlflow.note.content"] == "test\n\nThe holdout is small."
     assert parent.data.params["candidate"] == "logistic"
     assert parent.data.params["C"] == "1.0"
     assert {item.dataset.name for item in parent.inputs.dataset_inputs} == {

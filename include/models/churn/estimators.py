@@ -37,8 +37,8 @@ def suggest_boosting(trial: optuna.Trial) -> dict[str, Any]:
     """Search space of `build_boosting`: small trees, few enough to fit 100,000 rows in about a second."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.2, log=True),
-        "max_iter": trial.suggest_int("max_iter", 40, 120, step=20),
-        "max_leaf_nodes": trial.suggest_int("max_leaf_nodes", 4, 24),
+        "max_iter": trial.suggest_int("max_iter", 40, 100, step=20),
+        "max_leaf_nodes": trial.suggest_int("max_leaf_nodes", 4, 16),
         "min_samples_leaf": trial.suggest_int("min_samples_leaf", 20, 200, log=True),
         "l2_regularization": trial.suggest_float("l2_regularization", 1e-3, 10, log=True),
     }

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from include.stack import control, health, supervision
+from include.stack.configuration import socket_path
 from include.stack.errors import StackError
 from include.stack.processes import leftovers
 from include.stack.s3 import s3_client
@@ -30,8 +31,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[], Por
         yield settings
 
 
-def restart(settings: StackSettings) -> None:
-    control.start(settings, Console(quiet=True), SERVICES)
+def start(settings: StackSettings, *services: str) -> None:
+    control.start(settings, Console(quiet=True), services)
 
 
 def process_of(settings: StackSettings, program: str) -> int:
@@ -152,7 +153,7 @@ def test_second_start_is_quick_and_leaves_every_process_alone(stack: StackSettin
 
     # when
     began = time.monotonic()
-    restart(stack)
+    start(stack, *SERVICES)
 
     # then
     assert time.monotonic() - began < 10
@@ -180,7 +181,7 @@ def test_start_after_the_supervisor_was_killed_ends_what_it_left_and_keeps_the_d
 
     # when
     os.kill(supervisor, signal.SIGKILL)
-    restart(stack)
+    start(stack, "postgres")
 
     # then
     assert not [process for process in orphans if process.is_running()]
@@ -193,6 +194,7 @@ def test_stop_leaves_no_process_and_frees_the_ports(stack: StackSettings) -> Non
     control.stop(stack)
 
     assert leftovers(stack) == []
+    assert not socket_path(stack).exists()
     for port in (stack.ports.postgres, stack.ports.s3, stack.ports.mlflow):
         with socket.create_server(("127.0.0.1", port)):
             pass
@@ -204,7 +206,7 @@ def test_lock_of_a_crashed_machine_does_not_keep_the_database_from_starting(stac
     (stack.postgres_dir / "postmaster.pid").write_text(f"{os.getpid()}\n{stack.postgres_dir}\n")
 
     # when
-    control.start(stack, Console(quiet=True), ["postgres"])
+    start(stack, "postgres")
 
     # then
     assert health.is_healthy(stack, "postgres")
@@ -230,7 +232,7 @@ def test_two_starts_at_once_do_not_get_in_each_others_way(settings: StackSetting
     control._make_folders(settings)
 
     with control._only_one_start(settings), pytest.raises(StackError, match="Another start"):
-        control.start(settings, Console(quiet=True), ["s3"])
+        start(settings, "s3")
 
 
 def test_lost_password_file_is_told(settings: StackSettings) -> None:
