@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import dag_files, drift, scoring, validation
+from benchmarks import dag_files, drift, orchestration, scoring, validation
 
 BENCHMARKS = {
     "dag_files": dag_files,
     "validation": validation,
     "scoring": scoring,
     "drift": drift,
+    "orchestration": orchestration,
 }
 
 

@@ -75,6 +75,7 @@ def _next_free(port: int) -> int:
 def _holder(port: int) -> str:
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            address, listens = connection.laddr, connection.status == psutil.CONN_LISTEN
+            if listens and address and address.port == port and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     return ""

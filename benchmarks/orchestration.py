@@ -1,0 +1,137 @@
+"""The churn chain of one day through Airflow, beside the same functions called in one warm Python process.
+
+The chain: land, validate, features, labels, train, push, gate, score, publish. Both sides work on the same company
+and the same history, each on a lake of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg2
+from rich.console import Console
+from rich.table import Table
+
+from include.datasets.customers import CUSTOMERS
+from include.lifecycle import etl, gate, registry, scoring, training, validation
+from include.lifecycle.lake import Lake, RunInfo
+from include.models.churn import CHURN
+from include.samples.database import ensure_history
+from include.samples.settings import CompanySettings
+from include.stack.airflow_api import AirflowApi
+from include.stack.control import running
+from include.stack.s3 import s3_client
+from include.stack.settings import Ports, StackSettings
+
+CUSTOMERS_COUNT = int(os.environ.get("BENCHMARK_CUSTOMERS", "100000"))
+HISTORY_DAYS = 100
+TRIALS = 10
+MAX_RATIO = 1.5
+LAKE, WARM_LAKE = "ml-lake", "warm-lake"
+SOURCE = {"kind": "postgres", "connection": "company"}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The lifecycle's functions, called one after the other in this process."""
+
+    settings: StackSettings
+    bucket: str
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(s3_client(self.settings), self.bucket)
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[Any]:
+        with closing(psycopg2.connect(self.settings.postgres_dsn(name))) as connection:
+            yield connection
+
+    def make_features(self, days: Sequence[date], run: RunInfo) -> None:
+        with self.database("company") as company:
+            source = CUSTOMERS.make_source(SOURCE, lambda _: company)
+            for day in days:
+                etl.land(CUSTOMERS, self.lake, source, day, run)
+        validation.validate(CUSTOMERS, self.lake, days, run)
+        etl.build_features(CUSTOMERS, self.lake, days, run)
+
+    def run(self, day: date, seed: int, run: RunInfo) -> None:
+        url = self.settings.mlflow_url
+        self.make_features([day], run)
+        training.assemble(CHURN, self.lake, day, run)
+        staged = training.train(CHURN, self.lake, day, trials=TRIALS, seed=seed, run=run).digest
+        pushed = registry.push(url, CHURN, self.lake, day, staged, run)
+        with self.database("warehouse") as warehouse:
+            gate.judge(CHURN, self.lake, day, staged, url, warehouse, run, pushed.version)
+            estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types)
+            scoring.score(CHURN, self.lake, day, estimator, pushed.version, run)
+            scoring.publish(CHURN, self.lake, warehouse, day, run)
+
+
+def through_airflow(api: AirflowApi, lake: Lake, day: date) -> None:
+    """Trigger the chain as a person would, and wait for the predictions of `day`."""
+    for dag_id, form in (
+        ("customers_etl", {"day": day.isoformat()}),
+        ("churn_training", {"day": day.isoformat(), "trials": TRIALS, "seed": 7}),
+    ):
+        run_id = api.trigger(dag_id, form)
+        while (state := api.run_state(dag_id, run_id)) in ("queued", "running"):
+            time.sleep(0.2)
+        if state != "success":
+            raise RuntimeError(f"{dag_id} ended as {state}; its page is under {dag_id}/runs/{run_id}.")
+    while day not in lake.days(CHURN.predictions_prefix):
+        time.sleep(0.2)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def measure(settings: StackSettings, api: AirflowApi) -> tuple[float, float]:
+    """Seconds through Airflow and in this process."""
+    run = RunInfo("benchmark", datetime.now(UTC), "benchmark")
+    day = run.started_at.date() - timedelta(days=1)
+    company = CompanySettings(customers=CUSTOMERS_COUNT, history_days=HISTORY_DAYS, seed=7)
+    chain = Chain(settings, LAKE)
+    with chain.database("company") as connection:
+        ensure_history(connection, company, day)
+    history = [day - timedelta(days=back) for back in range(HISTORY_DAYS - 1, 0, -1)]
+    for days in etl.chunks(history, 5):
+        chain.make_features(days, run)
+    shutil.copytree(settings.s3_dir / LAKE, settings.s3_dir / WARM_LAKE)
+    time.sleep(2)  # until the S3 server looks at its folder again
+
+    for dag_id in ("churn_scoring", "churn_training", "customers_etl"):
+        api.unpause(dag_id)
+    while any(run["state"] in ("queued", "running") for run in api.runs("customers_etl")):
+        time.sleep(0.5)
+    start = time.perf_counter()
+    through_airflow(api, chain.lake, day)
+    orchestrated = time.perf_counter() - start
+    start = time.perf_counter()
+    Chain(settings, WARM_LAKE).run(day, 8, run)
+    return orchestrated, time.perf_counter() - start
+
+
+def main() -> None:
+    with TemporaryDirectory(prefix="orchestration-") as folder:
+        ports = Ports(*(free_port() for _ in range(4)))
+        settings = StackSettings(state_dir=Path(folder), ports=ports)
+        with running(settings), AirflowApi(settings) as api:
+            orchestrated, warm = measure(settings, api)
+    table = Table("", "seconds", "ratio", "limit", title=f"One day of {CUSTOMERS_COUNT:,} customers, {TRIALS} trials")
+    table.add_row("in one warm process", f"{warm:.1f}", "", "")
+    table.add_row("through Airflow", f"{orchestrated:.1f}", f"{orchestrated / warm:.2f}", f"{MAX_RATIO:.2f}")
+    Console().print(table)
