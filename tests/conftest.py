@@ -140,7 +140,7 @@ def run() -> RunInfo:
     return RunInfo("test_run", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "test")
 
 
-def _wait(answers: Callable[[], Any], seconds: float = 120) -> None:
+def _wait(answers: Callable[[], Any], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

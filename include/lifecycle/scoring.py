@@ -38,7 +38,7 @@ _UNIQUENESS_ROWS = 500_000
 _FORMULA_START = r"^[=+\-@\t\r\n]"
 
 
-class PredictionsError(Exception):
+class PredictionsError(ValueError):
     """The scores break the contract of the prediction files."""
 
 

@@ -226,8 +226,14 @@ class StackSettings:
 
 
 def quiet_environment() -> dict[str, str]:
-    """Return the variables that keep every library from calling home."""
-    return {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}
+    """Return the variables that keep every library from calling home and from chatting in task logs."""
+    return {
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+    }
 
 
 def thread_limits() -> dict[str, str]:
