@@ -131,7 +131,9 @@ def main() -> None:
         settings = StackSettings(state_dir=Path(folder), ports=ports)
         with running(settings), AirflowApi(settings) as api:
             orchestrated, warm = measure(settings, api)
-    table = Table("", "seconds", "ratio", "limit", title=f"One day of {CUSTOMERS_COUNT:,} customers, {TRIALS} trials")
+    table = Table(
+        "", "seconds", "ratio", "limit", title=f"One day of {CUSTOMERS_COUNT:,} customers, {TRIALS} trials"
+    )
     table.add_row("in one warm process", f"{warm:.1f}", "", "")
     table.add_row("through Airflow", f"{orchestrated:.1f}", f"{orchestrated / warm:.2f}", f"{MAX_RATIO:.2f}")
     Console().print(table)

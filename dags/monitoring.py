@@ -15,14 +15,17 @@ from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 
 DOC = """
-Compares last week's features and scores of **{title}** with those that the champion was judged on.
+Compares last week's features and scores of **{title}** with the training of the version that made the newest
+predictions.
 
-- **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and the champion's holdout.
+- **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and that training's holdout.
 - **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), and a row per column and week in
   the warehouse table `ml.drift`.
 - **The verdict** is *drift*, *no drift* or *not enough evidence*; it is notified, in the log and at the webhook
   of the connection `notifications` where there is one.
-- **When it fails:** `report` red names what is missing: usually a champion or features. Clear it once they exist.
+- **When it fails:** `report` is skipped before there are predictions. Red, it names what is missing or replaced.
+  A week without enough features or scores does not fail: its verdict is *not enough evidence*, and the page says
+  what to run.
 """
 
 
@@ -51,16 +54,19 @@ def monitoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL)
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
-            from include.lifecycle import drift, registry
+            from include.lifecycle import drift, registry, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
-            champion = registry.champion(MlflowHook().tracking_uri, model.name)
-            if champion is None:
-                raise AirflowSkipException(f"{model.title} has no champion yet; {model.name}_training makes one.")
+            number = scoring.latest_version(model, lake())
+            if number is None:
+                raise AirflowSkipException(
+                    f"{model.title} has no predictions yet; {model.name}_scoring makes them."
+                )
+            used = registry.version(MlflowHook().tracking_uri, model.name, number)
+            reference = drift.Reference(used.as_of, number, used.tags["staged_digest"], used.score_column)
             day = run_day(get_current_context(), model.dataset.timezone)
-            reference = drift.Reference(champion.as_of, champion.version, champion.score_column)
             with WarehouseHook().connection() as connection:
                 verdict = drift.monitor(model, lake(), connection, day, run_info(), reference)
             show_report(model.report_prefix(drift.KIND), day)

@@ -20,8 +20,8 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 
 - **In:** `features/{dataset}/` and the matured outcomes in `clean/{dataset}/{label_table}/`.
 - **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a model card in `reports/{name}/model_card/`, a
-  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). A new champion
-  wakes the scoring DAG.
+  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). Its end wakes
+  the scoring DAG, which uses a new champion from then on.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.

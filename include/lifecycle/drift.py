@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from include.lifecycle import drift_page, scoring, warehouse
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo
 from include.lifecycle.specs import DriftPolicy, ModelSpec, Spec
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class DriftVerdict(DriftEvidence):
 
 @dataclass(frozen=True)
 class Reference:
-    """The champion whose training the window is compared with.
+    """The version whose training the window is compared with.
 
     `day` is its training day, `score_column` the column of its holdout with its scores: `candidate_score`, or
     `baseline_score` where the baseline is champion.
@@ -106,6 +106,7 @@ class Reference:
 
     day: date
     model_version: int
+    staged_digest: str
     score_column: str = "candidate_score"
 
 
@@ -151,7 +152,9 @@ def monitor(
     Raises
     ------
     PartitionNotFoundError
-        If the champion's training left no holdout.
+        If the version's training left no holdout.
+    LakeError
+        If another training of the same day has replaced that holdout.
     """
     prefix = model.report_prefix(KIND)
     window = _find_window(model, lake, day)
@@ -374,6 +377,13 @@ def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Refe
         tidied = tidy(frame, numeric, model.categorical).select(columns)
         return draw(tidied, model.dataset.key, model.drift.sample_rows)
 
+    staged = lake.manifest(model.staging_prefix, reference.day).digest
+    if staged != reference.staged_digest:
+        raise LakeError(
+            f"The training of {model.name!r} staged for {reference.day} is no longer that of version "
+            f"{reference.model_version}: another training of that day replaced its holdout. "
+            f"Run {model.name}_training with the settings of that version again, or for a later day."
+        )
     [path] = lake.download(model.staging_prefix, reference.day, scratch, HOLDOUT)
     holdout = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
     if not window.features:

@@ -85,7 +85,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The run that writes. `started_at` is the same in each retry, so that retries give the same bytes."""
+    """The run that writes. `started_at` is when it was due or triggered, so that retries give the same bytes."""
 
     run_id: str
     started_at: datetime

@@ -60,7 +60,7 @@ class PushedVersion:
 
 @dataclass(frozen=True)
 class ChampionVersion:
-    """The version that the alias `champion` points at, with its tags."""
+    """A version that is or was champion, with its tags."""
 
     name: str
     version: int
@@ -170,6 +170,11 @@ def champion(tracking_uri: str, name: str) -> ChampionVersion | None:
     client = _client(tracking_uri)
     version = _aliases(client, name).get(CHAMPION)
     return None if version is None else ChampionVersion(name, version, version_tags(tracking_uri, name, version))
+
+
+def version(tracking_uri: str, name: str, number: int) -> ChampionVersion:
+    """A version that is or was champion, by its number."""
+    return ChampionVersion(name, number, version_tags(tracking_uri, name, number))
 
 
 def version_tags(tracking_uri: str, name: str, version: int) -> dict[str, str]:

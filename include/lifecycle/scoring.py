@@ -20,6 +20,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from include.lifecycle import ledger, warehouse
+from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.specs import ModelSpec
@@ -27,7 +28,6 @@ from include.lifecycle.specs import ModelSpec
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-BATCH_ROWS = 50_000
 LATEST = "latest.json"
 PARQUET = "predictions.parquet"
 CSV = "predictions.csv"
@@ -47,14 +47,16 @@ def plan(
 ) -> dict[date, int]:
     """The days to score now, oldest first, each with the version that was champion for it.
 
-    Without a request these are the days that have features and no predictions, and for which there was a champion
-    that had not seen their future: its scores would be hindsight passed off as history. A requested range (both
-    ends included) is scored whatever the lake has, days from before the first champion with the present one.
+    Without a request these are the days that have features and no predictions made from them, and for which there
+    was a champion that had not seen their future: its scores would be hindsight passed off as history. A requested
+    range (both ends included) is scored whatever the lake has, days from before the first champion with the
+    present one.
     """
     days = lake.days(model.dataset.features_prefix)
     champions = {day: ledger.champion_as_of(connection, model.name, day) for day in days}
     if requested is None:
-        return days_to_score(champions, set(lake.days(model.predictions_prefix)))
+        predicted = {day for day in lake.days(model.predictions_prefix) if _is_current(model, lake, day)}
+        return days_to_score(champions, predicted)
     return named_days(champions, requested, ledger.champion(connection, model.name))
 
 
@@ -85,9 +87,22 @@ def named_days(
     return jobs
 
 
+def _is_current(model: ModelSpec, lake: Lake, day: date) -> bool:
+    """Whether the day's predictions were made from the features that the lake has now."""
+    features = lake.find_manifest(model.dataset.features_prefix, day)
+    used = lake.manifest(model.predictions_prefix, day).inputs.get(_features_input(model, day))
+    return features is None or used == features.digest
+
+
 def staging_prefix(model: ModelSpec) -> str:
     """Lake prefix of the scores that are not yet checked and published."""
     return f"staging/{model.name}_scores"
+
+
+def latest_version(model: ModelSpec, lake: Lake) -> int | None:
+    """The version that made the newest published predictions, or None before there are any."""
+    body = lake.read_object(latest_key(model))
+    return None if body is None else int(json.loads(body)["model_version"])
 
 
 def latest_key(model: ModelSpec) -> str:
@@ -241,16 +256,14 @@ def _write_scores(
 ) -> None:
     import pyarrow.parquet as pq
 
-    # Slices of a polars scan: pyarrow's own batches keep the file's bytes in memory up to the last one.
     rows = pl.scan_parquet(features).select(*model.dataset.key, *model.features)
-    batches = (rows.slice(start, BATCH_ROWS) for start in range(0, _count(rows), BATCH_ROWS))
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
         return _score_batch(model, batch.collect(), estimator, version, run)
 
     with ExitStack() as stack:
         writer = None
-        for scored in _map_in_order(score_batch, batches):
+        for scored in _map_in_order(score_batch, batches(rows)):
             table = scored.to_arrow()
             if writer is None:
                 writer = stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd"))
@@ -258,9 +271,9 @@ def _write_scores(
 
 
 def _map_in_order(
-    work: Callable[[pl.LazyFrame], pl.DataFrame], batches: Iterable[pl.LazyFrame]
+    work: Callable[[pl.LazyFrame], pl.DataFrame], items: Iterable[pl.LazyFrame]
 ) -> Iterator[pl.DataFrame]:
-    """`work` on each batch, on as many threads as the process may use, with few batches in memory at a time.
+    """`work` on each item, on as many threads as the process may use, with few in memory at a time.
 
     One batch per thread beats several threads per batch: the encoding of features runs on one thread only,
     and OpenMP's threads spin while they wait for each other, which is costly where other tasks run.
@@ -271,8 +284,8 @@ def _map_in_order(
         ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp")) as pool,
     ):
         pending: deque[Future[pl.DataFrame]] = deque()
-        for batch in batches:
-            pending.append(pool.submit(work, batch))
+        for item in items:
+            pending.append(pool.submit(work, item))
             if len(pending) > threads:
                 yield pending.popleft().result()
         while pending:
@@ -351,7 +364,10 @@ def _write_csv(parquet: Path, csv: Path) -> None:
     rows = pl.scan_parquet(parquet)
     types = rows.collect_schema()
     texts = [name for name in types if types[name] in (pl.String, pl.Categorical, pl.Enum)]
-    rows.with_columns(_escaped(name) for name in texts).sink_csv(csv, datetime_format="%+")
+    escaped = rows.with_columns(_escaped(name) for name in texts)
+    with csv.open("wb") as file:
+        for number, batch in enumerate(batches(escaped)):
+            batch.collect().write_csv(file, include_header=number == 0, datetime_format="%+")
 
 
 def _escaped(column: str) -> pl.Expr:

@@ -107,11 +107,12 @@ def _check(
 
 
 def _read(dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, scratch: Path) -> RawTable | None:
-    """A table's raw rows; None where there need be none."""
+    """A table's raw rows; None for an optional table that the source never had."""
     prefix = dataset.raw(table.name)
     manifest = lake.find_manifest(prefix, day)
     if manifest is None:
-        return None if table.optional else no_rows(table, day, "was not extracted")
+        never_had = table.optional and not lake.days(prefix)
+        return None if never_had else no_rows(table, day, "was not extracted")
     [path] = lake.download(prefix, day, scratch)
     return replace(read_raw(path, table, day), inputs={f"{prefix}/dt={day}": manifest.digest})
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 from psycopg2 import sql
+
+from include.lifecycle.batches import batches
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -92,10 +93,9 @@ def replace_partition(
     """
     dated = rows.select(pl.lit(day).alias("dt"), pl.all())
     ensure_table(connection, table, dated.collect_schema(), key=("dt", *key))
-    with TemporaryDirectory() as scratch, connection, connection.cursor() as cursor:
+    with connection, connection.cursor() as cursor:
         cursor.execute(sql.SQL("delete from {} where dt = {}").format(_table(table), sql.Literal(day)))
-        _copy(cursor, _table(table), dated, Path(scratch))
-        return cursor.rowcount
+        return _copy(cursor, _table(table), dated)
 
 
 def upsert(connection: extensions.connection, table: str, rows: pl.DataFrame, *, key: Sequence[str]) -> int:
@@ -111,11 +111,11 @@ def upsert(connection: extensions.connection, table: str, rows: pl.DataFrame, *,
     changes = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others)
     action = sql.SQL("update set {}").format(changes) if others else sql.SQL("nothing")
     incoming = sql.Identifier("incoming")
-    with TemporaryDirectory() as scratch, connection, connection.cursor() as cursor:
+    with connection, connection.cursor() as cursor:
         cursor.execute(
             sql.SQL("create temporary table {} (like {}) on commit drop").format(incoming, _table(table))
         )
-        _copy(cursor, incoming, rows.lazy(), Path(scratch))
+        _copy(cursor, incoming, rows.lazy())
         cursor.execute(
             sql.SQL(
                 "insert into {table} ({columns}) select {columns} from {incoming} on conflict ({key}) do {action}"
@@ -142,14 +142,17 @@ def _columns(cursor: extensions.cursor, table: str) -> set[str]:
     return {name for (name,) in cursor.fetchall()}
 
 
-def _copy(cursor: extensions.cursor, target: sql.Composable, rows: pl.LazyFrame, scratch: Path) -> None:
-    path = scratch / "rows.csv"
-    rows.sink_csv(path, include_header=False, datetime_format="%+")
-    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
-        target, _names(rows.collect_schema().names())
-    )
-    with path.open("rb") as file:
-        cursor.copy_expert(statement, file)
+def _copy(cursor: extensions.cursor, target: sql.Composable, rows: pl.LazyFrame) -> int:
+    columns = _names(rows.collect_schema().names())
+    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(target, columns)
+    copied = 0
+    for batch in batches(rows):
+        text = BytesIO()
+        batch.collect().write_csv(text, include_header=False, datetime_format="%+")
+        text.seek(0)
+        cursor.copy_expert(statement, text)
+        copied += cursor.rowcount
+    return copied
 
 
 def _table(name: str) -> sql.Identifier:

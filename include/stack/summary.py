@@ -70,8 +70,8 @@ def _show_drift(settings: StackSettings, console: Console, report: results.Repor
         return
     _line(console, "verdict", f"{report.verdict} ({report.day})")
     _line(console, "because", report.reason)
-    _line(console, "report", results.s3_uri(report.page))
-    _line(console, "", results.local_path(settings, report.page).as_uri())
+    _line(console, "report", f"{settings.airflow_url}/ml/{results.REPORTS}/{report.day}/")
+    _line(console, "", results.s3_uri(report.page))
 
 
 def _heading(console: Console, text: str) -> None:

@@ -50,9 +50,9 @@ def requested_range(context: Mapping[str, Any], timezone: str) -> tuple[date, da
 
 
 def run_start(context: Mapping[str, Any]) -> datetime:
-    """When the run started, in UTC: the same in each retry of its tasks."""
+    """When the run was due or triggered, in UTC: the same in each retry, and after its tasks were cleared."""
     run: DagRunProtocol = context["dag_run"]
-    return (run.start_date or run.run_after).astimezone(UTC)
+    return run.run_after.astimezone(UTC)
 
 
 def _ordered(first: date, last: date) -> tuple[date, date]:

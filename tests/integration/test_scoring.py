@@ -11,6 +11,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from include.lifecycle import scoring
+from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.scoring import PredictionsError, check, publish, score
@@ -181,7 +183,7 @@ def test_batches_give_the_scores_of_the_whole(
     whole = score(LEAVING, lake, DAY, estimator, 1, run)
     whole_frame = pl.read_parquet(lake.download(scoring.staging_prefix(LEAVING), DAY, tmp_path / "whole"))
 
-    monkeypatch.setattr(scoring, "BATCH_ROWS", 7)
+    monkeypatch.setattr(scoring, "batches", partial(batches, size=7))
     in_batches = score(LEAVING, lake, DAY, estimator, 1, run)
     frame = pl.read_parquet(lake.download(scoring.staging_prefix(LEAVING), DAY, tmp_path / "batches"))
 

@@ -45,7 +45,7 @@ def test_datasets_know_no_model(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
-def test_importing_a_dag_file_loads_nothing_heavy(path: Path) -> None:
+def test_importing_a_dag_file_loads_nothing_heavy(path: Path, tmp_path: Path) -> None:
     code = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("dag_file", {str(path)!r})
@@ -57,7 +57,7 @@ print(sorted({HEAVY!r} & set(sys.modules)))
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": python_path, "AIRFLOW_HOME": "/nonexistent", "PATH": ""},
+        env={"PYTHONPATH": python_path, "AIRFLOW_HOME": str(tmp_path), "PATH": ""},
         check=False,
     )
     assert done.returncode == 0, done.stderr
