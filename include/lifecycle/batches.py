@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 25_000
 
 
 def batches(rows: pl.LazyFrame, size: int = BATCH_ROWS) -> Iterator[pl.LazyFrame]:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from include.stack import health, results
-from include.stack.airflow_api import AirflowApi
+from include.stack.airflow_api import PAGE_SIZE, AirflowApi
 from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
@@ -36,6 +36,7 @@ class Situation:
     Attributes:
         source_day: the last day that the source has.
         source_is_sample: whether that source is the generated sample company.
+        source_is_snapshot: whether it is one answered day, on which a person decides what to train and score.
         features_day: the last day with features.
         has_champion: whether the registry names a champion.
         predictions_day: the day of the newest predictions.
@@ -44,6 +45,7 @@ class Situation:
 
     source_day: date
     source_is_sample: bool
+    source_is_snapshot: bool
     features_day: date | None
     has_champion: bool
     predictions_day: date | None
@@ -53,6 +55,8 @@ class Situation:
 def steps(now: Situation) -> list[str]:
     """Return the ids of the DAGs that have something to do, in order."""
     data_is_old = now.features_day is None or now.features_day < now.source_day
+    if now.source_is_snapshot:
+        return [ETL] if data_is_old else []
     due = []
     if data_is_old and now.source_is_sample:
         due.append(SAMPLE)
@@ -80,7 +84,8 @@ def run(settings: StackSettings, console: Console) -> None:
         with Display(console) as display:
             job = MainJob(settings, api, display)
             job.wait_for_dags(set(due))
-            api.unpause(SCORING)  # before its features come: a paused DAG misses what would wake it
+            if SCORING in due:
+                api.unpause(SCORING)  # before its features come: a paused DAG misses what would wake it
             for dag_id in due:
                 if dag_id == SCORING:
                     job.wait_for_predictions()
@@ -204,11 +209,13 @@ class MainJob:
 
 def _situation(settings: StackSettings, api: AirflowApi) -> Situation:
     source = json.loads(api.get("/variables/customers_source")["value"])
+    variables = {variable["key"] for variable in api.get("/variables", limit=PAGE_SIZE)["variables"]}
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     latest = results.latest_predictions(settings)
     return Situation(
         source_day=date.fromisoformat(source["day"]) if source["kind"] == "csv" else yesterday,
-        source_is_sample=source["kind"] == "postgres",
+        source_is_sample=source["kind"] == "postgres" and "sample_world" in variables,
+        source_is_snapshot=source["kind"] == "csv",
         features_day=results.newest_features_day(settings),
         has_champion=results.champion(settings) is not None,
         predictions_day=date.fromisoformat(latest["day"]) if latest else None,

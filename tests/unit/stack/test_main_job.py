@@ -15,11 +15,13 @@ TODAY = date(2026, 11, 20)
 ALL_DONE = Situation(
     source_day=TODAY,
     source_is_sample=True,
+    source_is_snapshot=False,
     features_day=TODAY,
     has_champion=True,
     predictions_day=TODAY,
     has_report=True,
 )
+SNAPSHOT = replace(ALL_DONE, source_is_sample=False, source_is_snapshot=True, has_champion=False)
 YESTERDAY = date(2026, 11, 19)
 
 
@@ -28,7 +30,7 @@ YESTERDAY = date(2026, 11, 19)
     [
         pytest.param(ALL_DONE, [], id="all is done"),
         pytest.param(
-            Situation(TODAY, True, None, False, None, False),
+            Situation(TODAY, True, False, None, False, None, False),
             [SAMPLE, ETL, TRAINING, SCORING, MONITORING],
             id="first start",
         ),
@@ -41,6 +43,18 @@ YESTERDAY = date(2026, 11, 19)
             replace(ALL_DONE, source_is_sample=False, features_day=YESTERDAY),
             [ETL, SCORING, MONITORING],
             id="a new day of one's own data",
+        ),
+        pytest.param(
+            replace(
+                ALL_DONE, source_is_sample=False, source_is_snapshot=True, features_day=None, has_champion=False
+            ),
+            [ETL],
+            id="a file of one answered day",
+        ),
+        pytest.param(
+            SNAPSHOT,
+            [],
+            id="that file once it is there",
         ),
         pytest.param(
             replace(ALL_DONE, has_champion=False, predictions_day=None, has_report=False),
