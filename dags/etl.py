@@ -88,7 +88,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(
             map_index_template="{{ days_label }}",
             pool=HEAVY_POOL,
-            outlets=[Asset(f"{dataset.name}_features", uri=f"s3://ml-lake/{dataset.features_prefix}")],
+            outlets=[Asset(f"{dataset.name}_features")],
         )
         def build_features(days: list[str]) -> None:
             """Make the point-in-time features of each day."""

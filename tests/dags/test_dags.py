@@ -57,3 +57,11 @@ def test_a_dag_file_gives_the_same_dag_at_every_parse(path: Path) -> None:
     from airflow.utils.dag_version_inflation_checker import check_dag_file_stability
 
     assert not check_dag_file_stability(str(path)).warnings
+
+
+def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:
+    features = dags["customers_etl"].get_task("build_features").partial_kwargs["outlets"]
+    champion = dags["churn_training"].get_task("judge").outlets
+    awaited = dags["churn_scoring"].timetable.asset_condition.objects
+
+    assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in [*features, *champion]}
