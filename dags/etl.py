@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from airflow.sdk import DAG, Asset, dag, get_current_context, task
@@ -22,10 +23,11 @@ Brings **{title}** from the source to features, day by day.
 - **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
   page for each day. New features wake the scoring DAGs.
 - **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
-  backfill, to redo days.
+  backfill, to redo days. Features of later days that an older day has changed are made anew as well.
 - **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
   The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
   trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
+  `find_days` red means that the source has stopped delivering, or lacks the day asked for.
   `land` red after its retries means that the source or the lake is out of reach: clear the task once it is back.
 """
 
@@ -85,6 +87,15 @@ def etl(dataset: DatasetSpec) -> DAG:
             report_verdicts(dataset, validate_days(dataset, lake(), label_days(days), run_info()))
             return days
 
+        @task
+        def find_features(validated: Sequence[list[str]]) -> list[list[str]]:
+            """The days whose features are to be made: those validated, and those that an older day has changed."""
+            from include.lifecycle.etl import chunks, outdated_features
+            from ml_lifecycle.hooks import lake
+
+            outdated = {day.isoformat() for day in outdated_features(dataset, lake())}
+            return chunks(sorted(outdated.union(*validated)), CHUNK_DAYS)
+
         @task(
             map_index_template="{{ days_label }}",
             pool=HEAVY_POOL,
@@ -99,7 +110,8 @@ def etl(dataset: DatasetSpec) -> DAG:
             build_days(dataset, lake(), label_days(days), run_info())
 
         landed = land.expand(days=find_days())
-        build_features.expand(days=validate.expand(days=landed))
+        validated = validate.expand(days=landed)
+        build_features.expand(days=find_features(validated))
 
     return build()
 

@@ -356,14 +356,11 @@ def _find_window(model: ModelSpec, lake: Lake, day: date) -> _Window:
 
 def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference) -> dict[str, str]:
     """What the report is made of: the partitions it reads, the champion, and what is compared how."""
-    partitions = [
-        (model.staging_prefix, reference.day),
-        *((model.dataset.features_prefix, day) for day in window.features),
-        *((model.predictions_prefix, day) for day in window.predictions),
-    ]
     settings = json.dumps([reference.score_column, model.numeric, model.categorical, model.drift.model_dump()])
     return {
-        **{f"{prefix}/dt={day}": lake.manifest(prefix, day).digest for prefix, day in partitions},
+        **lake.digests(model.staging_prefix, [reference.day]),
+        **lake.digests(model.dataset.features_prefix, window.features),
+        **lake.digests(model.predictions_prefix, window.predictions),
         f"models:/{model.name}": str(reference.model_version),
         "settings": hashlib.sha256(settings.encode()).hexdigest(),
     }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import polars as pl
 
-from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo
+from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import DatasetSpec, Source, TableSpec
 
-log = logging.getLogger(__name__)
+Day = TypeVar("Day", date, str)
+
+
+class StaleSourceError(ValueError):
+    """The source has had no new day for longer than it may."""
 
 
 def plan(
@@ -28,6 +31,8 @@ def plan(
 
     Raises
     ------
+    StaleSourceError
+        If, without a request, there is nothing to do because the source has stopped delivering.
     ValueError
         If the source has none of the requested days.
     """
@@ -35,7 +40,10 @@ def plan(
     if requested is None:
         done = set(lake.days(dataset.features_prefix))
         judged = set(lake.days(dataset.validation_prefix))
-        return [d for d in given if d not in done and not (d in judged and _is_rejected(dataset, lake, d))]
+        days = [d for d in given if d not in done and not (d in judged and _is_rejected(dataset, lake, d))]
+        if not days:
+            _refuse_silence(dataset, source, given, until)
+        return days
     first, last = requested
     days = [day for day in given if first <= day <= last]
     if not days:
@@ -46,7 +54,7 @@ def plan(
     return days
 
 
-def chunks(days: Sequence[date], size: int) -> list[list[date]]:
+def chunks(days: Sequence[Day], size: int) -> list[list[Day]]:
     """`days` in lists of at most `size`, in their order."""
     return [list(days[start : start + size]) for start in range(0, len(days), size)]
 
@@ -73,105 +81,78 @@ def land(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunIn
     return landed
 
 
-def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> list[Manifest]:
+def outdated_features(dataset: DatasetSpec, lake: Lake) -> list[date]:
+    """Days, oldest first, whose features were made of other clean partitions than the lake has now.
+
+    That happens when an older day is corrected, mended or backfilled. Only features that are not younger than all
+    clean partitions of their history are looked at closely, so that the cost hardly grows with the past.
+    """
+    built = lake.written(dataset.features_prefix)
+    cleaned = {table.name: lake.written(dataset.clean(table.name)) for table in dataset.tables}
+    suspects = [
+        day for day, written in sorted(built.items()) if _has_younger_input(dataset, cleaned, day, written)
+    ]
+    inputs = _inputs(dataset, lake, suspects)
+    return [day for day in suspects if lake.manifest(dataset.features_prefix, day).inputs != inputs[day]]
+
+
+def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> None:
     """Make and publish the features of clean days, each from its own rows and those of its history.
 
-    Call it when the histories are as clean as they will be: a day that the lake lacks is passed over, and `inputs`
-    in the manifest name the partitions that were used. Only `days` are built. A warning names the later days whose
-    features had used other rows of them; they are renewed when somebody asks for them.
+    A day of the history that the lake lacks is passed over; `inputs` in the manifest name the partitions that were
+    used. Where another run changes one of them meanwhile, the features of that day are made once more.
 
     Raises
     ------
     PartitionNotFoundError
         If one of `days` is not clean.
     """
-    with TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        parts = {table.name: _clean_parts(dataset, table, lake, days, scratch) for table in dataset.tables}
-        manifests = [_publish_features(dataset, lake, parts, day, run, scratch) for day in days]
-    stale = stale_features(dataset, lake, days)
-    if stale:
-        log.warning(
-            "The features of %s were made before %s changed; ask for them to have them renewed.",
-            ", ".join(map(str, stale)),
-            ", ".join(map(str, days)),
-        )
-    return manifests
-
-
-def stale_features(dataset: DatasetSpec, lake: Lake, changed: Sequence[date]) -> list[date]:
-    """Days after those `changed` whose features were made of other clean rows of them than there are now."""
-    reach = max(dataset.history_days.values())
-    later = [
-        day
-        for day in lake.days(dataset.features_prefix)
-        if day not in changed and any(0 < (day - other).days <= reach for other in changed)
-    ]
-    if not later:
-        return []
-    digests = {
-        (table.name, day): manifest.digest
-        for table in dataset.tables
-        for day in changed
-        if (manifest := lake.find_manifest(dataset.clean(table.name), day))
-    }
-    return [day for day in later if _is_stale(dataset, lake, day, digests)]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A clean partition on the local disk."""
-
-    path: str
-    digest: str
-    rows: pl.LazyFrame
-
-
-def _clean_parts(
-    dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], scratch: Path
-) -> dict[date, _Part]:
-    """The table's clean partitions in the histories of `days`, each fetched once, and read once if used often."""
-    prefix = dataset.clean(table.name)
-    wanted = {other for day in days for other in _history(dataset, table.name, day)}
-    found = wanted & set(lake.days(prefix))
-    if not table.optional:
-        found |= set(days)
-    parts = {}
-    for day in sorted(found):
-        rows = lake.scan(prefix, [day], scratch)
-        if dataset.history_days[table.name]:
-            rows = rows.collect().lazy()
-        parts[day] = _Part(_path(prefix, day), lake.manifest(prefix, day).digest, rows)
-    return parts
+    pending = sorted(days)
+    while pending:
+        inputs = _inputs(dataset, lake, pending)
+        with TemporaryDirectory() as folder:
+            _publish_features(dataset, lake, inputs, run, Path(folder))
+        now = _inputs(dataset, lake, pending)
+        pending = [day for day in pending if inputs[day] != now[day]]
 
 
 def _publish_features(
-    dataset: DatasetSpec,
-    lake: Lake,
-    parts: Mapping[str, Mapping[date, _Part]],
-    day: date,
-    run: RunInfo,
-    scratch: Path,
-) -> Manifest:
-    used = {
-        table: [given[other] for other in _history(dataset, table, day) if other in given]
-        for table, given in parts.items()
-    }
-    tables = {table: _rows(dataset.table(table), history) for table, history in used.items()}
-    return lake.publish_frame(
-        dataset.features_prefix,
-        day,
-        dataset.features(day, tables),
-        run=run,
-        scratch=scratch,
-        inputs={part.path: part.digest for history in used.values() for part in history},
-    )
+    dataset: DatasetSpec, lake: Lake, inputs: Mapping[date, Mapping[str, str]], run: RunInfo, scratch: Path
+) -> None:
+    days = list(inputs)
+    tables = {table.name: _rows(dataset, table, lake, days, scratch) for table in dataset.tables}
+    for day, features in dataset.features(days, tables):
+        lake.publish_frame(dataset.features_prefix, day, features, run=run, scratch=scratch, inputs=inputs[day])
 
 
-def _rows(table: TableSpec, history: Sequence[_Part]) -> pl.LazyFrame:
-    if not history:
+def _rows(dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], scratch: Path) -> pl.LazyFrame:
+    """The table's clean rows of `days` and of their histories."""
+    found = _clean_history(dataset, table.name, lake, days)
+    if not table.optional:
+        found |= set(days)
+    if not found:
         return pl.LazyFrame(schema={**table.columns, "dt": pl.Date})
-    return pl.concat([part.rows for part in history])
+    rows = lake.scan(dataset.clean(table.name), sorted(found), scratch)
+    # What many days look at is read once.
+    return rows.collect().lazy() if dataset.history_days[table.name] else rows
+
+
+def _inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date, dict[str, str]]:
+    """By day, path and digest of the clean partitions that there are to make its features of."""
+    inputs: dict[date, dict[str, str]] = {day: {} for day in days}
+    for table in dataset.tables:
+        prefix = dataset.clean(table.name)
+        digests = lake.digests(prefix, _clean_history(dataset, table.name, lake, days))
+        for day in days:
+            paths = (partition(prefix, other) for other in _history(dataset, table.name, day))
+            inputs[day].update((path, digests[path]) for path in paths if path in digests)
+    return inputs
+
+
+def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[date]) -> set[date]:
+    """The clean days of a table within the histories of `days`."""
+    wanted = {other for day in days for other in _history(dataset, table, day)}
+    return wanted & set(lake.days(dataset.clean(table)))
 
 
 def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
@@ -179,17 +160,15 @@ def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
     return [day - timedelta(days=back) for back in range(dataset.history_days[table], -1, -1)]
 
 
-def _is_stale(dataset: DatasetSpec, lake: Lake, day: date, digests: Mapping[tuple[str, date], str]) -> bool:
-    used = lake.manifest(dataset.features_prefix, day).inputs
+def _has_younger_input(
+    dataset: DatasetSpec, cleaned: Mapping[str, Mapping[date, datetime]], day: date, written: datetime
+) -> bool:
+    """Whether a clean partition of the day's history was written as late as the features, or later."""
     return any(
-        used.get(_path(dataset.clean(table), other)) != digest
-        for (table, other), digest in digests.items()
-        if other in _history(dataset, table, day)
+        other in days and days[other] >= written
+        for table, days in cleaned.items()
+        for other in _history(dataset, table, day)
     )
-
-
-def _path(prefix: str, day: date) -> str:
-    return f"{prefix}/dt={day.isoformat()}"
 
 
 def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, run: RunInfo) -> Manifest:
@@ -208,6 +187,17 @@ def _refuse_other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date
 
 def _is_rejected(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
     return not lake.read_json(dataset.validation_prefix, day, "verdict.json")["accepted"]
+
+
+def _refuse_silence(dataset: DatasetSpec, source: Source, given: Sequence[date], until: date) -> None:
+    if source.max_lag_days is None:
+        return
+    if not given or (until - given[-1]).days > source.max_lag_days:
+        raise StaleSourceError(
+            f"The source of {dataset.name!r} has stopped delivering: {_described(given)} "
+            f"By {until} it should be at most {source.max_lag_days} days behind. "
+            "Find out why, or set `max_lag_days` in its settings."
+        )
 
 
 def _described(days: Sequence[date]) -> str:

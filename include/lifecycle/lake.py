@@ -12,7 +12,7 @@ import json
 import logging
 import mimetypes
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -100,6 +100,11 @@ class LocalFile:
     rows: int | None = None
 
 
+def partition(prefix: str, day: date) -> str:
+    """Lake path of a day's partition."""
+    return f"{prefix}/dt={day.isoformat()}"
+
+
 @dataclass(frozen=True)
 class Lake:
     """A bucket read and written by the manifest protocol. `client` is a boto3 S3 client."""
@@ -113,19 +118,34 @@ class Lake:
 
     def days(self, prefix: str) -> list[date]:
         """Days of `prefix` that have a manifest, oldest first."""
-        pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
-        found = (pattern.fullmatch(key) for key in self.keys(f"{prefix}/dt="))
-        return sorted(date.fromisoformat(match[1]) for match in found if match)
+        return sorted(self.written(prefix))
 
-    def keys(self, prefix: str) -> Iterable[str]:
+    def written(self, prefix: str) -> dict[date, datetime]:
+        """Each day of `prefix` that has a manifest, and when that was written, by the S3 server's clock."""
+        pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
+        return {
+            date.fromisoformat(match[1]): item["LastModified"]
+            for item in self._objects(f"{prefix}/dt=")
+            if (match := pattern.fullmatch(item["Key"]))
+        }
+
+    def keys(self, prefix: str) -> list[str]:
         """All object keys that start with `prefix`."""
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-            for item in page.get("Contents", ()):
-                yield item["Key"]
+        return [item["Key"] for item in self._objects(prefix)]
+
+    def digests(self, prefix: str, days: Iterable[date]) -> dict[str, str]:
+        """Path and manifest digest of each day's partition, as `inputs` name what was read.
+
+        Raises
+        ------
+        PartitionNotFoundError
+            If one of the days has no manifest.
+        """
+        return {partition(prefix, day): self.manifest(prefix, day).digest for day in days}
 
     def find_manifest(self, prefix: str, day: date) -> Manifest | None:
         """The partition's manifest, or None where there is no partition."""
-        body = self.read_object(f"{_folder(prefix, day)}/{MANIFEST}")
+        body = self.read_object(f"{partition(prefix, day)}/{MANIFEST}")
         return None if body is None else Manifest.model_validate_json(body)
 
     def manifest(self, prefix: str, day: date) -> Manifest:
@@ -139,7 +159,7 @@ class Lake:
         manifest = self.find_manifest(prefix, day)
         if manifest is None:
             raise PartitionNotFoundError(
-                f"{self.uri(_folder(prefix, day))} has no manifest, so the partition does not exist; "
+                f"{self.uri(partition(prefix, day))} has no manifest, so the partition does not exist; "
                 "run the DAG that makes it for this day."
             )
         return manifest
@@ -176,7 +196,7 @@ class Lake:
         present = self.find_manifest(prefix, day)
         if present is not None and _content(present) == _content(manifest):
             return present
-        folder = _folder(prefix, day)
+        folder = partition(prefix, day)
         for file, entry in zip(files, entries, strict=True):
             self.upload(file.path, f"{folder}/{entry.name}")
         self.write_object(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
@@ -211,9 +231,9 @@ class Lake:
         """
         manifest = self.manifest(prefix, day)
         entries = manifest.files if plain_name is None else (manifest.file(plain_name),)
-        folder = scratch / _folder(prefix, day)
+        folder = scratch / partition(prefix, day)
         folder.mkdir(parents=True, exist_ok=True)
-        return [self._fetch(f"{_folder(prefix, day)}/{entry.name}", entry, folder) for entry in entries]
+        return [self._fetch(f"{partition(prefix, day)}/{entry.name}", entry, folder) for entry in entries]
 
     def scan(self, prefix: str, days: Iterable[date], scratch: Path) -> pl.LazyFrame:
         """The Parquet partitions of `days` as one lazy frame with the partition's day in the column `dt`.
@@ -233,9 +253,9 @@ class Lake:
     def read_json(self, prefix: str, day: date, plain_name: str) -> Any:
         """The content of a JSON file of a partition."""
         entry = self.manifest(prefix, day).file(plain_name)
-        body = self.read_object(f"{_folder(prefix, day)}/{entry.name}")
+        body = self.read_object(f"{partition(prefix, day)}/{entry.name}")
         if body is None or hashlib.sha256(body).hexdigest() != entry.sha256:
-            raise CorruptFileError(_corrupt(self.uri(f"{_folder(prefix, day)}/{entry.name}")))
+            raise CorruptFileError(_corrupt(self.uri(f"{partition(prefix, day)}/{entry.name}")))
         return json.loads(body)
 
     def read_object(self, key: str) -> bytes | None:
@@ -253,6 +273,10 @@ class Lake:
     def upload(self, path: Path, key: str) -> None:
         """Upload a whole file."""
         self.client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": _content_type(key)})
+
+    def _objects(self, prefix: str) -> Iterator[Any]:
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            yield from page.get("Contents", ())
 
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:
         path = folder / entry.name
@@ -278,10 +302,6 @@ def _entry(file: LocalFile) -> FileEntry:
 
 def _content(manifest: Manifest) -> tuple[str, dict[str, str]]:
     return manifest.digest, manifest.inputs
-
-
-def _folder(prefix: str, day: date) -> str:
-    return f"{prefix}/dt={day.isoformat()}"
 
 
 def _content_type(key: str) -> str:

@@ -133,19 +133,13 @@ def champion(connection: extensions.connection, model: str) -> int | None:
         return _champion(cursor, model)
 
 
-def champion_as_of(connection: extensions.connection, model: str, day: date) -> int | None:
+def champion_as_of(history: Iterable[Entry], day: date) -> int | None:
     """The version to score data of `day` with: the latest choice whose training had not seen later days.
 
-    None where each version was trained on data after `day`.
+    `history` is a model's entries, oldest first. None where each version was trained on data after `day`.
     """
-    _ensure_table(connection)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "select to_version from ml.ledger where model = %s and action <> 'keep' and effective_from <= %s "
-            "order by id desc limit 1",
-            (model, day),
-        )
-        return _version(cursor)
+    choices = [entry for entry in history if entry.action != "keep" and entry.effective_from <= day]
+    return choices[-1].to_version if choices else None
 
 
 def replay(history: Iterable[Entry]) -> Aliases:

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from include.lifecycle import plots
-from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.pages import Page, Section, Table, Verdict, render
 from include.lifecycle.specs import ModelSpec
 
@@ -73,7 +73,7 @@ def publish(
     page.write_text(_page(model, training, verdict, figures))
     card.write_text(json.dumps({"verdict": vars(verdict), "training": training}, indent=2))
     files = [LocalFile(page), LocalFile(card)]
-    inputs = {f"{model.staging_prefix}/dt={as_of}": staged.digest}
+    inputs = {partition(model.staging_prefix, as_of): staged.digest}
     return lake.publish(model.report_prefix(KIND), as_of, files, run=run, inputs=inputs)
 
 

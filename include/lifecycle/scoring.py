@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from include.lifecycle import ledger, warehouse
 from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,47 +51,42 @@ def plan(
     was a champion that had not seen their future: its scores would be hindsight passed off as history. A requested
     range (both ends included) is scored whatever the lake has, days from before the first champion with the
     present one.
-    """
-    days = lake.days(model.dataset.features_prefix)
-    champions = {day: ledger.champion_as_of(connection, model.name, day) for day in days}
-    if requested is None:
-        predicted = {day for day in lake.days(model.predictions_prefix) if _is_current(model, lake, day)}
-        return days_to_score(champions, predicted)
-    return named_days(champions, requested, ledger.champion(connection, model.name))
-
-
-def days_to_score(champions: Mapping[date, int | None], predicted: Collection[date]) -> dict[date, int]:
-    """The days that have a champion of their own and no predictions, oldest first."""
-    return {
-        day: version for day, version in sorted(champions.items()) if version is not None and day not in predicted
-    }
-
-
-def named_days(
-    champions: Mapping[date, int | None], requested: tuple[date, date], present: int | None
-) -> dict[date, int]:
-    """The days of a requested range, oldest first, each with its own champion or else the present one.
 
     Raises
     ------
     PredictionsError
-        If none of them has features, or if there has never been a champion.
+        If none of the requested days has features, or if there has never been a champion.
     """
+    entries = ledger.entries(connection, model.name)
+    if requested is None:
+        days = _unscored(model, lake)
+        champions = {day: ledger.champion_as_of(entries, day) for day in days}
+        return {day: version for day, version in champions.items() if version is not None}
     first, last = requested
-    days = [day for day in sorted(champions) if first <= day <= last]
+    days = [day for day in lake.days(model.dataset.features_prefix) if first <= day <= last]
     if not days:
         raise PredictionsError(f"No day from {first} to {last} has features; run the ETL for these days first.")
-    jobs = {day: version for day in days if (version := champions[day] or present) is not None}
-    if not jobs:
+    present = ledger.replay(entries).champion
+    if present is None:
         raise PredictionsError(f"There is no champion to score {first} to {last} with; run the training first.")
-    return jobs
+    return {day: ledger.champion_as_of(entries, day) or present for day in days}
+
+
+def _unscored(model: ModelSpec, lake: Lake) -> list[date]:
+    """Days, oldest first, that have features and no predictions, or predictions of features since replaced."""
+    built, predicted = lake.written(model.dataset.features_prefix), lake.written(model.predictions_prefix)
+    return [
+        day
+        for day, written in sorted(built.items())
+        if day not in predicted or (written >= predicted[day] and not _is_current(model, lake, day))
+    ]
 
 
 def _is_current(model: ModelSpec, lake: Lake, day: date) -> bool:
     """Whether the day's predictions were made from the features that the lake has now."""
-    features = lake.find_manifest(model.dataset.features_prefix, day)
-    used = lake.manifest(model.predictions_prefix, day).inputs.get(_features_input(model, day))
-    return features is None or used == features.digest
+    features = lake.manifest(model.dataset.features_prefix, day)
+    used = lake.manifest(model.predictions_prefix, day).inputs
+    return used.get(_features_input(model, day)) == features.digest
 
 
 def staging_prefix(model: ModelSpec) -> str:
@@ -120,7 +115,8 @@ def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int,
 
     One Parquet file, in the order of the features' rows, with the key columns, `score` (probability), the
     columns of `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the
-    day is published already, from the same features by the same version, those predictions are staged again.
+    day is published already, from the same features by the same version and code, those predictions are staged
+    again.
 
     Raises
     ------
@@ -134,7 +130,7 @@ def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int,
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         path = scratch / PARQUET
-        if published is not None and published.inputs == inputs:
+        if published and (published.inputs, published.code_version) == (inputs, run.code_version):
             lake.download(model.predictions_prefix, day, scratch, PARQUET)[0].rename(path)
         else:
             features = lake.download(model.dataset.features_prefix, day, scratch)
@@ -150,21 +146,6 @@ def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int,
         )
 
 
-def check(model: ModelSpec, lake: Lake, day: date) -> None:
-    """Check a day's staged scores against the contract of the prediction files.
-
-    Raises
-    ------
-    PredictionsError
-        If the keys are not those of the day's features, row by row, or not unique; if a score is not a number
-        from 0 to 1; if a decision is missing.
-    """
-    with TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        [path] = lake.download(staging_prefix(model), day, scratch)
-        _check(model, lake, day, path, scratch)
-
-
 def publish(
     model: ModelSpec, lake: Lake, connection: extensions.connection, day: date, run: RunInfo
 ) -> dict[str, Any]:
@@ -176,16 +157,17 @@ def publish(
     Raises
     ------
     PredictionsError
-        If the scores break the contract. Nothing is published then.
+        If the scores break the contract: their keys are not those of the day's features, row by row, or not
+        unique; a score is not a number from 0 to 1; a decision is missing. Nothing is published then.
     """
     manifest = publish_files(model, lake, connection, day, run)
     load_warehouse(model, lake, connection, day)
-    partition = lake.uri(_folder(model.predictions_prefix, day))
+    folder = lake.uri(partition(model.predictions_prefix, day))
     return {
         "day": day.isoformat(),
         "rows": manifest.rows,
         "model_version": _version(model, manifest),
-        "files": [f"{partition}/{file.name}" for file in manifest.files],
+        "files": [f"{folder}/{file.name}" for file in manifest.files],
         "table": f"{warehouse.SCHEMA}.{predictions_table(model)}",
     }
 
@@ -225,12 +207,8 @@ def load_warehouse(model: ModelSpec, lake: Lake, connection: extensions.connecti
         )
 
 
-def _folder(prefix: str, day: date) -> str:
-    return f"{prefix}/dt={day.isoformat()}"
-
-
 def _features_input(model: ModelSpec, day: date) -> str:
-    return _folder(model.dataset.features_prefix, day)
+    return partition(model.dataset.features_prefix, day)
 
 
 def _version_input(model: ModelSpec) -> str:
@@ -382,7 +360,7 @@ def _advance_latest(
     key = latest_key(model)
     content = {
         "day": day.isoformat(),
-        "manifest": f"{_folder(model.predictions_prefix, day)}/{MANIFEST}",
+        "manifest": f"{partition(model.predictions_prefix, day)}/{MANIFEST}",
         "files": [file.model_dump() for file in manifest.files],
         "rows": manifest.rows,
         "model_name": model.name,

@@ -68,6 +68,21 @@ def matured_days(
     return sorted(day for day in feature_days if day + maturity <= known_until)
 
 
+def missing_outcomes(
+    days: Sequence[date], outcome_days: Sequence[date], maturity: timedelta
+) -> dict[date, list[date]]:
+    """By day, the days of its label's window whose outcomes never arrived; days that lack none are absent.
+
+    A source with one single day, a file, lacks nothing.
+    """
+    known = set(outcome_days)
+    if len(known) == 1:
+        return {}
+    windows = {day: [day + timedelta(ahead) for ahead in range(1, maturity.days + 1)] for day in days}
+    missing = {day: [other for other in window if other not in known] for day, window in windows.items()}
+    return {day: gaps for day, gaps in missing.items() if gaps}
+
+
 def spaced_days(days: Sequence[date], every: int) -> list[date]:
     """The newest day and, back from it, each next one at least `every` days earlier; oldest first."""
     chosen: list[date] = []

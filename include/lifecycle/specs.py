@@ -6,7 +6,7 @@ every parse, so the callables import their heavy libraries themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -23,6 +23,11 @@ class Spec(BaseModel):
 
 class Source(Protocol):
     """Where a dataset's tables come from."""
+
+    @property
+    def max_lag_days(self) -> int | None:
+        """How far its newest day may be behind before it counts as silent; None for what never gets new days."""
+        ...
 
     def days(self) -> list[date]:
         """The complete days that the source can give, oldest first."""
@@ -72,10 +77,11 @@ class DatasetSpec(Spec):
     make_source: Callable[[Mapping[str, Any], Callable[[str], Any]], Source] = Field(
         description="From the source's settings and a function that gives the database connection of an id."
     )
-    features: Callable[[date, Mapping[str, pl.LazyFrame]], pl.DataFrame] = Field(
+    features: Callable[[Sequence[date], Mapping[str, pl.LazyFrame]], Iterable[tuple[date, pl.DataFrame]]] = Field(
         description=(
-            "Features of a day from the clean tables, each holding the days from `history_days` before it, "
-            "in a column `dt`. A table that the source lacks is an empty frame."
+            "Each of some days with its features, from the clean tables with the partition's day in `dt`: those "
+            "days and their histories. A day's features may use rows from `history_days` before it up to itself, "
+            "and no others. A table that the source lacks is an empty frame."
         )
     )
     history_days: Mapping[str, int] = Field(

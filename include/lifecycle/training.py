@@ -30,6 +30,7 @@ from include.lifecycle.snapshots import (
     Part,
     Split,
     matured_days,
+    missing_outcomes,
     places,
     select,
     spaced_days,
@@ -124,7 +125,7 @@ def train(
             "reason": reason,
             "code_version": run.code_version,
             **_story(model, data, result),
-            "warnings": _warnings(model, lake, data.split, result.metrics),
+            "warnings": _warnings(model, lake, as_of, data.split, result.metrics),
         }
         figures = _figures(result.holdout)
         files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
@@ -139,11 +140,16 @@ def _maturity(model: ModelSpec) -> timedelta:
 
 
 def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
+    """The days to learn from, oldest first.
+
+    Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
+    for one who stayed.
+    """
     feature_days = lake.days(model.dataset.features_prefix)
     outcome_days = lake.days(model.dataset.clean(model.label_table))
-    days = spaced_days(
-        matured_days(feature_days, outcome_days, as_of, _maturity(model)), model.snapshot_every_days
-    )
+    matured = matured_days(feature_days, outcome_days, as_of, _maturity(model))
+    gaps = missing_outcomes(matured, outcome_days, _maturity(model))
+    days = spaced_days([day for day in matured if day not in gaps], model.snapshot_every_days)
     if not days:
         raise NothingToLearnError(
             f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
@@ -161,7 +167,7 @@ def _publish_labels(
     outcomes = model.dataset.clean(model.label_table)
     features = pl.read_parquet(lake.download(model.dataset.features_prefix, day, scratch))
     labels = model.label(day, features, lake.scan(outcomes, known, scratch)).sort(model.dataset.key)
-    inputs = _digests(lake, model.dataset.features_prefix, [day]) | _digests(lake, outcomes, known)
+    inputs = lake.digests(model.dataset.features_prefix, [day]) | lake.digests(outcomes, known)
     lake.publish_frame(model.labels_prefix, day, labels, run=run, scratch=scratch, inputs=inputs)
 
 
@@ -172,7 +178,7 @@ def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -
         _require_outcomes(model, name, frame)
     days = sorted({*split.fit.days, *split.holdout.days})
     prefixes = (model.dataset.features_prefix, model.labels_prefix)
-    inputs = {path: digest for prefix in prefixes for path, digest in _digests(lake, prefix, days).items()}
+    inputs = {path: digest for prefix in prefixes for path, digest in lake.digests(prefix, days).items()}
     return _Data(split, rows, inputs)
 
 
@@ -195,10 +201,6 @@ def _require_outcomes(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
             f"The {part} part of model {model.name!r} has {positive} rows with label 1 and {negative} with label "
             f"0, but at least {FEWEST_OUTCOMES} of each are needed; give more days or more customers."
         )
-
-
-def _digests(lake: Lake, prefix: str, days: Sequence[date]) -> dict[str, str]:
-    return {f"{prefix}/dt={day}": lake.manifest(prefix, day).digest for day in days}
 
 
 def _learn(model: ModelSpec, data: _Data, trials: int, seed: int) -> _Result:
@@ -252,7 +254,7 @@ def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
     }
 
 
-def _warnings(model: ModelSpec, lake: Lake, split: Split, measured: dict[str, float]) -> list[str]:
+def _warnings(model: ModelSpec, lake: Lake, as_of: date, split: Split, measured: dict[str, float]) -> list[str]:
     warnings = []
     if measured["holdout_roc_auc"] > model.suspicious_roc_auc:
         warnings.append(
@@ -264,23 +266,20 @@ def _warnings(model: ModelSpec, lake: Lake, split: Split, measured: dict[str, fl
             "The history is too short for a holdout that is later than what was learnt from, so it consists of "
             "other customers of the same day: how the model does on later days is not known."
         )
-    gaps = _outcome_gaps(model, lake, split)
-    if gaps:
-        warnings.append(
-            f"The outcomes of {len(gaps)} days are missing ({', '.join(map(str, gaps))}), so some labels are 0 "
-            f"that should be 1; run {model.dataset.name}_etl for these days."
-        )
-    return warnings
+    return [*warnings, *_gap_warnings(model, lake, as_of)]
 
 
-def _outcome_gaps(model: ModelSpec, lake: Lake, split: Split) -> list[date]:
-    """Days within the label windows whose outcomes never arrived; a source of one day has no gaps."""
-    known = lake.days(model.dataset.clean(model.label_table))
-    if len(known) == 1:
+def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
+    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    matured = matured_days(lake.days(model.dataset.features_prefix), outcome_days, as_of, _maturity(model))
+    gaps = missing_outcomes(matured, outcome_days, _maturity(model))
+    if not gaps:
         return []
-    window = range(1, _maturity(model).days + 1)
-    needed = {day + timedelta(days) for day in (*split.fit.days, *split.holdout.days) for days in window}
-    return sorted(needed - set(known))
+    missing = sorted({day for days in gaps.values() for day in days})
+    return [
+        f"The outcomes of {len(missing)} days are missing ({', '.join(map(str, missing))}), so {len(gaps)} days "
+        f"whose labels depend on them were not learnt from; run {model.dataset.name}_etl for these days."
+    ]
 
 
 def _stored(model: ModelSpec, result: _Result, training: dict[str, Any], scratch: Path) -> list[LocalFile]:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.pages import percent
 from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
@@ -114,7 +114,7 @@ def _read(dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, scratch
         never_had = table.optional and not lake.days(prefix)
         return None if never_had else no_rows(table, day, "was not extracted")
     [path] = lake.download(prefix, day, scratch)
-    return replace(read_raw(path, table, day), inputs={f"{prefix}/dt={day}": manifest.digest})
+    return replace(read_raw(path, table, day), inputs={partition(prefix, day): manifest.digest})
 
 
 def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from include.lifecycle.lake import Lake
+from include.lifecycle.lake import Lake, partition
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
 from include.lifecycle.specs import DatasetSpec
 
@@ -142,7 +142,8 @@ def _facts(
     dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Sequence[CheckedTable]
 ) -> dict[str, Cell]:
     where = {
-        f"Quarantine of {table.spec.name}": lake.uri(f"{dataset.quarantine(table.spec.name)}/dt={verdict.day}/")
+        f"Quarantine of {table.spec.name}": lake.uri(partition(dataset.quarantine(table.spec.name), verdict.day))
+        + "/"
         for table in tables
         if table.verdict.quarantined
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from include.lifecycle.lake import Lake
+from include.lifecycle.lake import Lake, partition
 from include.stack.s3 import s3_client
 from include.stack.settings import StackSettings
 
@@ -55,7 +55,7 @@ def newest_report(settings: StackSettings) -> Report | None:
         return None
     verdict = lake.read_json(REPORTS, day, "verdict.json")
     page = lake.manifest(REPORTS, day).file("index.html").name
-    return Report(day, verdict["verdict"], verdict["reason"], f"{REPORTS}/dt={day}/{page}")
+    return Report(day, verdict["verdict"], verdict["reason"], f"{partition(REPORTS, day)}/{page}")
 
 
 def champion(settings: StackSettings) -> Champion | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import psycopg2
@@ -62,6 +63,14 @@ class World:
         """Wait until a DAG has no run that is queued or running."""
         for run in self.api.runs(dag_id):
             self.wait(dag_id, run["dag_run_id"])
+
+    def wait_for_predictions(self, model: str, day: date) -> None:
+        """Wait until the scoring that new features or a new champion wake has published a day, and is done."""
+        end = time.monotonic() + RUN_SECONDS
+        while day not in self.lake.days(f"predictions/{model}"):
+            assert time.monotonic() < end, f"Nothing has woken {model}_scoring for {day} within {RUN_SECONDS} s."
+            time.sleep(0.5)
+        self.wait_until_quiet(f"{model}_scoring")
 
     def query(self, database: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a query, or [] for a statement that returns none; committed."""

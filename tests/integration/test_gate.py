@@ -90,7 +90,7 @@ def test_the_same_model_trained_again_later_is_refused(
     assert decision.evidence.candidate_score == decision.evidence.champion_score
     assert "by more than the required gain of 0" in decision.reasons[0]
     assert registry.version_tags(mlflow_url, model.name, 2)["gate_verdict"] == "refused"
-    assert ledger.champion_as_of(postgres, model.name, AS_OF + WEEK) == 1
+    assert ledger.champion_as_of(ledger.entries(postgres, model.name), AS_OF + WEEK) == 1
 
 
 def test_a_retry_takes_the_recorded_decision_and_repairs_the_aliases(

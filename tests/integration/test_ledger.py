@@ -35,7 +35,7 @@ def entry(candidate: int, before: int | None, after: int | None, **changes: Any)
 
 def test_an_empty_ledger_knows_no_champion(postgres: Any) -> None:
     assert ledger.champion(postgres, "churn") is None
-    assert ledger.champion_as_of(postgres, "churn", MARCH) is None
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH) is None
     assert ledger.entries(postgres, "churn") == []
     assert ledger.replay([]) == Aliases()
 
@@ -104,10 +104,10 @@ def test_data_of_a_day_is_scored_by_a_model_that_had_not_seen_its_future(postgre
     ledger.record(postgres, entry(3, 1, 3, effective_from=MARCH))
     ledger.record(postgres, entry(4, 3, 3, action="keep", effective_from=FEBRUARY))
 
-    assert ledger.champion_as_of(postgres, "churn", JANUARY - timedelta(days=1)) is None
-    assert ledger.champion_as_of(postgres, "churn", JANUARY) == 1
-    assert ledger.champion_as_of(postgres, "churn", MARCH - timedelta(days=1)) == 1
-    assert ledger.champion_as_of(postgres, "churn", MARCH) == 3
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), JANUARY - timedelta(days=1)) is None
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), JANUARY) == 1
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH - timedelta(days=1)) == 1
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH) == 3
 
 
 def test_a_rollback_is_in_force_for_the_days_that_the_withdrawn_version_had(postgres: Any) -> None:
@@ -115,8 +115,8 @@ def test_a_rollback_is_in_force_for_the_days_that_the_withdrawn_version_had(post
     ledger.record(postgres, entry(2, 1, 2, effective_from=FEBRUARY))
     ledger.record(postgres, entry(1, 2, 1, effective_from=JANUARY, action="rollback", run_id="back", actor="eve"))
 
-    assert ledger.champion_as_of(postgres, "churn", MARCH) == 1
-    assert ledger.champion_as_of(postgres, "churn", JANUARY) == 1
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH) == 1
+    assert ledger.champion_as_of(ledger.entries(postgres, "churn"), JANUARY) == 1
 
 
 _names = (f"model{number}" for number in count())

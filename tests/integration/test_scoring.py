@@ -32,7 +32,7 @@ from include.lifecycle import scoring
 from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.scoring import PredictionsError, check, publish, score
+from include.lifecycle.scoring import PredictionsError, publish, score
 from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
 
 DAY = date(2026, 3, 1)
@@ -327,8 +327,6 @@ def test_scores_that_break_the_contract_are_not_published(
     score(LEAVING.model_copy(update={"decide": decide}), lake, DAY, Constant(probability), 1, run)
 
     with pytest.raises(PredictionsError, match=sentence):
-        check(LEAVING, lake, DAY)
-    with pytest.raises(PredictionsError, match=sentence):
         publish(LEAVING, lake, postgres, DAY, run)
 
     assert _objects(lake) == {}
@@ -336,25 +334,30 @@ def test_scores_that_break_the_contract_are_not_published(
 
 @pytest.mark.parametrize("slice_rows", [5, 500_000])
 def test_repeated_keys_are_not_published(
-    lake: Lake, run: RunInfo, publish_features: Any, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+    lake: Lake,
+    postgres: Any,
+    run: RunInfo,
+    publish_features: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    slice_rows: int,
 ) -> None:
     monkeypatch.setattr(scoring, "_UNIQUENESS_ROWS", slice_rows)
     publish_features(frame=pl.concat([_features(), _features().tail(2)]))
     score(LEAVING, lake, DAY, Constant(0.5), 1, run)
 
     with pytest.raises(PredictionsError, match=r"2 rows repeat the key \(person, place\) of another"):
-        check(LEAVING, lake, DAY)
+        publish(LEAVING, lake, postgres, DAY, run)
 
 
 def test_scores_of_features_that_changed_meanwhile_are_not_published(
-    lake: Lake, run: RunInfo, publish_features: Any
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
 ) -> None:
     publish_features()
     score(LEAVING, lake, DAY, Constant(0.5), 1, run)
     publish_features(frame=_features().with_columns(visits=pl.lit(1.0)))
 
     with pytest.raises(PredictionsError, match="published anew after they were scored"):
-        check(LEAVING, lake, DAY)
+        publish(LEAVING, lake, postgres, DAY, run)
 
 
 def test_a_day_without_rows_is_refused(lake: Lake, run: RunInfo, publish_features: Any) -> None:

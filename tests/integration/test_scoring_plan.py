@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 
 from include.lifecycle import ledger, scoring
 from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.scoring import PredictionsError
 from include.models.churn import CHURN
 
 DAY = date(2026, 3, 2)
+BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
 
 @pytest.fixture
@@ -29,9 +31,9 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     return lake
 
 
-def publish_features(lake: Lake, run: RunInfo, scratch: Path, age: int) -> None:
+def publish_features(lake: Lake, run: RunInfo, scratch: Path, age: int, day: date = DAY) -> None:
     frame = pl.DataFrame({"customer_id": ["C1"], "age": [age]})
-    lake.publish_frame("features/customers", DAY, frame, run=run, scratch=scratch)
+    lake.publish_frame("features/customers", day, frame, run=run, scratch=scratch)
 
 
 def test_a_scored_day_is_left_alone(scored: Lake, postgres: Any) -> None:
@@ -48,3 +50,49 @@ def test_a_day_whose_features_were_corrected_is_scored_again(
 
 def test_a_named_day_is_scored_whatever_there_is(scored: Lake, postgres: Any) -> None:
     assert scoring.plan(CHURN, scored, postgres, (DAY, DAY)) == {DAY: 1}
+
+
+@pytest.fixture
+def three_days(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
+    """A lake with features of the day before DAY, DAY and the day after."""
+    for day in (BEFORE, DAY, AFTER):
+        publish_features(lake, run, tmp_path, age=40, day=day)
+    return lake
+
+
+def promote(connection: Any, version: int, former: int | None, day: date) -> None:
+    ledger.record(
+        connection,
+        ledger.Entry("churn", "promote", version, former, version, day, "gate", "", {}, f"run {version}"),
+    )
+
+
+def test_days_are_scored_oldest_first_with_the_champion_that_had_not_seen_their_future(
+    three_days: Lake, postgres: Any
+) -> None:
+    promote(postgres, 1, None, DAY)
+    promote(postgres, 2, 1, AFTER)
+
+    assert list(scoring.plan(CHURN, three_days, postgres, None).items()) == [(DAY, 1), (AFTER, 2)]
+
+
+def test_named_days_from_before_the_first_champion_are_scored_with_the_present_one(
+    three_days: Lake, postgres: Any
+) -> None:
+    promote(postgres, 1, None, DAY)
+    promote(postgres, 2, 1, AFTER)
+
+    assert scoring.plan(CHURN, three_days, postgres, (BEFORE, DAY)) == {BEFORE: 2, DAY: 1}
+
+
+def test_naming_days_without_features_is_refused(three_days: Lake, postgres: Any) -> None:
+    promote(postgres, 1, None, DAY)
+    later = AFTER + timedelta(days=1)
+
+    with pytest.raises(PredictionsError, match=f"No day from {later} to {later} has features"):
+        scoring.plan(CHURN, three_days, postgres, (later, later))
+
+
+def test_naming_days_before_there_is_any_champion_is_refused(three_days: Lake, postgres: Any) -> None:
+    with pytest.raises(PredictionsError, match="no champion"):
+        scoring.plan(CHURN, three_days, postgres, (DAY, DAY))

@@ -70,9 +70,9 @@ def training(files: dict[str, Path]) -> Any:
 
 @pytest.fixture(scope="module")
 def young(make_lake: MakeLake) -> Lake:
-    """One snapshot that has matured, and a day whose outcomes never arrived."""
-    lake = make_lake([day(0)], day(36), without=[day(20)])
-    assemble(CHURN, lake, day(36), RUN)
+    """Two days with features; the outcomes of one day, which only the second's labels need, never arrived."""
+    lake = make_lake([day(0), day(1)], day(37), without=[day(36)])
+    assemble(CHURN, lake, day(37), RUN)
     return lake
 
 
@@ -171,10 +171,10 @@ def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None
 
 def test_a_model_with_types_that_are_not_trusted_is_not_staged(young: Lake) -> None:
     careful = CHURN.model_copy(update={"trusted_types": (), "name": "careful"})
-    assemble(careful, young, day(36), RUN)
+    assemble(careful, young, day(37), RUN)
 
     with pytest.raises(UntrustedModelError, match="does not trust"):
-        train(careful, young, day(36), trials=2, seed=7, run=RUN)
+        train(careful, young, day(37), trials=2, seed=7, run=RUN)
 
     assert young.days(careful.staging_prefix) == []
 
@@ -182,15 +182,21 @@ def test_a_model_with_types_that_are_not_trusted_is_not_staged(young: Lake) -> N
 def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_warned_of(young: Lake) -> None:
     doubtful = CHURN.model_copy(update={"suspicious_roc_auc": 0.501})
 
-    train(doubtful, young, day(36), trials=2, seed=7, run=RUN)
+    train(doubtful, young, day(37), trials=2, seed=7, run=RUN)
 
-    card = young.read_json(CARD, day(36), "card.json")
+    card = young.read_json(CARD, day(37), "card.json")
     leak, split, gaps = card["training"]["warnings"]
     assert card["verdict"]["status"] == "warning"
     assert "more likely a leak than skill" in leak
     assert card["training"]["split"] == "key"
     assert "other customers of the same day" in split
-    assert f"outcomes of 1 days are missing ({day(20)})" in gaps
+    assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps
+
+
+def test_a_day_whose_labels_miss_outcomes_is_not_learnt_from(young: Lake) -> None:
+    every_day = CHURN.model_copy(update={"snapshot_every_days": 1})
+
+    assert assemble(every_day, young, day(37), RUN) == [day(0)]
 
 
 def test_before_anything_has_matured_the_error_says_what_is_lacking(young: Lake) -> None:

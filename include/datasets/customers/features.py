@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -46,7 +46,13 @@ _COLUMNS = ("customer_id", "location", *NUMERIC, *CATEGORICAL)
 _THOUSANDTHS = 1000
 
 
-def make_features(day: date, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+def make_features(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> Iterator[tuple[date, pl.DataFrame]]:
+    """The features of each day, as `features_of_day` makes them."""
+    for day in days:
+        yield day, features_of_day(day, tables)
+
+
+def features_of_day(day: date, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
     """Features of each customer of `day`, from rows of that day and before alone; one row per customer, by id.
 
     Parameters

@@ -53,6 +53,7 @@ class PostgresSettings(_Settings):
 
     kind: Literal["postgres"]
     connection: str = Field(description="Id of the database connection.")
+    max_lag_days: int = Field(3, ge=1, description="With no new day for longer, the ETL fails.")
 
 
 class TelcoFileSettings(_Settings):
@@ -68,6 +69,7 @@ class FolderSettings(_Settings):
 
     kind: Literal["csv_folder"]
     path: Path
+    max_lag_days: int = Field(3, ge=1, description="With no new day for longer, the ETL fails.")
 
 
 Settings = Annotated[PostgresSettings | TelcoFileSettings | FolderSettings, Field(discriminator="kind")]
@@ -89,11 +91,11 @@ def make_source(settings: Mapping[str, Any], connect: Callable[[str], Any]) -> S
     checked = _SETTINGS.validate_python(dict(settings))
     match checked:
         case PostgresSettings():
-            return PostgresSource(connect(checked.connection))
+            return PostgresSource(connect(checked.connection), checked.max_lag_days)
         case TelcoFileSettings():
             return TelcoFileSource(_existing(checked.path), checked.day)
         case FolderSettings():
-            return FolderSource(_existing(checked.path))
+            return FolderSource(_existing(checked.path), checked.max_lag_days)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class PostgresSource:
     """
 
     connection: Any
+    max_lag_days: int
 
     def days(self) -> list[date]:
         """All days from the first usage to the last day on which anything was recorded; none before there is any.
@@ -175,6 +178,10 @@ class TelcoFileSource:
     path: Path
     day: date
 
+    @property
+    def max_lag_days(self) -> None:
+        """A file gets no new days."""
+
     def days(self) -> list[date]:
         """The file's one day."""
         return [self.day]
@@ -205,6 +212,7 @@ class FolderSource:
     """Files in our own layout: `<folder>/<YYYY-MM-DD>/<table>.csv`."""
 
     folder: Path
+    max_lag_days: int
 
     def days(self) -> list[date]:
         """Days that have a folder."""

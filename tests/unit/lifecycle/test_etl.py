@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from include.lifecycle.etl import build_features, chunks, land, plan, stale_features
+from include.lifecycle.etl import StaleSourceError, build_features, chunks, land, outdated_features, plan
 from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, PartitionNotFoundError, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
 
-def _features(day: date, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+def _features(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> Iterator[tuple[date, pl.DataFrame]]:
+    for day in days:
+        yield day, _features_of_day(day, tables)
+
+
+def _features_of_day(day: date, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
     """A shop's takings of the day, of the days in its history, and how many opinions there are."""
-    sales, opinions = tables["sales"].collect(), tables["opinions"].collect()
+    is_history = pl.col("dt").is_between(day - timedelta(days=2), day)
+    sales, opinions = tables["sales"].filter(is_history).collect(), tables["opinions"].collect()
     assert opinions.schema == {"shop": pl.String, "dt": pl.Date}
     today = sales.filter(pl.col("dt") == day).select("shop", "amount")
     known = sales.group_by("shop").agg(total=pl.col("amount").sum(), days=pl.len())
@@ -50,6 +56,7 @@ class Shops:
     """A source that has the given sales and no opinions."""
 
     sales: Mapping[date, str]
+    max_lag_days: int | None = None
 
     def days(self) -> list[date]:
         return sorted(self.sales)
@@ -87,7 +94,8 @@ class World:
         self.lake.publish(SHOPS.validation_prefix, day, [LocalFile(file)], run=self.run)
 
     def build(self, *days: date) -> list[Manifest]:
-        return build_features(SHOPS, self.lake, days, self.run)
+        build_features(SHOPS, self.lake, days, self.run)
+        return [self.lake.manifest(SHOPS.features_prefix, day) for day in days]
 
     def features(self, day: date) -> dict[str, int]:
         frame = self.lake.scan(SHOPS.features_prefix, [day], self.scratch / "read").collect()
@@ -231,26 +239,55 @@ def test_a_day_that_is_not_clean_has_no_features(world: World) -> None:
         world.build(D2)
 
 
-def test_a_redone_day_names_the_later_days_that_it_makes_stale(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_redone_day_makes_the_later_days_that_look_at_it_outdated(world: World) -> None:
     for day in (D1, D2, D3, D4):
         world.clean(day, day.day)
     world.build(D1, D2, D3, D4)
+    assert outdated_features(SHOPS, world.lake) == []
+
     world.clean(D1, 100)
 
-    with caplog.at_level(logging.WARNING):
-        world.build(D1)
-
-    assert stale_features(SHOPS, world.lake, [D1]) == [D2, D3]
-    assert "The features of 2026-03-02, 2026-03-03 were made before 2026-03-01 changed" in caplog.text
-    world.build(D2, D3)
-    assert stale_features(SHOPS, world.lake, [D1]) == []
+    assert outdated_features(SHOPS, world.lake) == [D1, D2, D3]
+    world.build(D1, D2, D3)
+    assert outdated_features(SHOPS, world.lake) == []
 
 
-def test_features_made_before_a_day_came_in_are_stale(world: World) -> None:
+def test_features_made_before_a_day_came_in_are_outdated(world: World) -> None:
     world.clean(D2, 2)
     world.build(D2)
     world.clean(D1, 1)
 
-    assert stale_features(SHOPS, world.lake, [D1]) == [D2]
+    assert outdated_features(SHOPS, world.lake) == [D2]
+
+
+def test_features_of_a_day_that_another_run_changes_meanwhile_are_made_once_more(world: World) -> None:
+    world.clean(D1, 1)
+    world.clean(D2, 2)
+
+    def change_the_past(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> Iterator[Any]:
+        features = list(_features(days, tables))
+        world.clean(D1, 100)
+        return iter(features)
+
+    build_features(SHOPS.model_copy(update={"features": change_the_past}), world.lake, [D2], world.run)
+
+    assert world.features(D2)["total"] == 102
+
+
+def test_a_source_that_has_stopped_delivering_is_not_passed_over_in_silence(world: World) -> None:
+    world.clean(D1, 1)
+    world.build(D1)
+
+    with pytest.raises(StaleSourceError, match=r"to 2026-03-01\. By 2026-03-05 .* at most 3 days"):
+        plan(SHOPS, world.lake, Shops({D1: ""}, max_lag_days=3), None, until=D5)
+    with pytest.raises(StaleSourceError, match="it has none yet"):
+        plan(SHOPS, world.lake, Shops({}, max_lag_days=3), None, until=D5)
+
+
+def test_a_source_within_its_lag_or_without_one_may_have_nothing_new(world: World) -> None:
+    world.clean(D1, 1)
+    world.build(D1)
+
+    assert plan(SHOPS, world.lake, Shops({D1: ""}, max_lag_days=4), None, until=D5) == []
+    assert plan(SHOPS, world.lake, Shops({D1: ""}), None, until=D5) == []
+    assert plan(SHOPS, world.lake, Shops({D1: "", D2: ""}, max_lag_days=1), None, until=D5) == [D2]

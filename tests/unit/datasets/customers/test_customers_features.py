@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.datasets.customers import CUSTOMERS
-from include.datasets.customers.features import CATEGORICAL, NUMERIC, make_features
+from include.datasets.customers.features import CATEGORICAL, NUMERIC, features_of_day
 
 DAY = date(2026, 3, 31)
 ADA, BEN = "C0000001", "C0000002"
@@ -67,11 +67,11 @@ def tables(**rows: list[dict[str, Any]]) -> dict[str, pl.LazyFrame]:
 
 
 def features_of(customer_id: str, given_tables: Mapping[str, pl.LazyFrame]) -> dict[str, Any]:
-    return make_features(DAY, given_tables).row(by_predicate=pl.col("customer_id") == customer_id, named=True)
+    return features_of_day(DAY, given_tables).row(by_predicate=pl.col("customer_id") == customer_id, named=True)
 
 
 def test_columns_are_the_key_the_location_and_what_models_use() -> None:
-    frame = make_features(DAY, tables(customers=[customer(ADA)]))
+    frame = features_of_day(DAY, tables(customers=[customer(ADA)]))
 
     assert frame.columns == ["customer_id", "location", *NUMERIC, *CATEGORICAL]
 
@@ -79,7 +79,7 @@ def test_columns_are_the_key_the_location_and_what_models_use() -> None:
 def test_there_is_a_row_for_each_customer_of_the_day_by_id() -> None:
     rows = [customer(BEN), customer(ADA), customer("C0000003", dt=DAY - timedelta(days=1))]
 
-    assert make_features(DAY, tables(customers=rows))["customer_id"].to_list() == [ADA, BEN]
+    assert features_of_day(DAY, tables(customers=rows))["customer_id"].to_list() == [ADA, BEN]
 
 
 def test_usage_is_the_daily_mean_over_the_last_days_and_its_trend() -> None:
@@ -164,7 +164,7 @@ def test_what_the_source_does_not_tell_is_missing_and_not_zero() -> None:
 def test_nothing_has_been_charged_in_the_first_month() -> None:
     rows = [customer(ADA, tenure=0, total_charges=None), customer(BEN, tenure=0, total_charges=12.5)]
 
-    assert make_features(DAY, tables(customers=rows))["total_charges"].to_list() == [0.0, 12.5]
+    assert features_of_day(DAY, tables(customers=rows))["total_charges"].to_list() == [0.0, 12.5]
 
 
 KNOWN = {
@@ -206,7 +206,7 @@ def test_no_row_of_a_later_day_and_no_order_of_rows_changes_a_byte(
     def shuffled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return random.Random(seed).sample(rows, len(rows))
 
-    before = make_features(DAY, tables(**KNOWN))
-    after = make_features(DAY, tables(**{name: shuffled(rows + later[name]) for name, rows in KNOWN.items()}))
+    before = features_of_day(DAY, tables(**KNOWN))
+    after = features_of_day(DAY, tables(**{name: shuffled(rows + later[name]) for name, rows in KNOWN.items()}))
 
     assert _bytes(after) == _bytes(before)
