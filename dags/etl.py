@@ -14,8 +14,6 @@ from ml_lifecycle.days import requested_range, yesterday
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 
-CHUNK_DAYS = 15
-
 DOC = """
 Brings **{title}** from the source to features, day by day.
 
@@ -63,7 +61,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             requested = requested_range(context, dataset.timezone)
             with source(dataset) as origin:
                 days = plan(dataset, lake(), origin, requested, until)
-            return [[day.isoformat() for day in chunk] for chunk in chunks(days, CHUNK_DAYS)]
+            return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(map_index_template="{{ days_label }}")
         def land(days: list[str]) -> list[str]:
@@ -94,7 +92,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.hooks import lake
 
             outdated = {day.isoformat() for day in outdated_features(dataset, lake())}
-            return chunks(sorted(outdated.union(*validated)), CHUNK_DAYS)
+            return chunks(sorted(outdated.union(*validated)), dataset.chunk_days)
 
         @task(
             map_index_template="{{ days_label }}",

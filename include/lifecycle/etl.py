@@ -25,9 +25,10 @@ def plan(
 ) -> list[date]:
     """The days to work on, oldest first, none of them after `until`.
 
-    Without a request these are the days that the source has and that lack features: new ones, and those whose run
-    was cut short. A day that validation rejected is left alone until somebody asks for it, since the same rows
-    would be rejected again. A requested range (both ends included) is redone whatever the lake has.
+    Without a request these are the days that the source has and that lack features (new ones, and those whose run
+    was cut short), and the newest `revisit_days`, which the source may have corrected. A day that validation
+    rejected is left alone until somebody asks for it, since the same rows would be rejected again. A requested
+    range (both ends included) is redone whatever the lake has.
 
     Raises
     ------
@@ -40,8 +41,10 @@ def plan(
     if requested is None:
         done = set(lake.days(dataset.features_prefix))
         judged = set(lake.days(dataset.validation_prefix))
-        days = [d for d in given if d not in done and not (d in judged and _is_rejected(dataset, lake, d))]
-        if not days:
+        newest = given[-dataset.revisit_days :] if dataset.revisit_days else []
+        wanted = [day for day in given if day not in done or day in newest]
+        days = [day for day in wanted if not (day in judged and _is_rejected(dataset, lake, day))]
+        if done.issuperset(days):
             _refuse_silence(dataset, source, given, until)
         return days
     first, last = requested

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from include.lifecycle.calendars import Calendar, EveryDay
+
 
 class Spec(BaseModel):
     """A frozen record that rejects unknown fields."""
@@ -73,6 +75,13 @@ class DatasetSpec(Spec):
     key: tuple[str, ...] = Field(description="Columns that identify a row of the features within a day.")
     timezone: str
     schedule: str = Field(description="Cron expression, in `timezone`, of the daily run.")
+    calendar: Calendar = Field(EveryDay(), description="The days on which there are data.")
+    revisit_days: int = Field(
+        0,
+        ge=0,
+        description="So many of the newest days are read again, as the source may correct them.",
+    )
+    chunk_days: int = Field(15, ge=1, description="So many days at most are worked on by one mapped task.")
     tables: tuple[TableSpec, ...]
     make_source: Callable[[Mapping[str, Any], Callable[[str], Any]], Source] = Field(
         description="From the source's settings and a function that gives the database connection of an id."
@@ -85,7 +94,7 @@ class DatasetSpec(Spec):
         )
     )
     history_days: Mapping[str, int] = Field(
-        description="How many days before the day the features look back, per table; 0 is the day alone."
+        description="How many calendar days (of 24 hours) the features look back, per table; 0 is the day alone."
     )
 
     @model_validator(mode="after")

@@ -134,6 +134,19 @@ def test_a_rejected_day_with_an_earlier_good_state_is_left_alone(world: World) -
     assert D1 not in plan(SHOPS, world.lake, SOURCE, None, until=D5)
 
 
+def test_the_newest_days_are_read_again_for_corrections_but_not_rejected_ones(
+    world: World,
+) -> None:
+    for day in (D1, D2, D3, D4):
+        world.clean(day, 1)
+        world.verdict(day, accepted=day != D3)
+    world.build(D1, D2, D3, D4)
+
+    corrected = SHOPS.model_copy(update={"revisit_days": 3})
+
+    assert plan(corrected, world.lake, SOURCE, None, until=D5) == [D2, D4]
+
+
 def test_requested_days_are_redone_whatever_the_lake_has(world: World) -> None:
     world.clean(D1, 1)
     world.build(D1)

@@ -74,9 +74,5 @@ def test_every_airflow_address_follows_the_chosen_ports(settings: StackSettings)
     assert moved.s3_endpoint == "http://127.0.0.1:6001"
 
 
-def test_heavy_tasks_share_the_cores(settings: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-
-    environment = settings.airflow_environment()
-
-    assert environment["OMP_NUM_THREADS"] == environment["POLARS_MAX_THREADS"] == "4"
+def test_idle_threads_of_heavy_tasks_soon_leave_the_cores_to_others(settings: StackSettings) -> None:
+    assert int(settings.airflow_environment()["GOMP_SPINCOUNT"]) < 1000
