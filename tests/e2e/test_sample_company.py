@@ -36,6 +36,8 @@ def pass_days(world: World, until: date) -> None:
 def company(world: World) -> World:
     """A small company with enough history to train on, whose last four days are still to come."""
     world.set_variable("sample_world", COMPANY.model_dump(mode="json", exclude_defaults=True))
+    source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
+    world.set_variable("customers_source", source)
     pass_days(world, START)
     world.api.unpause("churn_scoring")
     assert world.run("customers_etl").state == "success"
@@ -62,7 +64,8 @@ def test_the_monitoring_gives_a_verdict(company: World) -> None:
     assert company.run("churn_monitoring", day=START.isoformat()).state == "success"
 
     verdict = company.lake.read_json("reports/churn/drift", START, "verdict.json")
-    assert verdict["verdict"] == "no drift", verdict["reason"]
+    assert verdict["verdict"] == "not enough evidence"
+    assert "a verdict needs 500" in verdict["reason"]
     [(rows,)] = company.query("warehouse", "select count(*) from ml.drift where dt = %s", START)
     assert rows == len(verdict["columns"]) + 1
 
