@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from include.lifecycle import scoring
-from include.lifecycle.estimator_input import positive_probability, to_matrix
+from include.lifecycle.classification import Classification
+from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
 from include.models.churn import CHURN
 
@@ -79,8 +80,8 @@ def measure_bare(endpoint: str, dsn: str, day: date) -> Measurement:
         files = lake_at(endpoint).download(CHURN.dataset.features_prefix, day, Path(scratch))
         matrix = to_matrix(pl.read_parquet(files), CHURN)
     estimator = fitted_estimator()
-    positive_probability(estimator, matrix.head(1000))
-    seconds = timed(lambda: positive_probability(estimator, matrix))
+    Classification().predict(estimator, matrix.head(1000))
+    seconds = timed(lambda: Classification().predict(estimator, matrix))
     return Measurement({"predict_proba": seconds}, peak_megabytes())
 
 

@@ -62,14 +62,16 @@ def scoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
         def score(job: dict[str, str]) -> str:
             """Score a day with its version; returns the day."""
-            from include.lifecycle import registry, scoring
+            from include.lifecycle import intervals, registry, scoring
             from ml_lifecycle.hooks import MlflowHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
             [day] = label_days([job["day"]])
             version = int(job["version"])
-            estimator = registry.load(MlflowHook().tracking_uri, model.name, version, model.trusted_types)
-            scoring.score(model, lake(), day, estimator, version, run_info())
+            url = MlflowHook().tracking_uri
+            estimator = registry.load(url, model.name, version, model.trusted_types)
+            interval = intervals.from_tags(registry.version_tags(url, model.name, version))
+            scoring.score(model, lake(), day, estimator, version, run_info(), interval)
             return day.isoformat()
 
         @task_group

@@ -192,12 +192,15 @@ def tidy(frame: pl.LazyFrame, numeric: Sequence[str], categorical: Sequence[str]
     return typed.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in numeric)
 
 
-def draw(frame: pl.LazyFrame, key: Sequence[str], rows: int) -> pl.DataFrame:
+def draw(frame: pl.LazyFrame, key: Sequence[str], rows: int, *, all_days: bool = False) -> pl.DataFrame:
     """At most `rows` rows of a frame with the column `dt`, chosen by the hash of the key: always the same ones.
 
-    A key comes from one day only, which its hash chooses too: a customer looks alike on all days of a week, so
-    seven rows of one are hardly more evidence than one.
+    Unless `all_days`, a key comes from one day only, which its hash chooses too: a customer looks alike on all
+    days of a week, so seven rows of one are hardly more evidence than one.
     """
+    if all_days:
+        ticket = pl.struct(*key, "dt").hash(seed=2)
+        return frame.bottom_k(rows, by=[ticket, *key, "dt"]).sort(ticket, *key, "dt").collect()
     days = frame.select(pl.col("dt").unique().sort()).collect()["dt"]
     if days.is_empty():
         return frame.collect()
@@ -346,7 +349,7 @@ def _distances(report: Any) -> Iterator[tuple[str, tuple[float, bool]]]:
 
 
 def _find_window(model: ModelSpec, lake: Lake, day: date) -> _Window:
-    days = tuple(day - timedelta(back) for back in reversed(range(model.drift.window_days)))
+    days = tuple(model.dataset.calendar.days(day - timedelta(model.drift.window_days - 1), day))
     features, predictions = (
         tuple(sorted(set(days) & set(lake.days(prefix))))
         for prefix in (model.dataset.features_prefix, model.predictions_prefix)
@@ -372,7 +375,8 @@ def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Refe
 
     def sample(frame: pl.LazyFrame) -> pl.DataFrame:
         tidied = tidy(frame, numeric, model.categorical).select(columns)
-        return draw(tidied, model.dataset.key, model.drift.sample_rows)
+        policy = model.drift
+        return draw(tidied, model.dataset.key, policy.sample_rows, all_days=policy.all_days_of_a_key)
 
     staged = lake.manifest(model.staging_prefix, reference.day).digest
     if staged != reference.staged_digest:

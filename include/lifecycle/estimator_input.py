@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+
+from include.lifecycle.kinds import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +42,5 @@ def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
 
 
 def predict(estimator: Any, frame: pl.DataFrame, model: ModelSpec) -> NDArray[np.float64]:
-    """Probability of label 1 for each row of `frame`, as the estimator sees its features."""
-    return positive_probability(estimator, to_matrix(frame, model))
-
-
-def positive_probability(estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
-    """Probability of label 1 for each row of what `to_matrix` made.
-
-    Matrix products run on one thread: how a sum is shared out among threads changes its last bits.
-    """
-    with threadpool_limits(1, user_api="blas"):
-        probabilities: NDArray[np.float64] = estimator.predict_proba(matrix)[:, 1]
-    return probabilities
+    """The score of each row of `frame`, as the estimator sees its features."""
+    return kind_of(model).predict(estimator, to_matrix(frame, model))

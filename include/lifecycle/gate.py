@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from include.lifecycle import ledger, registry
+from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.promotion import GateDecision, GateEvidence, decide
 from include.lifecycle.specs import ModelSpec
@@ -84,7 +83,7 @@ def _gather(
         holdout_rows=holdout.rows.height,
         candidate_version=candidate,
         candidate_score=candidate_score,
-        baseline_score=_metric(model, holdout, holdout.rows["baseline_score"].to_numpy()),
+        baseline_score=_metric(model, holdout.rows, "baseline_score"),
         champion_version=champion,
         champion_score=champion_score,
         min_gain=model.min_gain,
@@ -100,15 +99,14 @@ def _score(
 
     try:
         estimator = registry.load(tracking_uri, model.name, version, model.trusted_types)
-        return _metric(model, holdout, predict(estimator, holdout.rows, model)), ()
+        scored = holdout.rows.with_columns(judged=predict(estimator, holdout.rows, model))
+        return _metric(model, scored, "judged"), ()
     except (ValueError, KeyError) as error:
         return None, (f"Version {version} could not score the holdout: {error}",)
 
 
-def _metric(model: ModelSpec, holdout: _Holdout, scores: NDArray[np.float64]) -> float:
-    from include.lifecycle.evaluation import metrics
-
-    return metrics(holdout.rows["label"].to_numpy(), scores)[model.metric]
+def _metric(model: ModelSpec, rows: pl.DataFrame, score: str) -> float:
+    return kind_of(model).measure(rows, score)[model.metric]
 
 
 def _unfair(model: ModelSpec, holdout: _Holdout, champion: int, tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -118,7 +116,7 @@ def _unfair(model: ModelSpec, holdout: _Holdout, champion: int, tags: Mapping[st
         return (f"{who} has no tag `learnt_until`, so it may have learnt the holdout.",)
     learnt_until = date.fromisoformat(tags["learnt_until"])
     same_keys_kept_out = holdout.split == tags.get("split") == "key"
-    if same_keys_kept_out or learnt_until + timedelta(days=model.horizon_days) <= holdout.first_day:
+    if same_keys_kept_out or model.horizon_ends_on(learnt_until) <= holdout.first_day:
         return ()
     return (
         f"{who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of "

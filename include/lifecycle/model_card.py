@@ -11,37 +11,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from include.lifecycle import plots
+from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.pages import Page, Section, Table, Verdict, render
 from include.lifecycle.specs import ModelSpec
 
 KIND = "model_card"
 
-_NAMES = {
-    "holdout_average_precision": (
-        "Average precision",
-        "higher is better; by chance it is the rate of label 1",
-    ),
-    "holdout_roc_auc": ("ROC AUC", "higher is better; by chance it is 0.5"),
-    "holdout_lift_10": ("Lift at 10 %", "higher is better; by chance it is 1"),
-    "holdout_brier": ("Brier score", "lower is better"),
-    "holdout_ece": ("Calibration error (ECE)", "lower is better"),
-}
-_PICTURES = {
-    "precision_recall": (
-        "Precision and recall",
-        "The higher the line, the fewer needless calls for the same share of positives found.",
-    ),
-    "calibration": (
-        "Calibration",
-        "Points on the dotted line mean that of the rows given a probability, that share turned out positive.",
-    ),
-    "lift": (
-        "Lift",
-        "How many times more positives than by chance are met among the rows with the highest scores; the upright "
-        "line marks the top tenth.",
-    ),
-}
 _SPLITS = {
     ("time", "time"): "by time, no label window reaches into a later part",
     ("time", "key"): "holdout by time; the history is too short for more, so validation is by customer",
@@ -65,7 +41,7 @@ def publish(
     Parameters
     ----------
     training : the content of `training.json`.
-    figures : what `plots.draw_all` made.
+    figures : what the model's kind drew.
     staged : the manifest of the staged training.
     """
     verdict = verdict_of(model, training)
@@ -80,9 +56,10 @@ def publish(
 def verdict_of(model: ModelSpec, training: Mapping[str, Any]) -> Verdict:
     """Whether the candidate beats the naive baseline on the same rows, by the metric that decides."""
     name = f"holdout_{model.metric}"
+    title = kind_of(model).measures[model.metric].title
     candidate, baseline = training["metrics"][name], training["baseline_metrics"][name]
     rows = training["rows"]["holdout"]
-    measured = f"{_NAMES[name][0]} on {rows:,} holdout rows: {candidate:.3f}, baseline {baseline:.3f}."
+    measured = f"{title} on {rows:,} holdout rows: {candidate:.3f}, baseline {baseline:.3f}."
     if not candidate > baseline:
         return Verdict("bad", "The candidate does not beat the naive baseline", measured)
     if training["warnings"]:
@@ -92,7 +69,8 @@ def verdict_of(model: ModelSpec, training: Mapping[str, Any]) -> Verdict:
 
 def _page(model: ModelSpec, training: Mapping[str, Any], verdict: Verdict, figures: Mapping[str, Figure]) -> str:
     warnings = [Section("Reservations", " ".join(training["warnings"]))] if training["warnings"] else []
-    pictures = [Section(*_PICTURES[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+    captions = kind_of(model).pictures
+    pictures = [Section(*captions[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
     return render(
         Page(
             title=f"{model.title}: model card, as of {training['as_of']}",
@@ -100,7 +78,8 @@ def _page(model: ModelSpec, training: Mapping[str, Any], verdict: Verdict, figur
             sections=[
                 *warnings,
                 Section("What it predicts", model.description),
-                _measures(training),
+                _measures(model, training),
+                *_interval(model, training),
                 *pictures,
                 _rows(training),
                 _search(model, training),
@@ -110,39 +89,63 @@ def _page(model: ModelSpec, training: Mapping[str, Any], verdict: Verdict, figur
     )
 
 
-def _measures(training: Mapping[str, Any]) -> Section:
+def _measures(model: ModelSpec, training: Mapping[str, Any]) -> Section:
+    columns = {
+        "candidate": training["metrics"],
+        "baseline": training["baseline_metrics"],
+        **training["reference_metrics"],
+    }
     rows = [
-        [name, training["metrics"][key], training["baseline_metrics"][key], hint]
-        for key, (name, hint) in _NAMES.items()
+        [measure.title, *(values[f"holdout_{name}"] for values in columns.values()), measure.hint]
+        for name, measure in kind_of(model).measures.items()
     ]
-    table = Table(["measure", "candidate", "baseline", "how to read it"], rows)
-    return Section("On the holdout", "Candidate and baseline, measured on the same rows.", table=table)
+    table = Table(["measure", *(_words(who) for who in columns), "how to read it"], rows)
+    return Section("On the holdout", "Candidate and naive models, measured on the same rows.", table=table)
+
+
+def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
+    if model.interval is None:
+        return []
+    interval = training["intervals"]["candidate"]
+    text = (
+        f"The prediction plus and minus {interval['multiple']:.2f} times `{interval['scale']}`, learnt from the "
+        f"walk-forward predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
+        f"{interval['measured']:.0%} of those of the holdout."
+    )
+    return [Section("Interval", text)]
 
 
 def _rows(training: Mapping[str, Any]) -> Section:
-    purposes = {
-        "search": "hyperparameters are tried by fitting on these",
-        "validation": "and measured on these",
-        "fit": "the chosen ones are fitted on these",
-        "holdout": "and judged on these",
-    }
+    folds = training["folds"]
+    parts = []
+    for number, fold in enumerate(folds, start=1):
+        suffix = "" if len(folds) == 1 else f" {number}"
+        parts += [
+            (f"search{suffix}", fold["search"], "hyperparameters are tried by fitting on these"),
+            (f"validation{suffix}", fold["validation"], "and measured on these"),
+        ]
+    parts += [
+        ("fit", training["days"]["fit"], "the chosen ones are fitted on these"),
+        ("holdout", training["days"]["holdout"], "and judged on these"),
+    ]
     rows = [
-        [part, _days(training["days"][part]), training["rows"][part], training["positives"][part], purpose]
-        for part, purpose in purposes.items()
+        [part, _days(days), training["rows"][part], training["mean_label"][part], purpose]
+        for part, days, purpose in parts
     ]
     split = _SPLITS[training["split"], training["validation_split"]]
-    table = Table(["part", "days", "rows", "label 1", "purpose"], rows)
+    table = Table(["part", "days", "rows", "mean label", "purpose"], rows)
     return Section("What it was made of", f"Split {split}.", table=table)
 
 
 def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
-    metric = _NAMES[f"holdout_{model.metric}"][0].lower()
+    kind = kind_of(model)
+    metric = kind.measures[kind.tuning_metric(model)].title
     rows = [
         [trial["number"], _words(trial["candidate"]), _params(trial["params"]), f"{trial['value']:.4f}"]
         for trial in trials
     ]
-    table = Table(["trial", "candidate", "hyperparameters", f"validation {metric}"], rows)
+    table = Table(["trial", "candidate", "hyperparameters", f"validation: {metric}"], rows)
     return Section("Search", "What was tried, best first.", table=table)
 
 

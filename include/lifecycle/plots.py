@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -44,14 +46,22 @@ _STYLE: Any = {
 }
 
 
-def draw_all(labels: NDArray[np.integer], scores: Scores) -> dict[str, Figure]:
-    """The pictures by name: `precision_recall`, `calibration` and `lift`."""
+def draw_classification(labels: NDArray[np.integer], scores: Scores) -> dict[str, Figure]:
+    """The pictures of probabilities by name: `precision_recall`, `calibration` and `lift`."""
     drawings: dict[str, Callable[[Axes, NDArray[np.integer], Scores], None]] = {
         "precision_recall": _precision_recall,
         "calibration": _calibration,
         "lift": _lift,
     }
-    return {name: _draw(drawing, labels, scores) for name, drawing in drawings.items()}
+    return {name: _figure(drawing, labels, scores) for name, drawing in drawings.items()}
+
+
+def draw_regression(rows: pl.DataFrame) -> dict[str, Figure]:
+    """The pictures of predicted numbers by name: `over_time` and `calibration`.
+
+    `rows` have `dt`, `label`, `candidate_score` and `baseline_score`.
+    """
+    return {"over_time": _figure(_over_time, rows), "calibration": _figure(_observed_by_predicted, rows)}
 
 
 def save_png(figure: Figure, path: Path) -> None:
@@ -70,16 +80,43 @@ def to_svg(figure: Figure) -> str:
     return svg.replace(_INK, "currentColor").replace(_ACCENT, f"var(--accent, {_ACCENT})")
 
 
-def _draw(
-    drawing: Callable[[Axes, NDArray[np.integer], Scores], None], labels: NDArray[np.integer], scores: Scores
-) -> Figure:
+def _figure(drawing: Callable[..., None], *data: Any) -> Figure:
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 4.2))
         figure.subplots_adjust(left=0.12, right=0.97, bottom=0.13, top=0.91)
         axes = figure.add_subplot()
-        drawing(axes, labels, scores)
+        drawing(axes, *data)
         axes.legend()
     return figure
+
+
+def _over_time(axes: Axes, rows: pl.DataFrame) -> None:
+    daily = rows.group_by("dt").agg(pl.col("label", "candidate_score", "baseline_score").mean()).sort("dt")
+    axes.plot(daily["dt"], daily["label"], color=_INK, linewidth=0.9, label="observed")
+    for name, (color, line) in zip(("candidate", "baseline"), _LINES, strict=True):
+        axes.plot(daily["dt"], daily[f"{name}_score"], color=color, linestyle=line, linewidth=1.2, label=name)
+    axes.set(title="Predicted and observed on the holdout", ylabel="Mean over the day's rows")
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
+
+
+def _observed_by_predicted(axes: Axes, rows: pl.DataFrame) -> None:
+    label = rows["label"].to_numpy()
+    ends: list[float] = []
+    for name, (color, line) in zip(("candidate", "baseline"), _LINES, strict=True):
+        scores = rows[f"{name}_score"].to_numpy()
+        _, group = np.unique(score_bins(scores), return_inverse=True)
+        counts = np.bincount(group)
+        predicted, observed = np.bincount(group, scores) / counts, np.bincount(group, label) / counts
+        axes.plot(predicted, observed, color=color, linestyle=line, marker="o", markersize=4, label=name)
+        ends += [predicted.min(), predicted.max()]
+    axes.plot(
+        [min(ends), max(ends)], [min(ends), max(ends)], color=_INK, linewidth=0.8, linestyle=":", label="perfect"
+    )
+    axes.set(
+        title="Calibration on the holdout, tenths of the rows by score",
+        xlabel="Predicted (mean of the tenth)",
+        ylabel="Observed",
+    )
 
 
 def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:

@@ -354,7 +354,7 @@ def _save(model: ModelSpec, mlflow_run: Run, logged: LoggedModel, file: Path, fo
         serialization_format="skops",
         signature=_signature(model),
         pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
-        pyfunc_predict_fn="predict_proba",
+        pyfunc_predict_fn="predict_proba" if model.kind == "classification" else "predict",
         skops_trusted_types=list(model.trusted_types),
     )
     # What is registered is, byte for byte, what was trained and measured.
@@ -369,8 +369,9 @@ def _signature(model: ModelSpec) -> ModelSignature:
 
     numeric = (ColSpec("double", name) for name in model.numeric)
     categorical = (ColSpec("string", name) for name in model.categorical)
+    shape = (-1, 2) if model.kind == "classification" else (-1,)
     return ModelSignature(
-        inputs=Schema([*numeric, *categorical]), outputs=Schema([TensorSpec(np.dtype("float64"), (-1, 2))])
+        inputs=Schema([*numeric, *categorical]), outputs=Schema([TensorSpec(np.dtype("float64"), shape)])
     )
 
 
@@ -395,7 +396,7 @@ def _register(
 
 
 def _version_tags(mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> dict[str, str]:
-    learnt = [*training["days"]["fit"], *training["days"]["validation"]]
+    learnt = training["days"]["fit"]
     data = json.dumps(training["data"], sort_keys=True)
     return {
         "kind": which,
@@ -406,6 +407,7 @@ def _version_tags(mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> 
         "data_digest": hashlib.sha256(data.encode()).hexdigest(),
         "staged_digest": mlflow_run.data.tags["staged_digest"],
         "code_version": mlflow_run.data.tags["code_version"],
+        **{f"interval_{name}": str(value) for name, value in training["intervals"].get(which, {}).items()},
     }
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from include.lifecycle import ledger, warehouse
+from include.lifecycle import intervals, ledger, warehouse
 from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
+from include.lifecycle.intervals import Interval
+from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import ModelSpec
 
@@ -110,11 +113,20 @@ def predictions_table(model: ModelSpec) -> str:
     return f"{model.name}_predictions"
 
 
-def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int, run: RunInfo) -> Manifest:
+def score(
+    model: ModelSpec,
+    lake: Lake,
+    day: date,
+    estimator: Any,
+    version: int,
+    run: RunInfo,
+    interval: Interval | None = None,
+) -> Manifest:
     """Score a day's features and stage the result; returns the staged partition's manifest.
 
-    One Parquet file, in the order of the features' rows, with the key columns, `score` (probability), the
-    columns of `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the
+    One Parquet file, in the order of the features' rows, with the key columns, `score` (probability or predicted
+    number), where there is an interval `score_low`, `score_high` and its measured `coverage`, the columns of
+    `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the
     day is published already, from the same features by the same version and code, those predictions are staged
     again.
 
@@ -134,7 +146,7 @@ def score(model: ModelSpec, lake: Lake, day: date, estimator: Any, version: int,
             lake.download(model.predictions_prefix, day, scratch, PARQUET)[0].rename(path)
         else:
             features = lake.download(model.dataset.features_prefix, day, scratch)
-            _write_scores(model, features, path, estimator, version, run)
+            _write_scores(model, features, path, Scorer(estimator, version, interval), run)
         scores = pl.scan_parquet(path)
         return lake.publish(
             staging_prefix(model),
@@ -158,7 +170,8 @@ def publish(
     ------
     PredictionsError
         If the scores break the contract: their keys are not those of the day's features, row by row, or not
-        unique; a score is not a number from 0 to 1; a decision is missing. Nothing is published then.
+        unique; a score is not one of its kind (a number from 0 to 1, a finite number); a decision is missing.
+        Nothing is published then.
     """
     manifest = publish_files(model, lake, connection, day, run)
     load_warehouse(model, lake, connection, day)
@@ -229,15 +242,22 @@ def _inputs(model: ModelSpec, lake: Lake, day: date, version: int) -> dict[str, 
     return {_features_input(model, day): features.digest, _version_input(model): str(version)}
 
 
-def _write_scores(
-    model: ModelSpec, features: list[Path], path: Path, estimator: Any, version: int, run: RunInfo
-) -> None:
+@dataclass(frozen=True)
+class Scorer:
+    """A version at work."""
+
+    estimator: Any
+    version: int
+    interval: Interval | None
+
+
+def _write_scores(model: ModelSpec, features: list[Path], path: Path, scorer: Scorer, run: RunInfo) -> None:
     import pyarrow.parquet as pq
 
-    rows = pl.scan_parquet(features).select(*model.dataset.key, *model.features)
+    rows = pl.scan_parquet(features)
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
-        return _score_batch(model, batch.collect(), estimator, version, run)
+        return _score_batch(model, batch.collect(), scorer, run)
 
     with ExitStack() as stack:
         writer = None
@@ -270,14 +290,15 @@ def _map_in_order(
             yield pending.popleft().result()
 
 
-def _score_batch(
-    model: ModelSpec, batch: pl.DataFrame, estimator: Any, version: int, run: RunInfo
-) -> pl.DataFrame:
-    scores = pl.Series("score", predict(estimator, batch, model), dtype=pl.Float64)
-    decided = model.decide(batch.select(model.dataset.key).with_columns(scores))
-    return decided.with_columns(
+def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer, run: RunInfo) -> pl.DataFrame:
+    scored = batch.with_columns(score=pl.Series(predict(scorer.estimator, batch, model), dtype=pl.Float64))
+    if scorer.interval:
+        scored = intervals.add(scorer.interval, scored)
+    decided = model.decide(scored)
+    features = [name for name in batch.columns if name not in model.dataset.key]
+    return decided.drop(features).with_columns(
         pl.lit(model.name).alias("model_name"),
-        pl.lit(version, dtype=pl.Int64).alias("model_version"),
+        pl.lit(scorer.version, dtype=pl.Int64).alias("model_version"),
         pl.lit(run.started_at).dt.convert_time_zone("UTC").alias("scored_at"),
     )
 
@@ -293,7 +314,7 @@ def _check(model: ModelSpec, lake: Lake, day: date, path: Path, scratch: Path) -
     features = pl.scan_parquet(lake.download(prefix, day, scratch))
     problems = [
         *_key_problems(scores, features, model.dataset.key),
-        *_value_problems(scores, model.dataset.key),
+        *_value_problems(model, scores),
     ]
     if problems:
         raise PredictionsError(
@@ -323,16 +344,16 @@ def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[st
         yield f"{rows - unique} rows repeat the key ({', '.join(key)}) of another."
 
 
-def _value_problems(scores: pl.LazyFrame, key: Sequence[str]) -> Iterator[str]:
-    decisions = [name for name in scores.collect_schema() if name not in {*key, *_OWN_COLUMNS}]
-    valid = pl.col("score").is_between(0, 1).fill_null(False)
+def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
+    decisions = [name for name in scores.collect_schema() if name not in {*model.dataset.key, *_OWN_COLUMNS}]
+    kind = kind_of(model)
     counts = (
-        scores.select((~valid).sum().alias("score"), pl.col(decisions).null_count())
+        scores.select((~kind.valid(pl.col("score"))).sum().alias("score"), pl.col(decisions).null_count())
         .collect(engine="streaming")
         .row(0, named=True)
     )
     if invalid := counts.pop("score"):
-        yield f"{invalid} scores are not numbers from 0 to 1."
+        yield f"{invalid} scores are not {kind.valid_scores}."
     for name, missing in counts.items():
         if missing:
             yield f"{missing} rows lack the decision {name!r}."

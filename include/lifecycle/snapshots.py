@@ -6,14 +6,18 @@ apart, counted back from the newest one whose outcomes are known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from include.lifecycle.specs import ModelSpec
 
 HOLDOUT_SHARE = 0.25
 VALIDATION_SHARE = 0.2
@@ -33,16 +37,23 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Split:
-    """The parts of a training.
-
-    Hyperparameters are searched by fitting on `search` and measuring on `validation`. The best are fitted once
-    more on `fit`, which contains both, and judged on `holdout`, which nothing has seen. `by` says what
-    separates the holdout from the rest, `validation_by` what separates validation from search.
-    """
+class Fold:
+    """Hyperparameters are tried by fitting on `search` and measuring on `validation`."""
 
     search: Part
     validation: Part
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts of a training.
+
+    Hyperparameters are chosen by the folds. The best are fitted once more on `fit`, which contains the folds, and
+    judged on `holdout`, which nothing has seen. `by` says what separates the holdout from the rest,
+    `validation_by` what separates validation from search.
+    """
+
+    folds: tuple[Fold, ...]
     fit: Part
     holdout: Part
     by: Literal["time", "key"]
@@ -50,7 +61,7 @@ class Split:
 
 
 def matured_days(
-    feature_days: Sequence[date], outcome_days: Sequence[date], as_of: date, maturity: timedelta
+    feature_days: Sequence[date], outcome_days: Sequence[date], as_of: date, matures_on: Callable[[date], date]
 ) -> list[date]:
     """The days with features whose outcomes are known at the end of `as_of`, oldest first.
 
@@ -59,27 +70,28 @@ def matured_days(
 
     Parameters
     ----------
-    maturity : time from a day until all that its label depends on is known.
+    matures_on : the day by whose end all that a day's label depends on is known.
     """
     arrived = [day for day in outcome_days if day <= as_of]
     if not arrived:
         return []
     known_until = as_of if len(arrived) == 1 else max(arrived)
-    return sorted(day for day in feature_days if day + maturity <= known_until)
+    return sorted(day for day in feature_days if matures_on(day) <= known_until)
 
 
 def missing_outcomes(
-    days: Sequence[date], outcome_days: Sequence[date], maturity: timedelta
+    days: Sequence[date], outcome_days: Sequence[date], model: ModelSpec
 ) -> dict[date, list[date]]:
     """By day, the days of its label's window whose outcomes never arrived; days that lack none are absent.
 
     A source with one single day, a file, lacks nothing.
     """
     known = set(outcome_days)
-    if len(known) == 1:
+    if len(known) == 1 or not days:
         return {}
-    windows = {day: [day + timedelta(ahead) for ahead in range(1, maturity.days + 1)] for day in days}
-    missing = {day: [other for other in window if other not in known] for day, window in windows.items()}
+    calendar = model.dataset.calendar
+    lost = [day for day in calendar.days(min(days), model.matures_on(max(days))) if day not in known]
+    missing = {day: [other for other in lost if day < other <= model.matures_on(day)] for day in days}
     return {day: gaps for day, gaps in missing.items() if gaps}
 
 
@@ -92,36 +104,65 @@ def spaced_days(days: Sequence[date], every: int) -> list[date]:
     return chosen[::-1]
 
 
-def split(days: Sequence[date], horizon: timedelta) -> Split:
+def split(days: Sequence[date], model: ModelSpec) -> Split:
     """Share out snapshot days so that no label window of one part reaches into the next part.
 
-    The newest day is the holdout, and what is learnt from lies at least `horizon` before it; so do the search
-    days before the validation day. Where the history is too short for that, customers are separated instead,
-    by the hash of their key: for the choice of hyperparameters alone if possible, else for the holdout too.
+    The holdout is the newest `model.holdout_share` of the days, or the newest day. What is learnt from lies at
+    least the horizon before it, and so do a fold's search days before its validation days (purging: Lopez de Prado
+    2018, "Advances in financial machine learning", ch. 7). The folds walk forward over the newer half of what is
+    learnt from; a single one validates on its newest day. Where the history is too short for that, keys are
+    separated instead, by their hash: for the choice of hyperparameters alone, else for the holdout too.
 
     Raises
     ------
     NothingToLearnError
-        If there are no days.
+        If there are no days, or too few for the folds.
     """
     if not days:
         raise NothingToLearnError("No snapshot has matured, so there is nothing to learn from.")
-    holdout = max(days)
-    fit = tuple(sorted(day for day in days if day + horizon <= holdout))
+    days = sorted(days)
+    count = 1 if model.holdout_share is None else math.ceil(model.holdout_share * len(days))
+    holdout = tuple(days[-count:])
+    fit = _before(days, holdout[0], model)
+    if model.folds > 1:
+        return Split(_walk_forward(fit, model), Part(fit), Part(holdout), by="time", validation_by="time")
     if not fit:
-        return _split_keys((holdout,))
-    search = tuple(day for day in fit if day + horizon <= fit[-1])
+        return _split_keys(holdout)
+    search = _before(fit, fit[-1], model)
     if search:
-        parts = Part(search), Part(fit[-1:])
+        fold = Fold(Part(search), Part(fit[-1:]))
     else:
-        parts = Part(fit, VALIDATION_SHARE), Part(fit, 0, VALIDATION_SHARE)
-    return Split(*parts, Part(fit), Part((holdout,)), by="time", validation_by="time" if search else "key")
+        fold = Fold(Part(fit, VALIDATION_SHARE), Part(fit, 0, VALIDATION_SHARE))
+    return Split((fold,), Part(fit), Part(holdout), by="time", validation_by="time" if search else "key")
+
+
+def _before(days: Sequence[date], first: date, model: ModelSpec) -> tuple[date, ...]:
+    """The days whose label windows end by `first`."""
+    return tuple(day for day in days if day < first and model.horizon_ends_on(day) <= first)
+
+
+def _walk_forward(fit: Sequence[date], model: ModelSpec) -> tuple[Fold, ...]:
+    """Folds that validate on consecutive stretches of the newer half, each after what it is searched on."""
+    length = len(fit) // 2 // model.folds
+    starts = [len(fit) - length * (model.folds - number) for number in range(model.folds)]
+    folds = tuple(
+        Fold(Part(_before(fit, fit[start], model)), Part(tuple(fit[start : start + length])))
+        for start in starts
+        if length
+    )
+    if not all(fold.search.days for fold in folds) or not folds:
+        raise NothingToLearnError(
+            f"{len(fit)} snapshots to learn from are too few for the {model.folds} walk-forward folds of model "
+            f"{model.name!r}; give it a longer history."
+        )
+    return folds
 
 
 def _split_keys(days: tuple[date, ...]) -> Split:
+    search = Part(days, HOLDOUT_SHARE + VALIDATION_SHARE)
+    validation = Part(days, HOLDOUT_SHARE, HOLDOUT_SHARE + VALIDATION_SHARE)
     return Split(
-        search=Part(days, HOLDOUT_SHARE + VALIDATION_SHARE),
-        validation=Part(days, HOLDOUT_SHARE, HOLDOUT_SHARE + VALIDATION_SHARE),
+        folds=(Fold(search, validation),),
         fit=Part(days, HOLDOUT_SHARE),
         holdout=Part(days, 0, HOLDOUT_SHARE),
         by="key",

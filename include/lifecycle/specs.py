@@ -145,8 +145,20 @@ class Candidate(Spec):
         description="Hyperparameters of a trial, asked of an `optuna.Trial`."
     )
     build: Callable[[dict[str, Any], int], Any] = Field(
-        description="An unfitted scikit-learn classifier from hyperparameters and a seed."
+        description="An unfitted scikit-learn classifier or regressor from hyperparameters and a seed."
     )
+
+
+class IntervalPolicy(Spec):
+    """How wide the range around a predicted number is that shall hold the outcome.
+
+    The range is the prediction plus and minus a multiple of `scale`. The multiple is the quantile of what the
+    walk-forward predictions missed by, in units of `scale` (split conformal prediction: Lei et al. 2018,
+    "Distribution-free predictive inference for regression", with their locally weighted residuals).
+    """
+
+    scale: str = Field(description="Feature column to which errors are proportional; positive.")
+    coverage: float = Field(0.8, gt=0, lt=1, description="Share of outcomes that the range shall hold.")
 
 
 class DriftPolicy(Spec):
@@ -157,6 +169,10 @@ class DriftPolicy(Spec):
     categorical_method: str = "jensenshannon"
     categorical_threshold: float = Field(0.1, gt=0, le=1)
     min_rows: int = Field(500, ge=1, description="Fewer rows on either side give no verdict.")
+    all_days_of_a_key: bool = Field(
+        False,
+        description="Whether a key counts on each day of the window, as symbols do, or on one, as customers do.",
+    )
     sample_rows: int = Field(20_000, ge=500, description="Rows drawn per side before distances are measured.")
     max_null_change: float = Field(
         0.1, gt=0, le=1, description="A larger change of the share of missing values is drift of the column."
@@ -172,28 +188,43 @@ class ModelSpec(Spec):
     title: str
     description: str
     dataset: DatasetSpec
+    kind: Literal["classification", "regression"] = "classification"
     numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
     categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
     label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "
-            "`label` (0 or 1). Rows that must not be learnt from are left out."
+            "`label`, 0 or 1 to classify and a number to regress. Rows that must not be learnt from are left out."
         )
     )
     label_table: str
-    horizon_days: int = Field(ge=1, description="The label says what happens within so many days after the day.")
-    label_delay_days: int = Field(ge=0, description="Days until what happened is known.")
+    horizon_days: int = Field(
+        ge=1,
+        description="The label says what happens within so many days of the dataset's calendar after the day.",
+    )
+    label_delay_days: int = Field(ge=0, description="Days of the calendar until what happened is known.")
     snapshot_every_days: int = Field(7, ge=1, description="Days between the snapshots that training uses.")
+    holdout_share: float | None = Field(
+        None, gt=0, lt=1, description="Share of the snapshots, the newest, that judge; None: the newest one alone."
+    )
+    folds: int = Field(1, ge=1, description="Walk-forward folds that hyperparameters are chosen by.")
     max_training_rows: int = Field(100_000, ge=100)
     candidates: Callable[[], tuple[Candidate, ...]]
-    baseline: Callable[[int], Any] = Field(description="The unfitted naive classifier, from a seed.")
-    metric: Literal["average_precision", "roc_auc"] = "average_precision"
-    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
-    suspicious_roc_auc: float = Field(
-        0.9, gt=0.5, le=1, description="A holdout ROC AUC above this, more likely a leak than skill, is warned of."
+    baseline: Callable[[int], Any] = Field(description="The unfitted naive estimator, from a seed.")
+    references: Mapping[str, Callable[[int], Any]] = Field(
+        {}, description="Other naive estimators, by name, that the model card also compares with."
     )
+    metric: Literal["average_precision", "roc_auc", "skill_low"] = "average_precision"
+    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
+    suspicious: tuple[str, float] = Field(
+        ("roc_auc", 0.9), description="A measure, and the value above which it is more likely a leak than skill."
+    )
+    interval: IntervalPolicy | None = Field(None, description="The range given with a predicted number.")
     decide: Callable[[pl.DataFrame], pl.DataFrame] = Field(
-        description="Adds to a frame with the column `score` (probability) the columns a person acts on."
+        description=(
+            "Adds to a frame with key, features and `score` (and `score_low`, `score_high` and `coverage` where "
+            "there is an interval) the columns a person acts on."
+        )
     )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = DriftPolicy()
@@ -204,7 +235,20 @@ class ModelSpec(Spec):
         both = set(self.numeric) & set(self.categorical)
         if both:
             raise ValueError(f"Model {self.name!r}: {sorted(both)} are both numeric and categorical; choose one.")
+        if (self.metric == "skill_low") != (self.kind == "regression"):
+            raise ValueError(
+                f"Model {self.name!r} is a {self.kind}, which {self.metric!r} does not measure; use 'skill_low' "
+                "for a regression, 'average_precision' or 'roc_auc' for a classification."
+            )
         return self
+
+    def matures_on(self, day: date) -> date:
+        """The day at whose end the labels of `day` are known."""
+        return self.dataset.calendar.later(day, self.horizon_days + self.label_delay_days)
+
+    def horizon_ends_on(self, day: date) -> date:
+        """The last day that the labels of `day` look at."""
+        return self.dataset.calendar.later(day, self.horizon_days)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from include.lifecycle import model_card, model_files, plots
 from include.lifecycle.estimator_input import predict, to_matrix
-from include.lifecycle.evaluation import metrics
+from include.lifecycle.intervals import Interval, coverage, fit_interval
+from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.snapshots import (
     NothingToLearnError,
@@ -37,32 +37,34 @@ from include.lifecycle.snapshots import (
 )
 from include.lifecycle.snapshots import split as split_days
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.tuning import Trial, best, fit, tune
+from include.lifecycle.tuning import FoldRows, Trial, best, fit, tune, walk_forward
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_FOLDS = 3
-FEWEST_OUTCOMES = 5
-_PARTS = ("search", "validation", "fit", "holdout")
+FITTING_FOLDS = 3
 
 
 @dataclass(frozen=True)
 class _Data:
-    """The rows of each part by name (key, `dt`, features, `label`), and the partitions that they come from."""
+    """The rows of each part (key, `dt`, features, `label`), and the partitions that they come from."""
 
     split: Split
-    rows: dict[str, pl.DataFrame]
+    folds: list[FoldRows]
+    fit: pl.DataFrame
+    holdout: pl.DataFrame
     inputs: dict[str, str]
 
 
 @dataclass(frozen=True)
 class _Result:
+    """What was learnt; `holdout` and `walked` (validation rows of all folds) have each one's `<who>_score`."""
+
     candidate: Any
     baseline: Any
     trials: list[Trial]
     holdout: pl.DataFrame
-    metrics: dict[str, float]
-    baseline_metrics: dict[str, float]
+    walked: pl.DataFrame
+    intervals: dict[str, Interval]
 
 
 def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[date]:
@@ -80,7 +82,7 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
     outcome_days = lake.days(model.dataset.clean(model.label_table))
     with TemporaryDirectory() as folder:
         for day in days:
-            known = [known for known in outcome_days if day <= known <= day + _maturity(model)]
+            known = [known for known in outcome_days if day <= known <= model.matures_on(day)]
             _publish_labels(model, lake, day, known, run, Path(folder))
     return days
 
@@ -125,18 +127,14 @@ def train(
             "reason": reason,
             "code_version": run.code_version,
             **_story(model, data, result),
-            "warnings": _warnings(model, lake, as_of, data.split, result.metrics),
         }
-        figures = _figures(result.holdout)
+        training["warnings"] = _warnings(model, lake, as_of, data.split, training["metrics"])
+        figures = kind_of(model).draw(result.holdout)
         files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
         schema = dict(result.holdout.schema)
         staged = lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
         model_card.publish(model, lake, as_of, training, figures, staged, run=run, scratch=scratch)
     return staged
-
-
-def _maturity(model: ModelSpec) -> timedelta:
-    return timedelta(days=model.horizon_days + model.label_delay_days)
 
 
 def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
@@ -147,14 +145,14 @@ def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
     """
     feature_days = lake.days(model.dataset.features_prefix)
     outcome_days = lake.days(model.dataset.clean(model.label_table))
-    matured = matured_days(feature_days, outcome_days, as_of, _maturity(model))
-    gaps = missing_outcomes(matured, outcome_days, _maturity(model))
+    matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
+    gaps = missing_outcomes(matured, outcome_days, model)
     days = spaced_days([day for day in matured if day not in gaps], model.snapshot_every_days)
     if not days:
         raise NothingToLearnError(
             f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
-            f"{_maturity(model).days} days after the features, but the first features are of "
-            f"{min(feature_days, default='no day')} and the last outcomes of "
+            f"{model.horizon_days + model.label_delay_days} days after the features, but the first features are "
+            f"of {min(feature_days, default='no day')} and the last outcomes of "
             f"{max(outcome_days, default='no day')}. Run {model.dataset.name}_etl for more days, or train as of "
             "a later day."
         )
@@ -172,94 +170,131 @@ def _publish_labels(
 
 
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
-    split = split_days(_snapshot_days(model, lake, as_of), timedelta(days=model.horizon_days))
-    rows = {name: _rows(model, lake, getattr(split, name), seed, scratch) for name in _PARTS}
-    for name, frame in rows.items():
-        _require_outcomes(model, name, frame)
+    split = split_days(_snapshot_days(model, lake, as_of), model)
     days = sorted({*split.fit.days, *split.holdout.days})
-    prefixes = (model.dataset.features_prefix, model.labels_prefix)
-    inputs = {path: digest for prefix in prefixes for path, digest in lake.digests(prefix, days).items()}
-    return _Data(split, rows, inputs)
+    rows = {day: _rows(model, lake, day, scratch) for day in days}
+
+    def part(part: Part) -> pl.DataFrame:
+        share = model.max_training_rows // len(part.days)
+        chosen = [select(rows[day], model.dataset.key, part, share, seed) for day in part.days]
+        return pl.concat(chosen, how="vertical_relaxed")
+
+    data = _Data(
+        split,
+        [FoldRows(part(fold.search), part(fold.validation)) for fold in split.folds],
+        part(split.fit),
+        part(split.holdout),
+        lake.digests(model.dataset.features_prefix, days) | lake.digests(model.labels_prefix, days),
+    )
+    for name, frame in _named_rows(data):
+        _require_labels(model, name, frame)
+    return data
 
 
-def _rows(model: ModelSpec, lake: Lake, part: Part, seed: int, scratch: Path) -> pl.DataFrame:
+def _rows(model: ModelSpec, lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
     key = model.dataset.key
-    days = []
-    for day in part.days:
-        features = lake.scan(model.dataset.features_prefix, [day], scratch)
-        labels = lake.scan(model.labels_prefix, [day], scratch).select(*key, "label")
-        frame = features.join(labels, on=key).select(*key, "dt", *model.features, "label").collect()
-        days.append(select(frame, key, part, model.max_training_rows // len(part.days), seed))
-    return pl.concat(days, how="vertical_relaxed")
+    features = lake.scan(model.dataset.features_prefix, [day], scratch)
+    labels = lake.scan(model.labels_prefix, [day], scratch).select(*key, "label")
+    columns = dict.fromkeys((*key, "dt", *model.features, *_scale(model), "label"))
+    return features.join(labels, on=key).select(*columns).collect()
 
 
-def _require_outcomes(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
-    positive = int(frame["label"].sum())
-    negative = frame.height - positive
-    if min(positive, negative) < FEWEST_OUTCOMES:
+def _scale(model: ModelSpec) -> tuple[str, ...]:
+    return (model.interval.scale,) if model.interval else ()
+
+
+def _named_rows(data: _Data) -> list[tuple[str, pl.DataFrame]]:
+    folds = [
+        (name if len(data.folds) == 1 else f"{name} {number}", frame)
+        for number, fold in enumerate(data.folds, start=1)
+        for name, frame in (("search", fold.search), ("validation", fold.validation))
+    ]
+    return [*folds, ("fit", data.fit), ("holdout", data.holdout)]
+
+
+def _require_labels(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
+    shortage = kind_of(model).shortage(frame["label"])
+    if shortage:
         raise NothingToLearnError(
-            f"The {part} part of model {model.name!r} has {positive} rows with label 1 and {negative} with label "
-            f"0, but at least {FEWEST_OUTCOMES} of each are needed; give more days or more customers."
+            f"The {part} part of model {model.name!r} has {shortage}; give more days or more rows."
         )
 
 
 def _learn(model: ModelSpec, data: _Data, trials: int, seed: int) -> _Result:
-    tried = tune(model, data.rows["search"], data.rows["validation"], budget=trials, seed=seed)
+    tried = tune(model, data.folds, budget=trials, seed=seed)
     chosen = best(tried)
-    builders = {candidate.name: candidate.build for candidate in model.candidates()}
-    matrix, labels = to_matrix(data.rows["fit"], model), data.rows["fit"]["label"].to_numpy()
-    folds = (places(data.rows["fit"], model.dataset.key, seed) * CALIBRATION_FOLDS).astype(int)
-    candidate = _fit_calibrated(builders[chosen.candidate](chosen.params, seed), matrix, labels, folds)
-    baseline = fit(model.baseline(seed), matrix, labels)
-    holdout = data.rows["holdout"]
-    holdout = holdout.with_columns(
-        candidate_score=predict(candidate, holdout, model), baseline_score=predict(baseline, holdout, model)
+    build = {candidate.name: candidate.build for candidate in model.candidates()}[chosen.candidate]
+    builders: dict[str, Callable[[], Any]] = {
+        "candidate": partial(build, chosen.params, seed),
+        "baseline": partial(model.baseline, seed),
+        **{name: partial(reference, seed) for name, reference in model.references.items()},
+    }
+    fitted = {
+        who: _fit(model, builder(), data.fit, seed, calibrate=who == "candidate")
+        for who, builder in builders.items()
+    }
+    holdout = data.holdout.with_columns(
+        **{f"{who}_score": predict(estimator, data.holdout, model) for who, estimator in fitted.items()}
     )
-    measured = {who: _holdout_metrics(holdout, f"{who}_score") for who in ("candidate", "baseline")}
-    return _Result(candidate, baseline, tried, holdout, measured["candidate"], measured["baseline"])
+    walked = walk_forward(model, data.folds, builders) if model.interval else data.holdout.clear()
+    intervals = {
+        who: fit_interval(model.interval, walked, f"{who}_score")
+        for who in ("candidate", "baseline")
+        if model.interval
+    }
+    return _Result(fitted["candidate"], fitted["baseline"], tried, holdout, walked, intervals)
 
 
-def _fit_calibrated(estimator: Any, matrix: Any, labels: NDArray[Any], folds: NDArray[np.int_]) -> Any:
-    """One fit on all rows, with Platt scaling learnt from out-of-fold predictions."""
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.model_selection import PredefinedSplit
-
-    calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=PredefinedSplit(folds), ensemble=False)
-    fit(calibrated, matrix, labels)
-    # The fold of each training row has done its duty and would only swell the stored model.
-    return calibrated.set_params(cv=CALIBRATION_FOLDS)
-
-
-def _holdout_metrics(holdout: pl.DataFrame, scores: str) -> dict[str, float]:
-    measured = metrics(holdout["label"].to_numpy(), holdout[scores].to_numpy())
-    return {f"holdout_{name}": value for name, value in measured.items()}
+def _fit(model: ModelSpec, estimator: Any, rows: pl.DataFrame, seed: int, *, calibrate: bool) -> Any:
+    matrix, labels = to_matrix(rows, model), rows["label"].to_numpy()
+    if not calibrate:
+        return fit(estimator, matrix, labels)
+    folds = (places(rows, model.dataset.key, seed) * FITTING_FOLDS).astype(int)
+    return kind_of(model).fit(estimator, matrix, labels, folds)
 
 
 def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
-    chosen = best(result.trials)
+    chosen, kind = best(result.trials), kind_of(model)
+    measured = {
+        who: {f"holdout_{name}": value for name, value in kind.measure(result.holdout, f"{who}_score").items()}
+        for who in ("candidate", "baseline", *model.references)
+    }
     return {
         "candidate": chosen.candidate,
         "params": chosen.params,
-        "metrics": result.metrics,
-        "baseline_metrics": result.baseline_metrics,
+        "metrics": measured.pop("candidate"),
+        "baseline_metrics": measured.pop("baseline"),
+        "reference_metrics": measured,
         "trials": [asdict(trial) for trial in result.trials],
         "data": data.inputs,
-        "days": {name: [str(day) for day in getattr(data.split, name).days] for name in _PARTS},
+        "days": {"fit": _texts(data.split.fit), "holdout": _texts(data.split.holdout)},
+        "folds": [
+            {"search": _texts(fold.search), "validation": _texts(fold.validation)} for fold in data.split.folds
+        ],
         "split": data.split.by,
         "validation_split": data.split.validation_by,
-        "rows": {name: frame.height for name, frame in data.rows.items()},
-        "positives": {name: int(frame["label"].sum()) for name, frame in data.rows.items()},
+        "rows": {name: frame.height for name, frame in _named_rows(data)},
+        "mean_label": {name: float(frame["label"].mean()) for name, frame in _named_rows(data)},  # type: ignore[arg-type]
+        "intervals": {
+            who: asdict(replace(interval, measured=coverage(interval, result.holdout, f"{who}_score")))
+            for who, interval in result.intervals.items()
+        },
         "numeric": list(model.numeric),
         "categorical": list(model.categorical),
     }
 
 
+def _texts(part: Part) -> list[str]:
+    return [str(day) for day in part.days]
+
+
 def _warnings(model: ModelSpec, lake: Lake, as_of: date, split: Split, measured: dict[str, float]) -> list[str]:
     warnings = []
-    if measured["holdout_roc_auc"] > model.suspicious_roc_auc:
+    name, limit = model.suspicious
+    if measured[f"holdout_{name}"] > limit:
         warnings.append(
-            f"The holdout ROC AUC of {measured['holdout_roc_auc']:.3f} is above {model.suspicious_roc_auc:g}, "
-            "which is more likely a leak than skill: look for a feature that knows the outcome."
+            f"The holdout {kind_of(model).measures[name].title} of {measured[f'holdout_{name}']:.3f} is above "
+            f"{limit:g}, which is more likely a leak than skill: look for a feature that knows the outcome."
         )
     if split.by == "key":
         warnings.append(
@@ -271,8 +306,8 @@ def _warnings(model: ModelSpec, lake: Lake, as_of: date, split: Split, measured:
 
 def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
     outcome_days = lake.days(model.dataset.clean(model.label_table))
-    matured = matured_days(lake.days(model.dataset.features_prefix), outcome_days, as_of, _maturity(model))
-    gaps = missing_outcomes(matured, outcome_days, _maturity(model))
+    matured = matured_days(lake.days(model.dataset.features_prefix), outcome_days, as_of, model.matures_on)
+    gaps = missing_outcomes(matured, outcome_days, model)
     if not gaps:
         return []
     missing = sorted({day for days in gaps.values() for day in days})
@@ -291,11 +326,6 @@ def _stored(model: ModelSpec, result: _Result, training: dict[str, Any], scratch
         *(LocalFile(scratch / name) for name in ("model.skops", "baseline.skops", "training.json")),
         LocalFile(scratch / "holdout.parquet", result.holdout.height),
     ]
-
-
-def _figures(holdout: pl.DataFrame) -> dict[str, Figure]:
-    scores = {who: holdout[f"{who}_score"].to_numpy() for who in ("candidate", "baseline")}
-    return plots.draw_all(holdout["label"].to_numpy(), scores)
 
 
 def _pictures(figures: Mapping[str, Figure], scratch: Path) -> list[LocalFile]:

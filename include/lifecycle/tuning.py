@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from include.lifecycle.estimator_input import positive_probability, to_matrix
-from include.lifecycle.evaluation import metrics
+from include.lifecycle.estimator_input import predict, to_matrix
+from include.lifecycle.kinds import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +34,16 @@ class Trial:
     state: str
 
 
-def tune(
-    model: ModelSpec, search: pl.DataFrame, validation: pl.DataFrame, *, budget: int, seed: int
-) -> list[Trial]:
-    """Try `budget` sets of hyperparameters, shared out evenly over the candidates.
+@dataclass(frozen=True)
+class FoldRows:
+    """Features and `label` of the rows to fit on, and of those to measure on."""
 
-    Parameters
-    ----------
-    search, validation : features and `label` of the rows to fit on and of those to measure on.
+    search: pl.DataFrame
+    validation: pl.DataFrame
+
+
+def tune(model: ModelSpec, folds: Sequence[FoldRows], *, budget: int, seed: int) -> list[Trial]:
+    """Try `budget` sets of hyperparameters, shared out evenly over the candidates; the mean over the folds counts.
 
     Raises
     ------
@@ -52,13 +56,27 @@ def tune(
             f"A tuning budget of {budget} is too small for the {len(candidates)} candidates of model "
             f"{model.name!r}; give at least one trial to each."
         )
-    fitting = to_matrix(search, model), search["label"].to_numpy()
-    measuring = to_matrix(validation, model), validation["label"].to_numpy()
+    matrices = [_Fold(to_matrix(fold.search, model), to_matrix(fold.validation, model), fold) for fold in folds]
     trials: list[Trial] = []
     for position, candidate in enumerate(candidates):
         share = budget // len(candidates) + (position < budget % len(candidates))
-        trials += _search(candidate, model.metric, fitting, measuring, share, seed, len(trials))
+        trials += _search(model, candidate, matrices, share, seed, len(trials))
     return trials
+
+
+def walk_forward(
+    model: ModelSpec, folds: Sequence[FoldRows], builders: Mapping[str, Callable[[], Any]]
+) -> pl.DataFrame:
+    """The validation rows of all folds with the `<name>_score` of estimators that had seen nothing later."""
+    walked = []
+    for fold in folds:
+        matrix, labels = to_matrix(fold.search, model), fold.search["label"].to_numpy()
+        scores = {
+            f"{name}_score": predict(fit(build(), matrix, labels), fold.validation, model)
+            for name, build in builders.items()
+        }
+        walked.append(fold.validation.with_columns(**scores))
+    return pl.concat(walked, how="vertical_relaxed")
 
 
 def best(trials: list[Trial]) -> Trial:
@@ -69,27 +87,31 @@ def best(trials: list[Trial]) -> Trial:
 def fit(estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any]) -> Any:
     """Fit an estimator so that the result does not depend on the number of threads.
 
-    Matrix products run on one thread, as in `positive_probability`. OpenMP keeps its threads: histogram gradient
-    boosting gives the same bits with any number of them.
+    Matrix products run on one thread: how a sum is shared out among threads changes its last bits. OpenMP keeps
+    its threads: histogram gradient boosting gives the same bits with any number of them.
     """
     with threadpool_limits(1, user_api="blas"):
         return estimator.fit(matrix, labels)
 
 
+@dataclass(frozen=True)
+class _Fold:
+    search: pd.DataFrame
+    validation: pd.DataFrame
+    rows: FoldRows
+
+
 def _search(
-    candidate: Candidate,
-    metric: str,
-    fitting: tuple[pd.DataFrame, NDArray[Any]],
-    measuring: tuple[pd.DataFrame, NDArray[Any]],
-    budget: int,
-    seed: int,
-    first_number: int,
+    model: ModelSpec, candidate: Candidate, folds: Sequence[_Fold], budget: int, seed: int, first_number: int
 ) -> list[Trial]:
     import optuna
 
+    metric = kind_of(model).tuning_metric(model)
+
     def objective(trial: optuna.Trial) -> float:
-        estimator = fit(candidate.build(candidate.suggest(trial), seed), *fitting)
-        value = metrics(measuring[1], positive_probability(estimator, measuring[0]))[metric]
+        params = candidate.suggest(trial)
+        values = [_value(model, metric, candidate.build(params, seed), fold) for fold in folds]
+        value = math.fsum(values) / len(values)
         log.info("Trial %d, %s: %s %.4f.", first_number + trial.number, candidate.name, metric, value)
         return value
 
@@ -106,3 +128,10 @@ def _search(
         )
         for trial in study.trials
     ]
+
+
+def _value(model: ModelSpec, metric: str, estimator: Any, fold: _Fold) -> float:
+    kind = kind_of(model)
+    fit(estimator, fold.search, fold.rows.search["label"].to_numpy())
+    scored = fold.rows.validation.with_columns(score=kind.predict(estimator, fold.validation))
+    return kind.measure(scored, "score")[metric]

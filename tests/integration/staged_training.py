@@ -103,9 +103,10 @@ def stage(
             for number in range(trials)
         ],
         "data": {f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
-        "days": {"fit": [str(learnt_until)], "validation": [], "holdout": [str(holdout_day)]},
+        "days": {"fit": [str(learnt_until)], "holdout": [str(holdout_day)]},
         "split": "time",
-        "rows": {"fit": learnt.height, "validation": 0, "holdout": rows.height},
+        "rows": {"fit": learnt.height, "holdout": rows.height},
+        "intervals": {},
         "numeric": list(model.numeric),
         "categorical": list(model.categorical),
     }

@@ -97,14 +97,18 @@ def test_labels_do_not_depend_on_the_day_of_their_assembly(history: Lake, make_l
         assert (then.digest, then.inputs) == (now.digest, now.inputs)
 
 
+def _dates(parts: dict[str, list[str]]) -> dict[str, list[date]]:
+    return {part: [date.fromisoformat(text) for text in texts] for part, texts in parts.items()}
+
+
 def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: Any) -> None:
-    days = {part: [date.fromisoformat(text) for text in texts] for part, texts in training["days"].items()}
+    days, [fold] = _dates(training["days"]), [_dates(fold) for fold in training["folds"]]
 
     assert training["split"] == training["validation_split"] == "time"
     assert days["holdout"] == [day(70)]
     assert max(days["fit"]) + HORIZON <= day(70)
-    assert max(days["search"]) + HORIZON <= min(days["validation"])
-    assert set(days["validation"]) <= set(days["fit"])
+    assert max(fold["search"]) + HORIZON <= min(fold["validation"])
+    assert set(fold["validation"]) <= set(days["fit"])
 
 
 def test_training_json_names_the_version_of_all_data_that_were_read(
@@ -180,7 +184,7 @@ def test_a_model_with_types_that_are_not_trusted_is_not_staged(young: Lake) -> N
 
 
 def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_warned_of(young: Lake) -> None:
-    doubtful = CHURN.model_copy(update={"suspicious_roc_auc": 0.501})
+    doubtful = CHURN.model_copy(update={"suspicious": ("roc_auc", 0.501)})
 
     train(doubtful, young, day(37), trials=2, seed=7, run=RUN)
 

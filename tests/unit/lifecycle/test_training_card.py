@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
 import pytest
 
 from include.lifecycle.model_card import verdict_of
@@ -45,4 +44,4 @@ def test_of_equally_good_trials_the_first_wins() -> None:
 
 def test_a_budget_that_leaves_a_candidate_out_is_refused() -> None:
     with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
-        tune(CHURN, pl.DataFrame(), pl.DataFrame(), budget=1, seed=7)
+        tune(CHURN, [], budget=1, seed=7)

@@ -7,11 +7,26 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from include.lifecycle.snapshots import NothingToLearnError, Part, matured_days, select, spaced_days, split
+from include.lifecycle.snapshots import (
+    NothingToLearnError,
+    Part,
+    matured_days,
+    missing_outcomes,
+    select,
+    spaced_days,
+    split,
+)
+from include.models.churn import CHURN
 
 FIRST = date(2026, 1, 1)
 MONTH = timedelta(30)
 MATURITY = timedelta(35)
+
+
+def matures_on(day: date) -> date:
+    return day + MATURITY
+
+
 EVERYONE = Part((FIRST,))
 
 
@@ -26,20 +41,20 @@ def _customers(rows: int) -> pl.DataFrame:
 def test_a_day_has_matured_when_its_outcomes_are_known() -> None:
     days = _days(*range(60))
 
-    assert matured_days(days, days, days[40], MATURITY) == days[:6]
+    assert matured_days(days, days, days[40], matures_on) == days[:6]
 
 
 def test_outcomes_that_have_not_arrived_are_not_known_however_late_it_is() -> None:
     days = _days(*range(60))
 
-    assert matured_days(days, days[:41], days[59], MATURITY) == days[:6]
+    assert matured_days(days, days[:41], days[59], matures_on) == days[:6]
 
 
 def test_a_file_of_one_day_has_said_all_it_will() -> None:
     [day] = _days(0)
 
-    assert matured_days([day], [day], day + MATURITY, MATURITY) == [day]
-    assert matured_days([day], [day], day + MATURITY - timedelta(1), MATURITY) == []
+    assert matured_days([day], [day], day + MATURITY, matures_on) == [day]
+    assert matured_days([day], [day], day + MATURITY - timedelta(1), matures_on) == []
 
 
 def test_snapshots_are_counted_back_from_the_newest_day_over_gaps() -> None:
@@ -49,40 +64,70 @@ def test_snapshots_are_counted_back_from_the_newest_day_over_gaps() -> None:
 
 
 def test_no_label_window_reaches_into_a_later_part() -> None:
-    parts = split(_days(*range(0, 100, 7)), MONTH)
+    parts = split(_days(*range(0, 100, 7)), CHURN)
 
     assert (parts.by, parts.validation_by) == ("time", "time")
-    assert max(parts.search.days) + MONTH <= min(parts.validation.days)
+    [fold] = parts.folds
+    assert max(fold.search.days) + MONTH <= min(fold.validation.days)
     assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
     assert parts.holdout.days == (_days(98)[0],)
-    assert {*parts.search.days, *parts.validation.days} <= set(parts.fit.days)
+    assert {*fold.search.days, *fold.validation.days} <= set(parts.fit.days)
 
 
 def test_without_room_for_three_parts_validation_separates_customers() -> None:
-    parts = split(_days(0, 7, 14, 37), MONTH)
+    parts = split(_days(0, 7, 14, 37), CHURN)
 
     assert (parts.by, parts.validation_by) == ("time", "key")
-    assert parts.search.days == parts.validation.days == parts.fit.days == tuple(_days(0, 7))
-    _assert_share_no_customer(parts.search, parts.validation)
+    [fold] = parts.folds
+    assert fold.search.days == fold.validation.days == parts.fit.days == tuple(_days(0, 7))
+    _assert_share_no_customer(fold.search, fold.validation)
 
 
 def test_with_one_usable_day_all_parts_separate_customers() -> None:
-    parts = split(_days(0, 7), MONTH)
+    parts = split(_days(0, 7), CHURN)
 
     assert (parts.by, parts.validation_by) == ("key", "key")
     assert parts.holdout.days == tuple(_days(7))
-    _assert_share_no_customer(parts.search, parts.validation)
+    [fold] = parts.folds
+    _assert_share_no_customer(fold.search, fold.validation)
     _assert_share_no_customer(parts.fit, parts.holdout)
+
+
+WALKING = CHURN.model_copy(update={"holdout_share": 0.25, "folds": 4})
+
+
+def test_walk_forward_folds_validate_one_after_the_other_on_what_they_have_not_seen() -> None:
+    parts = split(_days(*range(0, 700, 7)), WALKING)
+
+    assert len(parts.holdout.days) == 25
+    assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
+    for fold in parts.folds:
+        assert max(fold.search.days) + MONTH <= min(fold.validation.days)
+    validated = [day for fold in parts.folds for day in fold.validation.days]
+    assert validated == sorted(set(validated))
+    assert validated[-1] == parts.fit.days[-1]
+
+
+def test_a_history_too_short_for_the_folds_is_refused() -> None:
+    with pytest.raises(NothingToLearnError, match="too few for the 4 walk-forward folds"):
+        split(_days(*range(0, 70, 7)), WALKING)
+
+
+def test_days_whose_outcomes_never_arrived_are_named_by_the_days_that_need_them() -> None:
+    known = [day for day in _days(*range(100)) if day != _days(36)[0]]
+
+    assert missing_outcomes(_days(0, 1, 35, 36), known, CHURN) == dict.fromkeys(_days(1, 35), _days(36))
+    assert missing_outcomes(_days(0), _days(0), CHURN) == {}
 
 
 def test_without_a_day_there_is_nothing_to_learn_from() -> None:
     with pytest.raises(NothingToLearnError, match="nothing to learn from"):
-        split([], MONTH)
+        split([], CHURN)
 
 
 def test_which_customers_are_held_out_does_not_depend_on_the_seed() -> None:
     customers = _customers(1000)
-    holdout = split([FIRST], MONTH).holdout
+    holdout = split([FIRST], CHURN).holdout
 
     held_out = [set(select(customers, ["customer_id"], holdout, 1000, seed)["customer_id"]) for seed in (1, 2)]
 

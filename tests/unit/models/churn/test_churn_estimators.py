@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle import model_files
-from include.lifecycle.estimator_input import positive_probability, predict, to_matrix
+from include.lifecycle.classification import Classification
+from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.registry import UntrustedModelError
 from include.lifecycle.specs import Candidate
 from include.lifecycle.tuning import fit
@@ -111,7 +112,7 @@ def test_fit_and_scores_are_the_same_to_the_last_bit_with_any_number_of_threads(
         with threadpool_limits(threads):
             estimator = fit(LogisticRegression(), matrix, labels)
             fits.append(estimator.coef_.tobytes())
-            scores.append(positive_probability(estimator, matrix).tobytes())
+            scores.append(Classification().predict(estimator, matrix).tobytes())
 
     assert fits[0] == fits[1]
     assert scores[0] == scores[1]

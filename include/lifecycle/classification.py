@@ -1,0 +1,103 @@
+"""Models that say how probable something is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from include.lifecycle.evaluation import metrics
+from include.lifecycle.kinds import Measure, Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from include.lifecycle.specs import ModelSpec
+
+FEWEST_OUTCOMES = 5
+CALIBRATION_FOLDS = 3
+
+
+class Classification:
+    """A probability of label 1, calibrated by Platt scaling."""
+
+    measures: Mapping[str, Measure] = {
+        "average_precision": Measure("Average precision", "higher is better; by chance it is the rate of label 1"),
+        "roc_auc": Measure("ROC AUC", "higher is better; by chance it is 0.5"),
+        "lift_10": Measure("Lift at 10 %", "higher is better; by chance it is 1"),
+        "brier": Measure("Brier score", "lower is better"),
+        "ece": Measure("Calibration error (ECE)", "lower is better"),
+    }
+    pictures: Mapping[str, Picture] = {
+        "precision_recall": Picture(
+            "Precision and recall",
+            "The higher the line, the fewer needless calls for the same share of positives found.",
+        ),
+        "calibration": Picture(
+            "Calibration",
+            "Points on the dotted line mean that of the rows given a probability, that share turned out positive.",
+        ),
+        "lift": Picture(
+            "Lift",
+            "How many times more positives than by chance are met among the rows with the highest scores; the "
+            "upright line marks the top tenth.",
+        ),
+    }
+    valid_scores = "numbers from 0 to 1"
+
+    def tuning_metric(self, model: ModelSpec) -> str:
+        """The metric that decides."""
+        return model.metric
+
+    def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
+        """One fit on all rows, with Platt scaling learnt from out-of-fold predictions."""
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.model_selection import PredefinedSplit
+
+        calibrated = CalibratedClassifierCV(
+            estimator, method="sigmoid", cv=PredefinedSplit(folds % CALIBRATION_FOLDS), ensemble=False
+        )
+        with threadpool_limits(1, user_api="blas"):
+            calibrated.fit(matrix, labels)
+        # The fold of each training row has done its duty and would only swell the stored model.
+        return calibrated.set_params(cv=CALIBRATION_FOLDS)
+
+    def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability of label 1.
+
+        Matrix products run on one thread: how a sum is shared out among threads changes its last bits.
+        """
+        with threadpool_limits(1, user_api="blas"):
+            probabilities: NDArray[np.float64] = estimator.predict_proba(matrix)[:, 1]
+        return probabilities
+
+    def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
+        """What `evaluation.metrics` gives."""
+        return metrics(rows["label"].to_numpy(), rows[score].to_numpy())
+
+    def shortage(self, labels: pl.Series) -> str | None:
+        """Too few labels of a kind."""
+        positive = int(labels.sum())
+        negative = len(labels) - positive
+        if min(positive, negative) >= FEWEST_OUTCOMES:
+            return None
+        return (
+            f"{positive} rows with label 1 and {negative} with label 0, but at least {FEWEST_OUTCOMES} of each "
+            "are needed"
+        )
+
+    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
+        """The curves of candidate and baseline."""
+        from include.lifecycle import plots
+
+        scores = {who: rows[f"{who}_score"].to_numpy() for who in ("candidate", "baseline")}
+        return plots.draw_classification(rows["label"].to_numpy(), scores)
+
+    def valid(self, score: pl.Expr) -> pl.Expr:
+        """A probability."""
+        return score.is_between(0, 1).fill_null(False)

@@ -1,0 +1,59 @@
+"""The range around a predicted number, and how often it holds the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from include.lifecycle.specs import IntervalPolicy
+
+LOW, HIGH, COVERAGE = "score_low", "score_high", "coverage"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Prediction plus and minus `multiple` times the column `scale`, meant to hold `nominal` of the outcomes."""
+
+    scale: str
+    multiple: float
+    nominal: float
+    measured: float | None = None
+    """Share of the holdout's outcomes that it held."""
+
+
+def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Interval:
+    """The interval that would have held the share `policy.coverage` of `label` in rows scored out of sample.
+
+    The finite-sample quantile of split conformal prediction: Lei et al. (2018), "Distribution-free predictive
+    inference for regression".
+    """
+    missed = ((rows["label"] - rows[score]).abs() / rows[policy.scale]).to_numpy()
+    share = min(1.0, policy.coverage * (len(missed) + 1) / len(missed))
+    return Interval(policy.scale, float(np.quantile(missed, share, method="higher")), policy.coverage)
+
+
+def from_tags(tags: Mapping[str, str]) -> Interval | None:
+    """The interval that a registered version's tags tell of, or None."""
+    if "interval_scale" not in tags:
+        return None
+    numbers = {name: float(tags[f"interval_{name}"]) for name in ("multiple", "nominal", "measured")}
+    return Interval(tags["interval_scale"], **numbers)
+
+
+def add(interval: Interval, frame: pl.DataFrame, score: str = "score") -> pl.DataFrame:
+    """The frame with `score_low`, `score_high` and `coverage`, the share of outcomes held on the holdout."""
+    margin = pl.col(interval.scale) * interval.multiple
+    return frame.with_columns(
+        (pl.col(score) - margin).alias(LOW),
+        (pl.col(score) + margin).alias(HIGH),
+        pl.lit(interval.measured, pl.Float64).alias(COVERAGE),
+    )
+
+
+def coverage(interval: Interval, rows: pl.DataFrame, score: str) -> float:
+    """The share of rows whose `label` the interval holds."""
+    ends = add(interval, rows, score)
+    return float(ends["label"].is_between(ends[LOW], ends[HIGH]).mean())  # type: ignore[arg-type]

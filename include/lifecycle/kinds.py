@@ -1,0 +1,87 @@
+"""What differs between a model that classifies and one that regresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import polars as pl
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from include.lifecycle.specs import ModelSpec
+
+
+class Measure(NamedTuple):
+    """How a page calls a measure, and how it is read."""
+
+    title: str
+    hint: str
+
+
+class Picture(NamedTuple):
+    """A picture's title, and what to see in it."""
+
+    title: str
+    caption: str
+
+
+class Kind(Protocol):
+    """One kind of model: how it is fitted, asked, measured and shown."""
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What `measure` gives, in the order of a page."""
+        ...
+
+    @property
+    def pictures(self) -> Mapping[str, Picture]:
+        """What `draw` gives."""
+        ...
+
+    def tuning_metric(self, model: ModelSpec) -> str:
+        """The measure by which hyperparameters are chosen; higher is better."""
+        ...
+
+    def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
+        """Fit for use; `folds` numbers the fold of each row, for what is learnt from out-of-fold predictions."""
+        ...
+
+    def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[Any]:
+        """The score of each row."""
+        ...
+
+    def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
+        """How good the scores in a column are; rows have `label`, `dt` and, to compare with, `baseline_score`."""
+        ...
+
+    def shortage(self, labels: pl.Series) -> str | None:
+        """What labels lack to be learnt from, or None."""
+        ...
+
+    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
+        """Pictures of rows with `label`, `candidate_score` and `baseline_score`."""
+        ...
+
+    def valid(self, score: pl.Expr) -> pl.Expr:
+        """Whether a score is one."""
+        ...
+
+    @property
+    def valid_scores(self) -> str:
+        """What valid scores are, in words."""
+        ...
+
+
+def kind_of(model: ModelSpec) -> Kind:
+    """The kind of a model."""
+    if model.kind == "regression":
+        from include.lifecycle.regression import Regression
+
+        return Regression()
+    from include.lifecycle.classification import Classification
+
+    return Classification()

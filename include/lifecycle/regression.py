@@ -1,0 +1,134 @@
+"""Models that predict a number, judged by their skill over a naive baseline on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from include.lifecycle.kinds import Measure, Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from include.lifecycle.specs import ModelSpec
+
+FEWEST_ROWS = 50
+RESAMPLES = 2000
+SHORTEST_BLOCK = 5
+BOOTSTRAP_SEED = 0
+
+
+class Regression:
+    """A number, and how much better it is than the baseline's."""
+
+    measures: Mapping[str, Measure] = {
+        "skill": Measure(
+            "Skill over the baseline", "share of the baseline's squared error that is saved; 0 is no better"
+        ),
+        "skill_low": Measure("Skill, lower end", "of the 95 % interval; above 0 the skill is not chance"),
+        "skill_high": Measure("Skill, upper end", "of the 95 % interval"),
+        "rmse": Measure("Root mean squared error", "lower is better"),
+        "mae": Measure("Mean absolute error", "lower is better"),
+        "r2": Measure("R²", "higher is better; always saying these rows' mean gives 0"),
+    }
+    pictures: Mapping[str, Picture] = {
+        "over_time": Picture(
+            "Predicted and observed over time",
+            "Means over the rows of a day: the closer the lines to the observed one, the better.",
+        ),
+        "calibration": Picture(
+            "Predicted against observed",
+            "Tenths of the rows by score; points on the dotted line mean that scores can be taken at their word.",
+        ),
+    }
+    valid_scores = "finite numbers"
+
+    def tuning_metric(self, model: ModelSpec) -> str:
+        """R², which ranks estimators on the same rows as their squared error does."""
+        return "r2"
+
+    def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
+        """One fit on all rows."""
+        with threadpool_limits(1, user_api="blas"):
+            return estimator.fit(matrix, labels)
+
+    def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
+        """The predicted number, with matrix products on one thread so that its last bits are always the same."""
+        with threadpool_limits(1, user_api="blas"):
+            return np.asarray(estimator.predict(matrix), dtype=np.float64)
+
+    def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
+        """`rmse`, `mae` and `r2`; with a baseline to compare with, `skill` and the ends of its 95 % interval."""
+        missed = rows["label"] - rows[score]
+        label = rows["label"]
+        spread = float(((label - label.mean()) ** 2).sum())
+        measured = {
+            "rmse": float((missed**2).mean()) ** 0.5,  # type: ignore[arg-type]
+            "mae": float(missed.abs().mean()),  # type: ignore[arg-type]
+            "r2": 1 - float((missed**2).sum()) / spread,
+        }
+        if "baseline_score" not in rows.columns:
+            return measured
+        low, high = skill_interval(rows, score)
+        return {"skill": skill(rows, score), "skill_low": low, "skill_high": high, **measured}
+
+    def shortage(self, labels: pl.Series) -> str | None:
+        """Too few rows."""
+        if len(labels) >= FEWEST_ROWS:
+            return None
+        return f"{len(labels)} rows, but at least {FEWEST_ROWS} are needed"
+
+    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
+        """Candidate and baseline beside what happened."""
+        from include.lifecycle import plots
+
+        return plots.draw_regression(rows)
+
+    def valid(self, score: pl.Expr) -> pl.Expr:
+        """A finite number."""
+        return score.is_finite().fill_null(False)
+
+
+def skill(rows: pl.DataFrame, score: str) -> float:
+    """1 - MSE / MSE of `baseline_score` (Murphy 1988, "Skill scores based on the mean square error").
+
+    0 where neither errs.
+    """
+    losses = _daily_losses(rows, score)
+    return float(_skill(losses[0].sum(), losses[1].sum()))
+
+
+def skill_interval(rows: pl.DataFrame, score: str) -> tuple[float, float]:
+    """The 2.5 and 97.5 % quantiles of the skill under a circular block bootstrap of the days in `dt`.
+
+    Labels of neighbouring days overlap and rows of a day move together, so whole blocks of days are drawn: n^(1/3)
+    of n days long, at least 5 (Politis and Romano 1992, "A circular block-resampling procedure for stationary
+    data").
+    """
+    own, baseline = _daily_losses(rows, score)
+    days = len(own)
+    length = min(days, max(SHORTEST_BLOCK, round(days ** (1 / 3))))
+    random = np.random.default_rng(BOOTSTRAP_SEED)
+    starts = random.integers(0, days, (RESAMPLES, -(-days // length)))
+    drawn = ((starts[:, :, None] + np.arange(length)) % days).reshape(RESAMPLES, -1)[:, :days]
+    low, high = np.quantile(_skill(own[drawn].sum(axis=1), baseline[drawn].sum(axis=1)), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _daily_losses(rows: pl.DataFrame, score: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By day, the squared errors of the scores and of the baseline."""
+    squared = rows.select(
+        "dt", own=(pl.col("label") - pl.col(score)) ** 2, base=(pl.col("label") - pl.col("baseline_score")) ** 2
+    )
+    daily = squared.group_by("dt", maintain_order=True).agg(pl.col("own", "base").sum()).sort("dt")
+    return daily["own"].to_numpy(), daily["base"].to_numpy()
+
+
+def _skill(own: Any, baseline: Any) -> Any:
+    return np.where(baseline > 0, 1 - own / np.where(baseline > 0, baseline, 1), np.where(own > 0, -np.inf, 0.0))
