@@ -70,9 +70,10 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.hooks import lake, source
             from ml_lifecycle.runs import label_days, run_info
 
+            store, run = lake(), run_info()
             with source(dataset) as origin:
                 for day in label_days(days):
-                    land_day(dataset, lake(), origin, day, run_info())
+                    land_day(dataset, store, origin, day, run)
             return days
 
         @task(map_index_template="{{ days_label }}", pool=HEAVY_POOL)

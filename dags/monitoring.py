@@ -1,8 +1,9 @@
-"""`<model>_monitoring`: has the world moved away from what the model learnt? One DAG per model."""
+"""`<model>_monitoring`: has the world moved away, and how good were the predictions? One DAG per model."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -14,18 +15,22 @@ from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 
+if TYPE_CHECKING:
+    from include.lifecycle.drift import Reference
+
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
-predictions.
+predictions, and measures the predictions whose outcomes have become known.
 
 - **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and that training's holdout.
-- **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), and a row per column and week in
-  the warehouse table `ml.drift`.
-- **The verdict** is *drift*, *no drift* or *not enough evidence*; it is notified, in the log and at the webhook
-  of the connection `notifications` where there is one.
-- **When it fails:** `report` is skipped before there are predictions. Red, it names what is missing or replaced.
-  A week without enough features or scores does not fail: its verdict is *not enough evidence*, and the page says
-  what to run.
+- **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), a row per column and week in the
+  warehouse table `ml.drift`; `reports/{name}/performance/dt=.../` (page, verdict, outcomes), a row per measure in
+  `ml.performance`.
+- **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse* or *not enough
+  evidence*; they are notified, in the log and at the webhook of the connection `notifications` if there is one.
+- **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
+  missing or replaced. A week without enough features or scores does not fail: its verdict is *not enough
+  evidence*, and the page says what to run.
 """
 
 
@@ -51,13 +56,10 @@ def monitoring(model: ModelSpec) -> DAG:
         },
     )
     def build() -> None:
-        @task(pool=HEAVY_POOL)
-        def report() -> dict[str, str]:
-            """Measure the drift of each column and publish the report."""
+        def version_at_work() -> Reference:
+            """The training of the version that made the newest predictions."""
             from include.lifecycle import drift, registry, scoring
-            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
-            from ml_lifecycle.links import show_report
-            from ml_lifecycle.runs import run_info
+            from ml_lifecycle.hooks import MlflowHook, lake
 
             number = scoring.latest_version(model, lake())
             if number is None:
@@ -65,25 +67,49 @@ def monitoring(model: ModelSpec) -> DAG:
                     f"{model.title} has no predictions yet; {model.name}_scoring makes them."
                 )
             used = registry.version(MlflowHook().tracking_uri, model.name, number)
-            reference = drift.Reference(used.as_of, number, used.tags["staged_digest"], used.score_column)
+            return drift.Reference(used.as_of, number, used.tags["staged_digest"], used.score_column)
+
+        @task(pool=HEAVY_POOL)
+        def report() -> dict[str, str]:
+            """Measure the drift of each column and publish the report."""
+            from include.lifecycle import drift
+            from ml_lifecycle.hooks import WarehouseHook, lake
+            from ml_lifecycle.links import show_report
+            from ml_lifecycle.runs import run_info
+
             day = run_day(get_current_context(), model.dataset.timezone)
             with WarehouseHook().connection() as connection:
-                verdict = drift.monitor(model, lake(), connection, day, run_info(), reference)
+                verdict = drift.monitor(model, lake(), connection, day, run_info(), version_at_work())
             show_report(model.report_prefix(drift.KIND), day)
             return {"day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
 
+        @task(pool=HEAVY_POOL)
+        def performance() -> dict[str, str]:
+            """Measure the predictions whose outcomes have become known, and publish the report."""
+            from include.lifecycle import performance
+            from ml_lifecycle.hooks import WarehouseHook, lake
+            from ml_lifecycle.links import show_report
+            from ml_lifecycle.runs import run_info
+
+            day = run_day(get_current_context(), model.dataset.timezone)
+            with WarehouseHook().connection() as connection:
+                verdict = performance.monitor(model, lake(), connection, day, run_info(), version_at_work())
+            show_report(model.report_prefix(performance.KIND), day)
+            return {"day": day.isoformat(), "verdict": f"performance {verdict.verdict}", "reason": verdict.reason}
+
         @task
-        def tell(verdict: dict[str, str]) -> None:
-            """Notify of the verdict."""
+        def tell(verdicts: list[dict[str, str]]) -> None:
+            """Notify of the verdicts."""
             from include.lifecycle.notifications import notify
             from ml_lifecycle.hooks import notification_webhook
 
-            notify(
-                f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
-                notification_webhook(),
-            )
+            for verdict in verdicts:
+                notify(
+                    f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
+                    notification_webhook(),
+                )
 
-        tell(report())
+        tell([report(), performance()])  # type: ignore[list-item]
 
     return build()
 

@@ -1,4 +1,4 @@
-"""`sample_world`: a day passes at the sample company."""
+"""`sample_world`: a day passes at the sample company and on the sample market."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from ml_lifecycle.forms import day_field
 TIMEZONE = "UTC"
 
 DOC = """
-Plays the part of the world: it writes each new day of a generated telecom company into its operational database,
-so that the project works without any data of yours. Nothing else in the project knows that the data is generated.
+Plays the part of the world: it writes each new day of a generated telecom company, and of a generated stock
+market, into the operational database, so that the project works without any data of yours. Nothing else in the
+project knows that the data is generated.
 
-- **In:** the Airflow variable `sample_world` (customers, days of history, seed, drift, rate of bad rows).
-- **Out:** the schema `telecom` of the connection `company_db`.
+- **In:** the Airflow variables `sample_world` (customers, days of history, seed, drift, rate of bad rows) and
+  `sample_market` (symbols, sessions of history, seed, halts, splits).
+- **Out:** the schemas `telecom` and `market` of the connection `company_db`.
 - **When it fails:** the company's database is out of reach; clear the task once it is back. Days are written
   whole or not at all. Pause this DAG once the project reads your own data.
 """
 
 
 @dag(
-    dag_display_name="Sample company: a day passes",
-    description="Write each new day of the generated sample company into its database.",
+    dag_display_name="Sample world: a day passes",
+    description="Write each new day of the generated company and market into their database.",
     doc_md=DOC,
     schedule=CronDataIntervalTimetable("30 0 * * *", timezone=TIMEZONE),
     start_date=datetime(2020, 1, 1),
@@ -53,7 +55,20 @@ def sample_world() -> None:
         with connect("company_db") as connection:
             ensure_history(connection, CompanySettings(**settings), until)
 
+    @task
+    def add_sessions() -> None:
+        """Write the sessions of the stock market that the database lacks."""
+        from include.samples.market import MarketSettings, ensure_market
+        from ml_lifecycle.hooks import connect
+
+        settings: dict[str, Any] = Variable.get("sample_market", deserialize_json=True)
+        context = get_current_context()
+        until = chosen_day(context) or yesterday(context, TIMEZONE)
+        with connect("company_db") as connection:
+            ensure_market(connection, MarketSettings(**settings), until)
+
     add_days()
+    add_sessions()
 
 
 sample_world()

@@ -18,7 +18,7 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 
 - **In:** `features/{dataset}/` and the champion's version of the registered model `{name}`.
 - **Out:** `predictions/{name}/dt=.../` as Parquet and CSV, `predictions/{name}/latest.json`, and the warehouse
-  table `ml.{name}_predictions`.
+  table `ml.{name}_predictions`. New predictions wake whoever waits for the asset `{name}_predictions`.
 - **Which days:** woken by new features or a new champion, it scores the days that have features and no
   predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
 - **When it fails:** `score` red names the model or the features that do not fit; readers still see the previous
@@ -76,7 +76,12 @@ def scoring(model: ModelSpec) -> DAG:
 
         @task_group
         def one_day(job: dict[str, str]) -> None:
-            PublishPredictionsOperator(task_id="publish", model=model.name, day=score(job))
+            PublishPredictionsOperator(
+                task_id="publish",
+                model=model.name,
+                day=score(job),
+                outlets=[Asset(f"{model.name}_predictions")],
+            )
 
         one_day.expand(job=find_days())
 

@@ -79,6 +79,7 @@ def _page(model: ModelSpec, training: Mapping[str, Any], verdict: Verdict, figur
                 *warnings,
                 Section("What it predicts", model.description),
                 _measures(model, training),
+                *_segments(model, training),
                 *_interval(model, training),
                 *pictures,
                 _rows(training),
@@ -101,6 +102,19 @@ def _measures(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     ]
     table = Table(["measure", *(_words(who) for who in columns), "how to read it"], rows)
     return Section("On the holdout", "Candidate and naive models, measured on the same rows.", table=table)
+
+
+def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
+    segments = training["segments"]
+    if not segments:
+        return []
+    names = ("skill", "skill_low", "skill_high", "rmse")
+    measures = kind_of(model).measures
+    rows = [[segment, *(values[name] for name in names)] for segment, values in segments.items()]
+    better = sum(values["skill"] > 0 for values in segments.values())
+    table = Table([str(model.segment_by), *(measures[name].title for name in names)], rows)
+    text = f"The candidate beats the baseline on {better} of {len(segments)}."
+    return [Section(f"By {model.segment_by}", text, table=table)]
 
 
 def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:

@@ -179,6 +179,9 @@ class DriftPolicy(Spec):
     )
     max_share: float = Field(0.5, gt=0, le=1, description="A larger share of drifted features is drift.")
     window_days: int = Field(7, ge=1, description="Days before and including the report's day that are compared.")
+    outcome_days: int = Field(
+        180, ge=1, description="Days before the report's day whose predictions are judged by their outcomes."
+    )
 
 
 class ModelSpec(Spec):
@@ -191,6 +194,9 @@ class ModelSpec(Spec):
     kind: Literal["classification", "regression"] = "classification"
     numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
     categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
+    segment_by: str | None = Field(
+        None, description="Key column by whose values a regression's skill is also shown one by one."
+    )
     label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "

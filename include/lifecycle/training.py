@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
@@ -24,7 +24,7 @@ from include.lifecycle import model_card, model_files, plots
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.intervals import Interval, coverage, fit_interval
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.snapshots import (
     NothingToLearnError,
     Part,
@@ -79,11 +79,21 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
         If no day has matured.
     """
     days = _snapshot_days(model, lake, as_of)
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    outcomes = model.dataset.clean(model.label_table)
+    outcome_days = lake.days(outcomes)
+    windows = {day: [known for known in outcome_days if day <= known <= model.matures_on(day)] for day in days}
+    known = sorted({day for window in windows.values() for day in window})
+    digests = lake.digests(outcomes, known)
     with TemporaryDirectory() as folder:
-        for day in days:
-            known = [known for known in outcome_days if day <= known <= model.matures_on(day)]
-            _publish_labels(model, lake, day, known, run, Path(folder))
+        scratch = Path(folder)
+        frames = {day: lake.scan(outcomes, [day], scratch) for day in known}
+        for day, window in windows.items():
+            features = pl.read_parquet(lake.download(model.dataset.features_prefix, day, scratch))
+            labels = model.label(day, features, pl.concat([frames[other] for other in window]))
+            paths = [partition(outcomes, other) for other in window]
+            inputs = lake.digests(model.dataset.features_prefix, [day]) | {path: digests[path] for path in paths}
+            labels = labels.sort(model.dataset.key)
+            lake.publish_frame(model.labels_prefix, day, labels, run=run, scratch=scratch, inputs=inputs)
     return days
 
 
@@ -157,16 +167,6 @@ def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
             "a later day."
         )
     return days
-
-
-def _publish_labels(
-    model: ModelSpec, lake: Lake, day: date, known: Sequence[date], run: RunInfo, scratch: Path
-) -> None:
-    outcomes = model.dataset.clean(model.label_table)
-    features = pl.read_parquet(lake.download(model.dataset.features_prefix, day, scratch))
-    labels = model.label(day, features, lake.scan(outcomes, known, scratch)).sort(model.dataset.key)
-    inputs = lake.digests(model.dataset.features_prefix, [day]) | lake.digests(outcomes, known)
-    lake.publish_frame(model.labels_prefix, day, labels, run=run, scratch=scratch, inputs=inputs)
 
 
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
@@ -265,6 +265,7 @@ def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
         "metrics": measured.pop("candidate"),
         "baseline_metrics": measured.pop("baseline"),
         "reference_metrics": measured,
+        "segments": _segments(model, result.holdout),
         "trials": [asdict(trial) for trial in result.trials],
         "data": data.inputs,
         "days": {"fit": _texts(data.split.fit), "holdout": _texts(data.split.holdout)},
@@ -282,6 +283,15 @@ def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
         "numeric": list(model.numeric),
         "categorical": list(model.categorical),
     }
+
+
+def _segments(model: ModelSpec, holdout: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """The candidate's measures on the holdout rows of each segment, by its name."""
+    if model.segment_by is None:
+        return {}
+    parts = holdout.partition_by(model.segment_by, as_dict=True)
+    kind = kind_of(model)
+    return {str(name): kind.measure(rows, "candidate_score") for (name,), rows in sorted(parts.items())}
 
 
 def _texts(part: Part) -> list[str]:

@@ -3,71 +3,94 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
+from include.catalog import DATASETS, MODELS
+from include.lifecycle.specs import DatasetSpec, ModelSpec
 from include.stack import health, results
 from include.stack.airflow_api import PAGE_SIZE, AirflowApi
 from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
 
-SAMPLE, ETL, TRAINING, SCORING, MONITORING = (
-    "sample_world",
-    "customers_etl",
-    "churn_training",
-    "churn_scoring",
-    "churn_monitoring",
-)
+SAMPLE = "sample_world"
+SNAPSHOT_KINDS = ("csv", "files")
 DAGS_SECONDS = 300
 WAKE_SECONDS = 30
 POLL_SECONDS = 1.0
+LONGEST_BREAK_DAYS = 14
 UNFINISHED = ("queued", "running")
 ENDED_TASKS = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 @dataclass(frozen=True)
-class Situation:
-    """What there is, from which follows what is left to do.
+class ModelSituation:
+    """What there is of a model.
 
     Attributes:
-        source_day: the last day that the source has.
-        source_is_sample: whether that source is the generated sample company.
-        source_is_snapshot: whether it is one answered day, on which a person decides what to train and score.
-        features_day: the last day with features.
+        name: the model's name.
         has_champion: whether the registry names a champion.
         predictions_day: the day of the newest predictions.
         has_report: whether there is a drift report.
     """
 
-    source_day: date
-    source_is_sample: bool
-    source_is_snapshot: bool
-    features_day: date | None
+    name: str
     has_champion: bool
     predictions_day: date | None
     has_report: bool
 
 
-def steps(now: Situation) -> list[str]:
+@dataclass(frozen=True)
+class Situation:
+    """What there is of a dataset and of the models that learn from it; from it follows what is left to do.
+
+    Attributes:
+        dataset: the dataset's name.
+        source_day: the last day that the source has.
+        source_is_sample: whether that source is the generated sample company.
+        source_is_snapshot: whether it is a file, on which a person decides what to train and score.
+        features_day: the last day with features.
+        models: what there is of each model.
+    """
+
+    dataset: str
+    source_day: date
+    source_is_sample: bool
+    source_is_snapshot: bool
+    features_day: date | None
+    models: tuple[ModelSituation, ...]
+
+    @property
+    def data_is_old(self) -> bool:
+        """Whether the source has a day without features."""
+        return self.features_day is None or self.features_day < self.source_day
+
+
+def steps(situations: Sequence[Situation]) -> list[str]:
     """Return the ids of the DAGs that have something to do, in order."""
-    data_is_old = now.features_day is None or now.features_day < now.source_day
+    sample_is_old = any(now.source_is_sample and now.data_is_old for now in situations)
+    return [*([SAMPLE] if sample_is_old else []), *(dag_id for now in situations for dag_id in _steps(now))]
+
+
+def _steps(now: Situation) -> list[str]:
     if now.source_is_snapshot:
-        return [ETL] if data_is_old else []
-    due = []
-    if data_is_old and now.source_is_sample:
-        due.append(SAMPLE)
-    if data_is_old:
-        due.append(ETL)
-    if not now.has_champion:
-        due.append(TRAINING)
-    if due or now.predictions_day != now.features_day:
-        due.append(SCORING)
-    if due or not now.has_report:
-        due.append(MONITORING)
+        return [] if now.features_day else [f"{now.dataset}_etl"]
+    due = [f"{now.dataset}_etl"] if now.data_is_old else []
+    for model in now.models:
+        trains = [] if model.has_champion else [f"{model.name}_training"]
+        scores = now.data_is_old or trains or model.predictions_day != now.features_day
+        reports = scores or not model.has_report
+        due += [
+            *trains,
+            *([f"{model.name}_scoring"] if scores else []),
+            *([f"{model.name}_monitoring"] if reports else []),
+        ]
     return due
 
 
@@ -78,17 +101,18 @@ def run(settings: StackSettings, console: Console) -> None:
         StackError: a DAG cannot be read or a run fails; with the failed task's last log lines.
     """
     with AirflowApi(settings) as api:
-        due = steps(_situation(settings, api))
+        due = steps([_situation(settings, api, dataset) for dataset in DATASETS.values()])
         if not due:
             return
         with Display(console) as display:
             job = MainJob(settings, api, display)
             job.wait_for_dags(set(due))
-            if SCORING in due:
-                api.unpause(SCORING)  # before its features come: a paused DAG misses what would wake it
+            scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
+            for dag_id in scorings.keys() & set(due):
+                api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
             for dag_id in due:
-                if dag_id == SCORING:
-                    job.wait_for_predictions()
+                if dag_id in scorings:
+                    job.wait_for_predictions(scorings[dag_id])
                 else:
                     job.run(dag_id)
 
@@ -132,29 +156,30 @@ class MainJob:
         going_on = self._unfinished_run(dag_id) or (due and self._scheduled_run(dag_id, due))
         self.follow(dag_id, going_on or self._api.trigger(dag_id))
 
-    def wait_for_predictions(self) -> None:
+    def wait_for_predictions(self, model: ModelSpec) -> None:
         """Follow the runs that new features or a new champion wake until the newest features have predictions.
 
         Raises:
             StackError: a run fails, or none brings the predictions.
         """
-        wanted, triggered = results.newest_features_day(self._settings), False
+        dag_id, triggered = f"{model.name}_scoring", False
+        wanted = results.newest_features_day(self._settings, model.dataset.name)
         woken_by = time.monotonic() + WAKE_SECONDS
-        while not self._has_predictions(wanted):
-            if active := self._unfinished_run(SCORING):
-                self.follow(SCORING, active)
+        while not self._has_predictions(model.name, wanted):
+            if active := self._unfinished_run(dag_id):
+                self.follow(dag_id, active)
             elif time.monotonic() < woken_by:
-                self._display.show(SCORING, "waiting to be woken by new features")
+                self._display.show(dag_id, "waiting to be woken by new features")
                 time.sleep(POLL_SECONDS)
             elif triggered:
                 raise StackError(
-                    f"{SCORING} ended well, but predictions/{results.MODEL}/latest.json does not name {wanted}, "
-                    f"the newest day with features. Its runs: {self._settings.airflow_url}/dags/{SCORING}/runs"
+                    f"{dag_id} ended well, but predictions/{model.name}/latest.json does not name {wanted}, "
+                    f"the newest day with features. Its runs: {self._settings.airflow_url}/dags/{dag_id}/runs"
                 )
             else:
-                self.follow(SCORING, self._api.trigger(SCORING))
+                self.follow(dag_id, self._api.trigger(dag_id))
                 triggered = True
-        self._display.show(SCORING, f"predictions of {wanted} are published", 1, 1)
+        self._display.show(dag_id, f"predictions of {wanted} are published", 1, 1)
 
     def follow(self, dag_id: str, run_id: str) -> None:
         """Show a run's progress until it ends.
@@ -188,8 +213,8 @@ class MainJob:
             time.sleep(POLL_SECONDS)
         return None
 
-    def _has_predictions(self, day: date | None) -> bool:
-        latest = results.latest_predictions(self._settings)
+    def _has_predictions(self, model: str, day: date | None) -> bool:
+        latest = results.latest_predictions(self._settings, model)
         return latest is not None and day is not None and latest["day"] == day.isoformat()
 
     def _failure(self, dag_id: str, run_id: str, instances: list[dict[str, Any]]) -> str:
@@ -207,19 +232,36 @@ class MainJob:
         )
 
 
-def _situation(settings: StackSettings, api: AirflowApi) -> Situation:
-    source = json.loads(api.get("/variables/customers_source")["value"])
+def _situation(settings: StackSettings, api: AirflowApi, dataset: DatasetSpec) -> Situation:
+    kind = json.loads(api.get(f"/variables/{dataset.name}_source")["value"])["kind"]
     variables = {variable["key"] for variable in api.get("/variables", limit=PAGE_SIZE)["variables"]}
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    latest = results.latest_predictions(settings)
     return Situation(
-        source_day=date.fromisoformat(source["day"]) if source["kind"] == "csv" else yesterday,
-        source_is_sample=source["kind"] == "postgres" and "sample_world" in variables,
-        source_is_snapshot=source["kind"] == "csv",
-        features_day=results.newest_features_day(settings),
-        has_champion=results.champion(settings) is not None,
+        dataset=dataset.name,
+        source_day=_newest_day(dataset),
+        source_is_sample=kind == "postgres" and SAMPLE in variables,
+        source_is_snapshot=kind in SNAPSHOT_KINDS,
+        features_day=results.newest_features_day(settings, dataset.name),
+        models=tuple(
+            _model_situation(settings, model.name)
+            for model in MODELS.values()
+            if model.dataset.name == dataset.name
+        ),
+    )
+
+
+def _newest_day(dataset: DatasetSpec) -> date:
+    """The last day of the dataset's calendar that is over."""
+    yesterday = datetime.now(ZoneInfo(dataset.timezone)).date() - timedelta(days=1)
+    return dataset.calendar.days(yesterday - timedelta(days=LONGEST_BREAK_DAYS), yesterday)[-1]
+
+
+def _model_situation(settings: StackSettings, model: str) -> ModelSituation:
+    latest = results.latest_predictions(settings, model)
+    return ModelSituation(
+        name=model,
+        has_champion=results.champion(settings, model) is not None,
         predictions_day=date.fromisoformat(latest["day"]) if latest else None,
-        has_report=results.newest_report(settings) is not None,
+        has_report=results.newest_report(settings, model) is not None,
     )
 
 

@@ -1,20 +1,20 @@
 """What the main job leaves behind: read from the lake and from the registry, never remembered."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import polars as pl
 
 from include.lifecycle.lake import Lake, partition
 from include.stack.s3 import s3_client
 from include.stack.settings import StackSettings
 
-MODEL = "churn"
-FEATURES = "features/customers"
-REPORTS = f"reports/{MODEL}/drift"
 LAKE_BUCKET = "ml-lake"
 
 
@@ -36,31 +36,42 @@ class Report:
     page: str
 
 
-def newest_features_day(settings: StackSettings) -> date | None:
+def newest_features_day(settings: StackSettings, dataset: str) -> date | None:
     """Return the last day with features, or None."""
-    return max(_lake(settings).days(FEATURES), default=None)
+    return max(_lake(settings).days(f"features/{dataset}"), default=None)
 
 
-def latest_predictions(settings: StackSettings) -> dict[str, Any] | None:
+def latest_predictions(settings: StackSettings, model: str) -> dict[str, Any] | None:
     """Return the pointer to the newest prediction files, as consumers read it, or None."""
-    body = _lake(settings).read_object(f"predictions/{MODEL}/latest.json")
+    body = _lake(settings).read_object(f"predictions/{model}/latest.json")
     return None if body is None else json.loads(body)
 
 
-def newest_report(settings: StackSettings) -> Report | None:
+def newest_report(settings: StackSettings, model: str) -> Report | None:
     """Return the newest drift report, or None."""
-    lake = _lake(settings)
-    day = max(lake.days(REPORTS), default=None)
+    lake, prefix = _lake(settings), f"reports/{model}/drift"
+    day = max(lake.days(prefix), default=None)
     if day is None:
         return None
-    verdict = lake.read_json(REPORTS, day, "verdict.json")
-    page = lake.manifest(REPORTS, day).file("index.html").name
-    return Report(day, verdict["verdict"], verdict["reason"], f"{partition(REPORTS, day)}/{page}")
+    verdict = lake.read_json(prefix, day, "verdict.json")
+    page = lake.manifest(prefix, day).file("index.html").name
+    return Report(day, verdict["verdict"], verdict["reason"], f"{partition(prefix, day)}/{page}")
 
 
-def champion(settings: StackSettings) -> Champion | None:
+def prediction_rows(settings: StackSettings, model: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return columns of the newest predictions, row by row."""
+    latest = latest_predictions(settings, model)
+    if latest is None:
+        return []
+    with TemporaryDirectory() as folder:
+        day = date.fromisoformat(latest["day"])
+        files = _lake(settings).download(f"predictions/{model}", day, Path(folder), "predictions.parquet")
+        return pl.read_parquet(files, columns=list(columns)).select(columns).rows()
+
+
+def champion(settings: StackSettings, model: str) -> Champion | None:
     """Return the model version that the registry's alias ``champion`` names, or None."""
-    version = _ask_mlflow(settings, "registered-models/alias", name=MODEL, alias="champion")
+    version = _ask_mlflow(settings, "registered-models/alias", name=model, alias="champion")
     if version is None:
         return None
     run = _ask_mlflow(settings, "runs/get", run_id=version["model_version"]["run_id"])

@@ -5,23 +5,31 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from include.catalog import MODELS
 from include.stack import results
 from include.stack.settings import ADMIN_NAME, StackSettings
 
-METRICS = {
+MEASURES = {
     "average_precision": "average precision (higher is better)",
     "roc_auc": "ROC AUC (higher is better)",
     "brier": "Brier score (lower is better)",
     "ece": "calibration error (lower is better)",
     "lift_10": "lift in the top 10 % (higher is better)",
+    "skill": "skill over the baseline (share of its squared error saved)",
+    "skill_low": "  lower end of its 95 % interval",
+    "rmse": "root mean squared error (lower is better)",
 }
+SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 
 def show(settings: StackSettings, console: Console) -> None:
     """Print what the main job left behind, read afresh from the registry and the lake, and where everything is."""
-    _show_champion(console, results.champion(settings))
-    _show_predictions(settings, console, results.latest_predictions(settings))
-    _show_drift(settings, console, results.newest_report(settings))
+    for model in MODELS.values():
+        _heading(console, model.title)
+        _show_champion(console, model.name, results.champion(settings, model.name))
+        _show_predictions(settings, console, results.latest_predictions(settings, model.name))
+        _show_drift(settings, console, model.name, results.newest_report(settings, model.name))
+    _show_signals(settings, console)
     show_addresses(settings, console)
 
 
@@ -34,28 +42,26 @@ def show_addresses(settings: StackSettings, console: Console) -> None:
     _line(console, "MLflow", settings.mlflow_url)
 
 
-def _show_champion(console: Console, champion: results.Champion | None) -> None:
-    _heading(console, "Champion")
+def _show_champion(console: Console, model: str, champion: results.Champion | None) -> None:
     if champion is None:
-        _line(console, "model", "none yet")
+        _line(console, "champion", "none yet")
         return
-    _line(console, "model", f"{results.MODEL}, version {champion.version}")
+    _line(console, "champion", f"{model}, version {champion.version}")
     table = Table("on the holdout", box=None, pad_edge=False)
     table.add_column("champion", justify="right")
     table.add_column("baseline", justify="right")
-    for name, label in METRICS.items():
-        values = (champion.metrics.get(f"{prefix}_{name}") for prefix in ("holdout", "baseline_holdout"))
-        table.add_row(label, *("" if value is None else f"{value:.3f}" for value in values))
+    for name, label in MEASURES.items():
+        values = [champion.metrics.get(f"{prefix}_{name}") for prefix in ("holdout", "baseline_holdout")]
+        if values[0] is not None:
+            table.add_row(label, *("" if value is None else f"{value:.3f}" for value in values))
     console.print(table)
 
 
 def _show_predictions(settings: StackSettings, console: Console, latest: dict[str, Any] | None) -> None:
-    _heading(console, "Predictions")
     if latest is None:
         _line(console, "files", "none yet")
         return
-    _line(console, "day", latest["day"])
-    _line(console, "rows", f"{latest['rows']:,}, scored by version {latest['model_version']}")
+    _line(console, "scored", f"{latest['rows']:,} rows of {latest['day']} by version {latest['model_version']}")
     folder = latest["manifest"].rpartition("/")[0]
     for file in latest["files"]:
         key = f"{folder}/{file['name']}"
@@ -63,15 +69,28 @@ def _show_predictions(settings: StackSettings, console: Console, latest: dict[st
         _line(console, "", str(results.local_path(settings, key)))
 
 
-def _show_drift(settings: StackSettings, console: Console, report: results.Report | None) -> None:
-    _heading(console, "Drift")
+def _show_drift(settings: StackSettings, console: Console, model: str, report: results.Report | None) -> None:
     if report is None:
-        _line(console, "report", "none yet")
+        _line(console, "drift", "no report yet")
         return
-    _line(console, "verdict", f"{report.verdict} ({report.day})")
+    _line(console, "drift", f"{report.verdict} ({report.day})")
     _line(console, "because", report.reason)
-    _line(console, "report", f"{settings.airflow_url}/ml/{results.REPORTS}/{report.day}/")
+    _line(console, "report", f"{settings.airflow_url}/ml/reports/{model}/drift/{report.day}/")
     _line(console, "", results.s3_uri(report.page))
+
+
+def _show_signals(settings: StackSettings, console: Console) -> None:
+    rows = results.prediction_rows(settings, "returns", SIGNALS)
+    if not rows:
+        return
+    _heading(console, "Signals")
+    table = Table("symbol", "signal", box=None, pad_edge=False)
+    table.add_column("expected return", justify="right")
+    table.add_column("volatility", justify="right")
+    table.add_column("because")
+    for symbol, signal, expected, volatility, reason in rows:
+        table.add_row(symbol, signal, f"{expected:.2%}", f"{volatility:.1%}", reason)
+    console.print(table)
 
 
 def _heading(console: Console, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,14 @@ class MlflowHook(BaseHook):
         return f"{server}/#/models/{name}/versions/{version}"
 
 
+@dataclass(frozen=True)
+class HttpServer:
+    """The server of an HTTP connection, and the key that it wants, if any."""
+
+    base_url: str
+    key: str | None = field(repr=False)
+
+
 def lake() -> Lake:
     """The lake of the connection `lake`."""
     return LakeHook().lake()
@@ -116,7 +125,14 @@ def source(dataset: DatasetSpec) -> Iterator[Source]:
     """The source that the Airflow variable `<dataset>_source` sets; its connections are closed at the end."""
     settings = Variable.get(f"{dataset.name}_source", deserialize_json=True)
     with ExitStack() as connections:
-        yield dataset.make_source(settings, lambda name: connections.enter_context(connect(name)))
+
+        def opened(name: str) -> Any:
+            connection = BaseHook.get_connection(name)
+            if connection.conn_type == "http":
+                return HttpServer(_address(connection), connection.password)
+            return connections.enter_context(connect(name))
+
+        yield dataset.make_source(settings, opened)
 
 
 def notification_webhook() -> str | None:

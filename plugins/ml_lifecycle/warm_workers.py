@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 LIBRARIES = (
     "airflow.providers.amazon.aws.hooks.s3",
     "evidently",
+    "exchange_calendars",
     "great_expectations",
     "matplotlib.pyplot",
     "mlflow.sklearn",
@@ -25,6 +26,7 @@ LIBRARIES = (
     "polars",
     "psycopg2",
     "pyarrow.parquet",
+    "skfolio",
     "skops.io",
     "sklearn.calibration",
     "sklearn.ensemble",

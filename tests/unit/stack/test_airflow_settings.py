@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from include.catalog import DATASETS
 from include.stack.airflow_settings import read
 from include.stack.errors import StackError
 from include.stack.settings import HEAVY_TASKS, StackSettings
@@ -20,10 +21,10 @@ def test_the_projects_own_file_names_what_the_dags_use(settings: StackSettings) 
     assert json.loads(connections["lake"]["extra"])["endpoint_url"] == settings.s3_endpoint
     assert found["pools"][0]["name"] == "heavy"
     assert found["pools"][0]["slots"] == HEAVY_TASKS
-    assert {entry["key"]: entry["value"] for entry in found["variables"]} == {
-        "customers_source": {"kind": "postgres", "connection": "company_db"},
-        "sample_world": {"customers": 20000, "history_days": 120, "seed": 7},
-    }
+    variables = {entry["key"]: entry["value"] for entry in found["variables"]}
+    assert variables["customers_source"] == {"kind": "postgres", "connection": "company_db"}
+    assert variables["sample_world"] == {"customers": 20000, "history_days": 120, "seed": 7}
+    assert {f"{name}_source" for name in DATASETS} | {"sample_world", "sample_market"} == set(variables)
 
 
 def test_value_cannot_change_the_structure_of_the_file(tmp_path: Path) -> None:

@@ -8,21 +8,24 @@ from rich.console import Console
 from include.stack.airflow_api import readable
 from include.stack.display import Display
 from include.stack.errors import StackError
-from include.stack.main_job import ETL, MONITORING, SAMPLE, SCORING, TRAINING, MainJob, Situation, steps
+from include.stack.main_job import SAMPLE, MainJob, ModelSituation, Situation, steps
 from include.stack.settings import StackSettings
 
 TODAY = date(2026, 11, 20)
+YESTERDAY = date(2026, 11, 19)
+ETL, TRAINING, SCORING, MONITORING = "customers_etl", "churn_training", "churn_scoring", "churn_monitoring"
+CHURN = ModelSituation("churn", has_champion=True, predictions_day=TODAY, has_report=True)
+NOTHING = ModelSituation("churn", has_champion=False, predictions_day=None, has_report=False)
 ALL_DONE = Situation(
+    dataset="customers",
     source_day=TODAY,
     source_is_sample=True,
     source_is_snapshot=False,
     features_day=TODAY,
-    has_champion=True,
-    predictions_day=TODAY,
-    has_report=True,
+    models=(CHURN,),
 )
-SNAPSHOT = replace(ALL_DONE, source_is_sample=False, source_is_snapshot=True, has_champion=False)
-YESTERDAY = date(2026, 11, 19)
+OWN = replace(ALL_DONE, source_is_sample=False)
+FILE = replace(OWN, source_is_snapshot=True, models=(NOTHING,))
 
 
 @pytest.mark.parametrize(
@@ -30,43 +33,69 @@ YESTERDAY = date(2026, 11, 19)
     [
         pytest.param(ALL_DONE, [], id="all is done"),
         pytest.param(
-            Situation(TODAY, True, False, None, False, None, False),
+            replace(ALL_DONE, features_day=None, models=(NOTHING,)),
             [SAMPLE, ETL, TRAINING, SCORING, MONITORING],
             id="first start",
         ),
         pytest.param(
-            replace(ALL_DONE, features_day=YESTERDAY, predictions_day=YESTERDAY),
+            replace(ALL_DONE, features_day=YESTERDAY, models=(replace(CHURN, predictions_day=YESTERDAY),)),
             [SAMPLE, ETL, SCORING, MONITORING],
             id="a new day",
         ),
         pytest.param(
-            replace(ALL_DONE, source_is_sample=False, features_day=YESTERDAY),
+            replace(OWN, features_day=YESTERDAY),
             [ETL, SCORING, MONITORING],
             id="a new day of one's own data",
         ),
         pytest.param(
-            replace(
-                ALL_DONE, source_is_sample=False, source_is_snapshot=True, features_day=None, has_champion=False
-            ),
+            replace(FILE, features_day=None),
             [ETL],
             id="a file of one answered day",
         ),
         pytest.param(
-            SNAPSHOT,
+            FILE,
             [],
             id="that file once it is there",
         ),
         pytest.param(
-            replace(ALL_DONE, has_champion=False, predictions_day=None, has_report=False),
+            replace(ALL_DONE, models=(NOTHING,)),
             [TRAINING, SCORING, MONITORING],
             id="training failed",
         ),
-        pytest.param(replace(ALL_DONE, predictions_day=YESTERDAY), [SCORING, MONITORING], id="scoring failed"),
-        pytest.param(replace(ALL_DONE, has_report=False), [MONITORING], id="monitoring failed"),
+        pytest.param(
+            replace(ALL_DONE, models=(replace(CHURN, predictions_day=YESTERDAY),)),
+            [SCORING, MONITORING],
+            id="scoring failed",
+        ),
+        pytest.param(
+            replace(ALL_DONE, models=(replace(CHURN, has_report=False),)), [MONITORING], id="monitoring failed"
+        ),
     ],
 )
 def test_only_what_is_left_to_do_is_done(situation: Situation, expected: list[str]) -> None:
-    assert steps(situation) == expected
+    assert steps([situation]) == expected
+
+
+def test_one_sample_company_serves_all_datasets_and_each_model_has_its_steps() -> None:
+    market = replace(
+        ALL_DONE,
+        dataset="market",
+        features_day=YESTERDAY,
+        models=(replace(CHURN, name="volatility"), replace(NOTHING, name="returns")),
+    )
+
+    assert steps([replace(ALL_DONE, features_day=YESTERDAY), market]) == [
+        SAMPLE,
+        ETL,
+        SCORING,
+        MONITORING,
+        "market_etl",
+        "volatility_scoring",
+        "volatility_monitoring",
+        "returns_training",
+        "returns_scoring",
+        "returns_monitoring",
+    ]
 
 
 class FailedRun:

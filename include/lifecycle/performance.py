@@ -1,0 +1,220 @@
+"""Performance: how good published predictions turned out, as their outcomes become known.
+
+Predictions are joined with the labels of their day, once these have matured, and measured as in training, beside
+the naive baseline of the version that is at work. What follows from it is a pure function.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from include.lifecycle import performance_page, registry, warehouse
+from include.lifecycle.drift import Reference
+from include.lifecycle.estimator_input import predict
+from include.lifecycle.intervals import COVERAGE, HIGH, LOW
+from include.lifecycle.kinds import kind_of
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.scoring import PARQUET
+from include.lifecycle.snapshots import matured_days, missing_outcomes
+from include.lifecycle.specs import ModelSpec, Spec
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
+
+KIND = "performance"
+TABLE = "performance"
+VERDICT = "verdict.json"
+MAX_LOST_COVERAGE = 0.1
+
+VerdictName = Literal["as expected", "worse", "not enough evidence"]
+
+
+class PerformanceEvidence(Spec):
+    """What a verdict rests on.
+
+    Attributes
+    ----------
+    days : days with predictions whose outcomes are known, oldest first.
+    shortage : what the outcomes lack to be measured, or None.
+    measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
+    coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
+    """
+
+    days: tuple[date, ...]
+    rows: int
+    shortage: str | None
+    measures: Mapping[str, float]
+    baseline_measures: Mapping[str, float]
+    coverage: float | None
+    promised: float | None
+
+
+class PerformanceVerdict(PerformanceEvidence):
+    """The evidence, what follows from it, and why."""
+
+    verdict: VerdictName
+    reason: str
+
+
+def monitor(
+    model: ModelSpec,
+    lake: Lake,
+    connection: extensions.connection,
+    day: date,
+    run: RunInfo,
+    reference: Reference,
+) -> PerformanceVerdict:
+    """Measure the predictions whose outcomes are known by the end of `day`, and publish the report.
+
+    Looks at the predictions of `model.drift.outcome_days` days. Publishes `index.html`, `verdict.json` and
+    `outcomes.parquet` (a row per prediction: key, `dt`, `score`, `baseline_score`, `label`), and upserts the
+    measures into the warehouse table `ml.performance`.
+
+    Raises
+    ------
+    ValueError
+        If another training of the same day has replaced the baseline of the version at work.
+    """
+    prefix, days = model.report_prefix(KIND), _judged_days(model, lake, day)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        rows = _outcomes(model, lake, days, reference, scratch)
+        verdict = decide(_evidence(model, days, rows), model)
+        files = {
+            "index.html": performance_page.render_performance(model, day, verdict, rows),
+            VERDICT: verdict.model_dump_json(indent=2),
+        }
+        for name, text in files.items():
+            (scratch / name).write_text(text)
+        rows.write_parquet(scratch / "outcomes.parquet", statistics=False)
+        lake.publish(
+            prefix,
+            day,
+            [*(LocalFile(scratch / name) for name in files), LocalFile(scratch / "outcomes.parquet", rows.height)],
+            run=run,
+            inputs={
+                **lake.digests(model.staging_prefix, [reference.day]),
+                **lake.digests(model.predictions_prefix, days),
+                **lake.digests(model.dataset.features_prefix, days),
+            },
+        )
+    measured = _warehouse_rows(model, day, verdict)
+    if measured.height:
+        warehouse.upsert(connection, TABLE, measured, key=("model", "dt", "measure"))
+    log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
+    return verdict
+
+
+def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdict:
+    """Worse if the scores are worse than the baseline's, or if their intervals hold much less than promised."""
+    verdict, reason = _conclude(evidence, model)
+    return PerformanceVerdict(**evidence.model_dump(), verdict=verdict, reason=reason)
+
+
+def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
+    if evidence.rows < model.drift.min_rows:
+        return "not enough evidence", (
+            f"The outcomes of {evidence.rows} predictions are known; a verdict needs {model.drift.min_rows}."
+        )
+    if evidence.shortage:
+        return "not enough evidence", f"The outcomes have {evidence.shortage}."
+    own, baseline, sentence = _compared(evidence, model)
+    if own < baseline:
+        return "worse", f"The predictions are worse than the naive baseline. {sentence}"
+    if evidence.coverage is not None and evidence.promised is not None:
+        held = (
+            f"The intervals held {evidence.coverage:.0%} of the outcomes; the training promised "
+            f"{evidence.promised:.0%}."
+        )
+        if evidence.promised - evidence.coverage > MAX_LOST_COVERAGE:
+            return "worse", held
+        sentence = f"{sentence} {held}"
+    return "as expected", sentence
+
+
+def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, float, str]:
+    """Best that can be said for the scores, the baseline's figure, and a sentence."""
+    rows = f"on {evidence.rows:,} outcomes of {len(evidence.days)} days"
+    if model.kind == "regression":
+        found = evidence.measures
+        interval = f"{found['skill_low']:.3f} to {found['skill_high']:.3f}"
+        return found["skill_high"], 0.0, f"Skill over the baseline {found['skill']:.3f} ({interval}) {rows}."
+    own, baseline = evidence.measures[model.metric], evidence.baseline_measures[model.metric]
+    title = kind_of(model).measures[model.metric].title
+    return own, baseline, f"{title} {own:.3f}, baseline {baseline:.3f}, {rows}."
+
+
+def _judged_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
+    first = day - timedelta(days=model.drift.outcome_days)
+    predicted = [other for other in lake.days(model.predictions_prefix) if first <= other <= day]
+    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    matured = matured_days(predicted, outcome_days, day, model.matures_on)
+    gaps = missing_outcomes(matured, outcome_days, model)
+    return [other for other in matured if other not in gaps]
+
+
+def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Reference, scratch: Path) -> pl.DataFrame:
+    """A row for each prediction whose label is known."""
+    key = model.dataset.key
+    outcomes = model.dataset.clean(model.label_table)
+    staged = registry.download_staged(lake, model, reference.day, reference.staged_digest, scratch / "staged")
+    baseline = registry.load_trusted(
+        staged["baseline.skops"], model.trusted_types, f"the baseline of {model.name!r}"
+    )
+    known = lake.days(outcomes)
+    found = []
+    for day in days:
+        window = [other for other in known if day <= other <= model.matures_on(day)]
+        features = lake.scan(model.dataset.features_prefix, [day], scratch).collect()
+        labels = model.label(day, features, lake.scan(outcomes, window, scratch)).select(*key, "label")
+        files = lake.download(model.predictions_prefix, day, scratch, PARQUET)
+        predictions = pl.read_parquet(files)
+        kept = [name for name in ("score", LOW, HIGH, COVERAGE, "model_version") if name in predictions.columns]
+        scored = features.with_columns(baseline_score=predict(baseline, features, model))
+        rows = predictions.select(*key, *kept).join(scored.select(*key, "dt", "baseline_score"), on=key)
+        found.append(rows.join(labels, on=key).sort(key))
+    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+
+
+def _evidence(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:
+    kind = kind_of(model)
+    shortage = kind.shortage(rows["label"]) if rows.height else "no rows"
+    has_interval = LOW in rows.columns
+    return PerformanceEvidence(
+        days=tuple(days),
+        rows=rows.height,
+        shortage=shortage,
+        measures={} if shortage else kind.measure(rows, "score"),
+        baseline_measures={} if shortage else kind.measure(rows, "baseline_score"),
+        coverage=_share(rows["label"].is_between(rows[LOW], rows[HIGH])) if has_interval else None,
+        promised=_share(rows[COVERAGE]) if has_interval else None,
+    )
+
+
+def _share(values: pl.Series) -> float:
+    return float(values.mean())  # type: ignore[arg-type]
+
+
+def _warehouse_rows(model: ModelSpec, day: date, verdict: PerformanceVerdict) -> pl.DataFrame:
+    values = {**verdict.measures, **({"coverage": verdict.coverage} if verdict.coverage is not None else {})}
+    rows = [
+        {
+            "model": model.name,
+            "dt": day,
+            "measure": name,
+            "value": value,
+            "baseline_value": verdict.baseline_measures.get(name),
+            "rows": verdict.rows,
+        }
+        for name, value in values.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"baseline_value": pl.Float64}, infer_schema_length=None)

@@ -1,0 +1,101 @@
+"""The performance report as a page: the verdict, what to do, and the measures beside the baseline's."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from include.lifecycle import plots
+from include.lifecycle.kinds import kind_of
+from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, render
+from include.lifecycle.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from include.lifecycle.performance import PerformanceVerdict
+
+_STATUS: dict[str, Status] = {"as expected": "good", "worse": "bad", "not enough evidence": "warning"}
+_HEADLINE = {
+    "as expected": "{title} keeps what its training promised",
+    "worse": "{title} does worse than its training promised",
+    "not enough evidence": "Too few outcomes of {title} are known yet",
+}
+_ADVICE = {
+    "as expected": "Nothing.",
+    "worse": (
+        "Look at the drift report of the same day. If the data are sound, run {model}_training: its gate promotes "
+        "a new model only if it is better, and the naive baseline is champion where nothing beats it."
+    ),
+    "not enough evidence": (
+        "Wait: an outcome is known {delay} days of the calendar after the prediction. If days are missing, run "
+        "{dataset}_etl and {model}_scoring for them."
+    ),
+}
+
+
+def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame) -> str:
+    """The page of a report, self-contained; `rows` are the predictions with their outcomes."""
+    names = {
+        "title": model.title,
+        "model": model.name,
+        "dataset": model.dataset.name,
+        "delay": model.horizon_days + model.label_delay_days,
+    }
+    return render(
+        Page(
+            title=f"{model.title}: performance, {day}",
+            verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
+            sections=[
+                Section("What to do", _ADVICE[verdict.verdict].format(**names)),
+                *_measures(model, verdict),
+                *_pictures(model, verdict, rows),
+                *_by_version(rows),
+            ],
+            facts=_facts(verdict),
+        )
+    )
+
+
+def _measures(model: ModelSpec, verdict: PerformanceVerdict) -> list[Section]:
+    if not verdict.measures:
+        return []
+    rows: list[list[Cell]] = [
+        [measure.title, verdict.measures[name], verdict.baseline_measures[name], measure.hint]
+        for name, measure in kind_of(model).measures.items()
+    ]
+    table = Table(["measure", "predictions", "baseline", "how to read it"], rows)
+    return [Section("Measures", "What was published and the naive baseline, on the same rows.", table=table)]
+
+
+def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
+    if not verdict.measures:
+        return []
+    kind = kind_of(model)
+    figures = kind.draw(rows.rename({"score": "candidate_score"}))
+    return [Section(*kind.pictures[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+
+
+def _by_version(rows: pl.DataFrame) -> list[Section]:
+    if rows.is_empty():
+        return []
+    table = Table(
+        ["version", "from", "to", "rows", "mean score", "mean outcome"],
+        [_version_row(of) for _, of in sorted(rows.partition_by("model_version", as_dict=True).items())],
+    )
+    return [Section("By version", "Which version made the predictions that are judged.", table=table)]
+
+
+def _version_row(rows: pl.DataFrame) -> list[Cell]:
+    first, last = str(rows["dt"].min()), str(rows["dt"].max())
+    version = str(rows["model_version"][0])
+    return [version, first, last, rows.height, _mean(rows["score"]), _mean(rows["label"])]
+
+
+def _mean(values: pl.Series) -> float:
+    return float(values.mean())  # type: ignore[arg-type]
+
+
+def _facts(verdict: PerformanceVerdict) -> dict[str, str | int]:
+    days = f"{verdict.days[0]} to {verdict.days[-1]} ({len(verdict.days)} days)" if verdict.days else "none"
+    return {"Predictions of": days, "Outcomes known": verdict.rows}

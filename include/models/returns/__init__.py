@@ -1,0 +1,74 @@
+"""Returns: what prices will gain over the next 5 sessions, if that can be said at all.
+
+Next to nothing of it can be known beforehand (Gu, Kelly and Xiu 2020, "Empirical asset pricing via machine
+learning": R² below 1 % a month), so the baseline, no return, will often stay champion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.datasets.market import MARKET
+from include.lifecycle.specs import Candidate, DriftPolicy, IntervalPolicy, ModelSpec
+from include.models.returns.decisions import decide
+from include.models.returns.inputs import NUMERIC
+from include.models.returns.label import HORIZON, return_ahead
+
+
+def _candidates() -> tuple[Candidate, ...]:
+    from include.models.returns.estimators import CANDIDATES
+
+    return CANDIDATES
+
+
+def _zero(seed: int) -> Any:
+    from include.models.returns.estimators import build_zero
+
+    return build_zero(seed)
+
+
+def _mean(seed: int) -> Any:
+    from include.models.returns.estimators import build_mean
+
+    return build_mean(seed)
+
+
+def _persistence(seed: int) -> Any:
+    from include.models.returns.estimators import build_persistence
+
+    return build_persistence(seed)
+
+
+RETURNS = ModelSpec(
+    name="returns",
+    title="Returns",
+    description=(
+        "The log return of the next 5 sessions. The baseline expects none, which is hard to beat: a candidate "
+        "must show skill beyond chance before it may be champion."
+    ),
+    dataset=MARKET,
+    kind="regression",
+    numeric=NUMERIC,
+    categorical=("symbol",),
+    segment_by="symbol",
+    label=return_ahead,
+    label_table="prices",
+    horizon_days=HORIZON,
+    label_delay_days=0,
+    snapshot_every_days=7,
+    holdout_share=0.3,
+    folds=4,
+    candidates=_candidates,
+    baseline=_zero,
+    references={"mean": _mean, "persistence": _persistence},
+    metric="skill_low",
+    suspicious=("skill", 0.02),
+    interval=IntervalPolicy(scale="volatility_21d"),
+    decide=decide,
+    trusted_types=(
+        "include.lifecycle.segments.PerSegment",
+        "include.lifecycle.segments.Persistence",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    ),
+    drift=DriftPolicy(window_days=126, min_rows=200, all_days_of_a_key=True),
+)

@@ -1,0 +1,85 @@
+"""The five real stocks, their common years, through all market DAGs under the real scheduler."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import mlflow
+import polars as pl
+import pytest
+
+from include.datasets.market import MARKET
+from tests.e2e.conftest import World
+
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
+SYMBOLS = ["AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"]
+FIRST, LAST = date(2010, 6, 28), date(2017, 11, 10)
+DAY = LAST.isoformat()
+
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"the real prices {FOLDER.name}/ are not here")
+
+
+@pytest.fixture(scope="module")
+def market(world: World) -> World:
+    """All sessions of the common years with features."""
+    source = {"kind": "files", "path": str(FOLDER), "symbols": SYMBOLS, "first_day": str(FIRST), "last_day": DAY}
+    world.set_variable("market_source", {**source, "max_lag_days": None})
+    assert world.run("market_etl").state == "success"
+    return world
+
+
+@pytest.fixture(scope="module")
+def scored(market: World) -> World:
+    """Both models trained as of the last day, and that day scored."""
+    for model in ("volatility", "returns"):
+        assert market.run(f"{model}_training", day=DAY, trials=9).state == "success"
+        assert market.run(f"{model}_scoring", day=DAY).state == "success"
+    return market
+
+
+def holdout_metrics(world: World, model: str) -> dict[str, float]:
+    """Those of the training as of the last day."""
+    training = world.lake.read_json(f"staging/{model}", LAST, "training.json")
+    return {name.removeprefix("holdout_"): value for name, value in training["metrics"].items()}
+
+
+def champion_kind(world: World, model: str) -> str:
+    client = mlflow.MlflowClient(world.settings.mlflow_url)
+    return str(client.get_model_version_by_alias(model, "champion").tags["kind"])
+
+
+def test_every_session_has_prices_and_rows_without_trade_are_in_quarantine(market: World, tmp_path: Path) -> None:
+    sessions = MARKET.calendar.days(FIRST, LAST)
+
+    assert market.lake.days(MARKET.clean("prices")) == sessions
+    quarantined = market.lake.scan(MARKET.quarantine("prices"), sessions, tmp_path).collect()
+    assert set(quarantined["broken_rules"].explode()) == {"prices.volume.traded"}
+    manifests = [market.lake.manifest(MARKET.raw("prices"), day).rows for day in sessions]
+    clean = market.lake.scan(MARKET.clean("prices"), sessions, tmp_path).select(pl.len()).collect().item()
+    assert sum(manifests) == clean + quarantined.height
+
+
+def test_volatility_beats_persistence_and_becomes_champion(scored: World) -> None:
+    training = scored.lake.read_json("staging/volatility", LAST, "training.json")
+
+    assert holdout_metrics(scored, "volatility")["skill_low"] > 0
+    assert sum(values["skill"] > 0 for values in training["segments"].values()) >= 4
+    assert champion_kind(scored, "volatility") == "candidate"
+
+
+def test_returns_claim_no_skill_they_do_not_have(scored: World, tmp_path: Path) -> None:
+    assert holdout_metrics(scored, "returns")["skill_low"] < 0
+    assert champion_kind(scored, "returns") == "baseline"
+    files = scored.lake.download("predictions/returns", LAST, tmp_path, "predictions.parquet")
+    predictions = pl.read_parquet(files)
+    assert predictions["symbol"].to_list() == SYMBOLS
+    assert set(predictions["signal"]) == {"HOLD"}
+    assert (predictions["price_low"] < predictions["price_high"]).all()
+    assert predictions["coverage"].is_between(0.7, 0.95).all()
+
+
+def test_the_monitoring_of_both_models_gives_a_verdict(scored: World) -> None:
+    for model in ("volatility", "returns"):
+        assert scored.run(f"{model}_monitoring", day=DAY).state == "success"
+        assert scored.lake.read_json(f"reports/{model}/drift", LAST, "verdict.json")["reason"]
