@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import dag_files, drift, orchestration, scoring, validation
+from benchmarks import dag_files, drift, market_day, market_features, orchestration, scoring, validation
 
 BENCHMARKS = {
     "dag_files": dag_files,
     "validation": validation,
     "scoring": scoring,
     "drift": drift,
+    "market_features": market_features,
+    "market_day": market_day,
     "orchestration": orchestration,
 }
 

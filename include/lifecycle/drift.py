@@ -371,7 +371,7 @@ def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference)
 
 def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> Samples:
     numeric = (*model.numeric, SCORE)
-    columns = (*model.dataset.key, "dt", *numeric, *model.categorical)
+    columns = tuple(dict.fromkeys((*model.dataset.key, "dt", *numeric, *model.categorical)))
 
     def sample(frame: pl.LazyFrame) -> pl.DataFrame:
         tidied = tidy(frame, numeric, model.categorical).select(columns)

@@ -22,27 +22,27 @@ from include.lifecycle.evaluation import LIFT_SHARE, lift, score_bins
 Scores = Mapping[str, NDArray[np.float64]]
 """Scores of the same rows by what gave them, in the order of `_LINES`: the model first, then the baseline."""
 
-_INK = "#1b2330"
-_ACCENT = "#2f6fdb"
-_SECOND = "#c7761a"
-_LINES = ((_ACCENT, "-"), (_SECOND, "--"))
+INK = "#1b2330"
+ACCENT = "#2f6fdb"
+SECOND = "#c7761a"
+_LINES = ((ACCENT, "-"), (SECOND, "--"))
 _CURVE_POINTS = 400
-_STYLE: Any = {
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.titlecolor": _INK,
+STYLE: Any = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.grid": True,
-    "grid.color": _INK,
+    "grid.color": INK,
     "grid.alpha": 0.15,
     "legend.frameon": False,
-    "legend.labelcolor": _INK,
+    "legend.labelcolor": INK,
     "svg.fonttype": "none",
     "svg.hashsalt": "model card",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 
 
@@ -66,22 +66,22 @@ def draw_regression(rows: pl.DataFrame) -> dict[str, Figure]:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a picture for viewers that show files; equal pictures give equal files."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure.savefig(path, dpi=120, facecolor="white", metadata={"Software": None})
 
 
 def to_svg(figure: Figure) -> str:
     """The picture as an SVG element that takes its colours from the page around it."""
     target = io.StringIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = target.getvalue()
     svg = svg[svg.index("<svg") :]
-    return svg.replace(_INK, "currentColor").replace(_ACCENT, f"var(--accent, {_ACCENT})")
+    return svg.replace(INK, "currentColor").replace(ACCENT, f"var(--accent, {ACCENT})")
 
 
 def _figure(drawing: Callable[..., None], *data: Any) -> Figure:
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 4.2))
         figure.subplots_adjust(left=0.12, right=0.97, bottom=0.13, top=0.91)
         axes = figure.add_subplot()
@@ -92,7 +92,7 @@ def _figure(drawing: Callable[..., None], *data: Any) -> Figure:
 
 def _over_time(axes: Axes, rows: pl.DataFrame) -> None:
     daily = rows.group_by("dt").agg(pl.col("label", "candidate_score", "baseline_score").mean()).sort("dt")
-    axes.plot(daily["dt"], daily["label"], color=_INK, linewidth=0.9, label="observed")
+    axes.plot(daily["dt"], daily["label"], color=INK, linewidth=0.9, label="observed")
     for name, (color, line) in zip(("candidate", "baseline"), _LINES, strict=True):
         axes.plot(daily["dt"], daily[f"{name}_score"], color=color, linestyle=line, linewidth=1.2, label=name)
     axes.set(title="Predicted and observed on the holdout", ylabel="Mean over the day's rows")
@@ -110,7 +110,7 @@ def _observed_by_predicted(axes: Axes, rows: pl.DataFrame) -> None:
         axes.plot(predicted, observed, color=color, linestyle=line, marker="o", markersize=4, label=name)
         ends += [predicted.min(), predicted.max()]
     axes.plot(
-        [min(ends), max(ends)], [min(ends), max(ends)], color=_INK, linewidth=0.8, linestyle=":", label="perfect"
+        [min(ends), max(ends)], [min(ends), max(ends)], color=INK, linewidth=0.8, linestyle=":", label="perfect"
     )
     axes.set(
         title="Calibration on the holdout, tenths of the rows by score",
@@ -125,7 +125,7 @@ def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -
         step = max(1, len(recall) // _CURVE_POINTS)
         kept = np.unique([*range(0, len(recall), step), len(recall) - 1])
         axes.plot(recall[kept], precision[kept], color=color, linestyle=line, label=name, drawstyle="steps-post")
-    axes.axhline(labels.mean(), color=_INK, linewidth=0.8, linestyle=":", label="by chance")
+    axes.axhline(labels.mean(), color=INK, linewidth=0.8, linestyle=":", label="by chance")
     axes.set(
         title="Precision and recall on the holdout",
         xlabel="Recall: share of the positives that are found",
@@ -144,7 +144,7 @@ def _calibration(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> Non
         predicted, observed = np.bincount(group, values) / rows, np.bincount(group, labels) / rows
         axes.plot(predicted, observed, color=color, linestyle=line, marker="o", markersize=4, label=name)
         highest = max(highest, predicted.max(), observed.max())
-    axes.plot([0, highest], [0, highest], color=_INK, linewidth=0.8, linestyle=":", label="perfect")
+    axes.plot([0, highest], [0, highest], color=INK, linewidth=0.8, linestyle=":", label="perfect")
     axes.set(
         title="Calibration on the holdout, tenths of the rows by score",
         xlabel="Predicted probability (mean of the tenth)",
@@ -158,8 +158,8 @@ def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
     for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
         lifts = [lift(labels, values, share) for share in shares]
         axes.plot(shares, lifts, color=color, linestyle=line, label=name)
-    axes.axhline(1, color=_INK, linewidth=0.8, linestyle=":", label="by chance")
-    axes.axvline(LIFT_SHARE, color=_INK, linewidth=0.8, alpha=0.4)
+    axes.axhline(1, color=INK, linewidth=0.8, linestyle=":", label="by chance")
+    axes.axvline(LIFT_SHARE, color=INK, linewidth=0.8, alpha=0.4)
     axes.set(
         title="Lift on the holdout",
         xlabel="Share of the rows taken, highest scores first",

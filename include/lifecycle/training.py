@@ -170,9 +170,10 @@ def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
 
 
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
-    split = split_days(_snapshot_days(model, lake, as_of), model)
+    rows = {day: _rows(model, lake, day, scratch) for day in _snapshot_days(model, lake, as_of)}
+    # A symbol has no features before its history is long enough, so the first days may be empty.
+    split = split_days([day for day, frame in rows.items() if frame.height], model)
     days = sorted({*split.fit.days, *split.holdout.days})
-    rows = {day: _rows(model, lake, day, scratch) for day in days}
 
     def part(part: Part) -> pl.DataFrame:
         share = model.max_training_rows // len(part.days)

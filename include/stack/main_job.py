@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from include.catalog import DATASETS, MODELS
+from include.datasets.market import MARKET
 from include.lifecycle.specs import DatasetSpec, ModelSpec
 from include.stack import health, results
 from include.stack.airflow_api import PAGE_SIZE, AirflowApi
@@ -19,7 +20,7 @@ from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
 
-SAMPLE = "sample_world"
+SAMPLE, PORTFOLIO = "sample_world", "portfolio"
 SNAPSHOT_KINDS = ("csv", "files")
 DAGS_SECONDS = 300
 WAKE_SECONDS = 30
@@ -72,10 +73,11 @@ class Situation:
         return self.features_day is None or self.features_day < self.source_day
 
 
-def steps(situations: Sequence[Situation]) -> list[str]:
+def steps(situations: Sequence[Situation], *, portfolio_is_old: bool) -> list[str]:
     """Return the ids of the DAGs that have something to do, in order."""
     sample_is_old = any(now.source_is_sample and now.data_is_old for now in situations)
-    return [*([SAMPLE] if sample_is_old else []), *(dag_id for now in situations for dag_id in _steps(now))]
+    due = [dag_id for now in situations for dag_id in _steps(now)]
+    return [*([SAMPLE] if sample_is_old else []), *due, *([PORTFOLIO] if portfolio_is_old else [])]
 
 
 def _steps(now: Situation) -> list[str]:
@@ -101,14 +103,15 @@ def run(settings: StackSettings, console: Console) -> None:
         StackError: a DAG cannot be read or a run fails; with the failed task's last log lines.
     """
     with AirflowApi(settings) as api:
-        due = steps([_situation(settings, api, dataset) for dataset in DATASETS.values()])
+        situations = [_situation(settings, api, dataset) for dataset in DATASETS.values()]
+        due = steps(situations, portfolio_is_old=_portfolio_is_old(settings, situations))
         if not due:
             return
         with Display(console) as display:
             job = MainJob(settings, api, display)
             job.wait_for_dags(set(due))
             scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
-            for dag_id in scorings.keys() & set(due):
+            for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
                 api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
             for dag_id in due:
                 if dag_id in scorings:
@@ -247,6 +250,15 @@ def _situation(settings: StackSettings, api: AirflowApi, dataset: DatasetSpec) -
             if model.dataset.name == dataset.name
         ),
     )
+
+
+def _portfolio_is_old(settings: StackSettings, situations: Sequence[Situation]) -> bool:
+    """Whether the market has, or will have, predictions of a newer day than the portfolio's."""
+    market = next(now for now in situations if now.dataset == MARKET.name)
+    if market.source_is_snapshot:
+        return False
+    made = results.portfolio_day(settings)
+    return made is None or made < market.source_day
 
 
 def _newest_day(dataset: DatasetSpec) -> date:

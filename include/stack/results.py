@@ -16,6 +16,7 @@ from include.stack.s3 import s3_client
 from include.stack.settings import StackSettings
 
 LAKE_BUCKET = "ml-lake"
+PORTFOLIO = "portfolio/market"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,22 @@ def prediction_rows(settings: StackSettings, model: str, columns: Sequence[str])
         day = date.fromisoformat(latest["day"])
         files = _lake(settings).download(f"predictions/{model}", day, Path(folder), "predictions.parquet")
         return pl.read_parquet(files, columns=list(columns)).select(columns).rows()
+
+
+def portfolio_day(settings: StackSettings) -> date | None:
+    """Return the day of the newest portfolio, or None."""
+    body = _lake(settings).read_object(f"{PORTFOLIO}/latest.json")
+    return None if body is None else date.fromisoformat(json.loads(body)["day"])
+
+
+def portfolio_weights(settings: StackSettings) -> pl.DataFrame | None:
+    """Return the newest portfolio's weights, a row per symbol and a column per strategy, or None."""
+    day = portfolio_day(settings)
+    if day is None:
+        return None
+    with TemporaryDirectory() as folder:
+        files = _lake(settings).download(PORTFOLIO, day, Path(folder), "weights.parquet")
+        return pl.read_parquet(files).pivot("strategy", index="symbol", values="weight")
 
 
 def champion(settings: StackSettings, model: str) -> Champion | None:

@@ -30,6 +30,7 @@ def show(settings: StackSettings, console: Console) -> None:
         _show_predictions(settings, console, results.latest_predictions(settings, model.name))
         _show_drift(settings, console, model.name, results.newest_report(settings, model.name))
     _show_signals(settings, console)
+    _show_portfolio(settings, console)
     show_addresses(settings, console)
 
 
@@ -91,6 +92,20 @@ def _show_signals(settings: StackSettings, console: Console) -> None:
     for symbol, signal, expected, volatility, reason in rows:
         table.add_row(symbol, signal, f"{expected:.2%}", f"{volatility:.1%}", reason)
     console.print(table)
+
+
+def _show_portfolio(settings: StackSettings, console: Console) -> None:
+    day, weights = results.portfolio_day(settings), results.portfolio_weights(settings)
+    if day is None or weights is None:
+        return
+    _heading(console, "Portfolio")
+    table = Table("symbol", box=None, pad_edge=False)
+    for strategy in weights.columns[1:]:
+        table.add_column(strategy.replace("_", " "), justify="right")
+    for symbol, *shares in weights.rows():
+        table.add_row(symbol, *("" if share is None else f"{share:.1%}" for share in shares))
+    console.print(table)
+    _line(console, "page", f"{settings.airflow_url}/ml/reports/portfolio/portfolio/{day}/")
 
 
 def _heading(console: Console, text: str) -> None:

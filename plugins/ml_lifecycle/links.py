@@ -64,6 +64,20 @@ class DriftReportLink(ReportLink):
     kind = "drift"
 
 
+class PerformanceReportLink(ReportLink):
+    """Opens the report on how good predictions turned out."""
+
+    name = "Performance report"
+    kind = "performance"
+
+
+class PortfolioLink(ReportLink):
+    """Opens the portfolio of the day."""
+
+    name = "Portfolio"
+    kind = "portfolio"
+
+
 def show_report(prefix: str, day: date) -> None:
     """Give the current task the button that opens a report, from the report's lake prefix and day."""
     _, area, kind = prefix.split("/")

@@ -25,5 +25,7 @@ class MlLifecyclePlugin(AirflowPlugin):
         links.ValidationPageLink(),
         links.ModelCardLink(),
         links.DriftReportLink(),
+        links.PerformanceReportLink(),
+        links.PortfolioLink(),
     ]
     listeners = [warm_workers]  # noqa: RUF012

@@ -26,7 +26,7 @@ LIBRARIES = (
     "polars",
     "psycopg2",
     "pyarrow.parquet",
-    "skfolio",
+    "skfolio.optimization",
     "skops.io",
     "sklearn.calibration",
     "sklearn.ensemble",

@@ -10,7 +10,7 @@ import pytest
 from include.catalog import DATASETS, MODELS
 
 ROOT = Path(__file__).parents[2]
-EXPECTED = {"sample_world"} | {f"{name}_etl" for name in DATASETS}
+EXPECTED = {"sample_world", "portfolio"} | {f"{name}_etl" for name in DATASETS}
 EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in ("training", "scoring", "monitoring")}
 
 
@@ -57,6 +57,17 @@ def test_a_dag_file_gives_the_same_dag_at_every_parse(path: Path) -> None:
     from airflow.utils.dag_version_inflation_checker import check_dag_file_stability
 
     assert not check_dag_file_stability(str(path)).warnings
+
+
+def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, Any]) -> None:
+    announced = [
+        asset
+        for model in ("returns", "volatility")
+        for asset in dags[f"{model}_scoring"].get_task("one_day.publish").outlets
+    ]
+    awaited = dags["portfolio"].timetable.asset_condition.objects
+
+    assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in announced}
 
 
 def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
-from include.lifecycle import performance, scoring
+from include.lifecycle import drift, performance, scoring
 from include.lifecycle.drift import Reference
+from include.lifecycle.intervals import Interval
 from include.lifecycle.lake import Lake
 from include.lifecycle.registry import load_trusted
 from include.lifecycle.specs import ModelSpec
@@ -24,8 +25,10 @@ from tests.integration.real_market import FOLDER, RUN, prices, publish
 
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"the real prices {FOLDER.name}/ are not here")
 
-AS_OF = date(2012, 6, 29)
-QUICK = {"folds": 2, "snapshot_every_days": 3}
+AS_OF = date(2011, 6, 30)
+JUDGED_ON = date(2011, 9, 30)
+UNTIL = date(2011, 12, 30)
+QUICK = {"folds": 2, "snapshot_every_days": 2}
 
 
 def make_lake(s3_client: Any) -> Lake:
@@ -36,9 +39,9 @@ def make_lake(s3_client: Any) -> Lake:
 
 @pytest.fixture(scope="module")
 def market(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Clean prices and features of two years and a half."""
+    """Clean prices and features of a year and a half."""
     lake = make_lake(s3_client)
-    rows = prices().filter(pl.col("date") <= date(2012, 12, 31))
+    rows = prices().filter(pl.col("date") <= UNTIL)
     publish(lake, rows, tmp_path_factory.mktemp("market"))
     return lake
 
@@ -54,7 +57,7 @@ def trained(model: ModelSpec, lake: Lake) -> str:
 
 
 def test_a_training_knows_nothing_of_prices_after_its_day(market: Lake, s3_client: Any, tmp_path: Path) -> None:
-    rows = prices().filter(pl.col("date") <= date(2012, 12, 31))
+    rows = prices().filter(pl.col("date") <= UNTIL)
     later = rows.filter(pl.col("date") > AS_OF)
     order = np.random.default_rng(3).permutation(later.height)
     shuffled = later.with_columns(later.select("open", "high", "low", "close", "volume")[order])
@@ -86,18 +89,18 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     reference = Reference(AS_OF, 1, trained(model, market))
     files = market.download(model.staging_prefix, AS_OF, tmp_path, "model.skops")
     estimator = load_trusted(files[0], model.trusted_types, "the test's model")
-    days = MARKET.calendar.days(date(2012, 7, 2), date(2012, 10, 31))
-    for day in days:
-        scoring.score(model, market, day, estimator, 1, RUN)
+    interval = Interval(**market.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
+    for day in MARKET.calendar.days(date(2011, 7, 1), date(2011, 10, 31)):
+        scoring.score(model, market, day, estimator, 1, RUN, interval)
         scoring.publish_files(model, market, postgres, day, RUN)
 
-    verdict = performance.monitor(model, market, postgres, date(2012, 9, 28), RUN, reference)
+    verdict = performance.monitor(model, market, postgres, JUDGED_ON, RUN, reference)
 
-    assert verdict.days[-1] == date(2012, 8, 29)
-    assert model.matures_on(verdict.days[-1]) == date(2012, 9, 28)
+    assert model.matures_on(verdict.days[-1]) == JUDGED_ON
+    assert verdict.coverage is not None
     assert verdict.rows == 5 * len(verdict.days)
     outcomes = pl.read_parquet(
-        market.download(model.report_prefix("performance"), date(2012, 9, 28), tmp_path, "outcomes.parquet")
+        market.download(model.report_prefix("performance"), JUDGED_ON, tmp_path, "outcomes.parquet")
     )
     saved = (
         1
@@ -105,6 +108,17 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
         / ((outcomes["label"] - outcomes["baseline_score"]) ** 2).sum()
     )
     assert verdict.measures["skill"] == pytest.approx(saved)
+
+
+def test_a_feature_that_is_also_the_key_does_not_disturb_the_drift_report(market: Lake, postgres: Any) -> None:
+    few_rows = VOLATILITY.drift.model_copy(update={"min_rows": 100})
+    model = quick(VOLATILITY).model_copy(update={"drift": few_rows})
+    reference = Reference(AS_OF, 1, trained(model, market))
+
+    verdict = drift.monitor(model, market, postgres, AS_OF, RUN, reference)
+
+    assert verdict.columns["symbol"].distance == 0
+    assert verdict.missing_days == ()
 
 
 def test_before_any_outcome_is_known_there_is_not_enough_evidence(market: Lake, postgres: Any) -> None:

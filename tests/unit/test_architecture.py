@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"pandas", "sklearn", "mlflow", "great_expectations", "evidently"}
+HEAVY = {"pandas", "sklearn", "mlflow", "great_expectations", "evidently", "exchange_calendars", "skfolio"}
 
 
 def _modules(folder: str) -> Iterator[Path]:

@@ -10,20 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import pandas as pd
-from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
 from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
 from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
-from great_expectations.expectations.expectation import MulticolumnMapExpectation
-from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (
-    multicolumn_condition_partial,
-)
-from great_expectations.expectations.metrics.map_metric_provider.multicolumn_map_metric_provider import (
-    MulticolumnMapMetricProvider,
-)
 
 from include.datasets.customers.tables import ADD_ONS
+from include.lifecycle.row_predicates import ExpectRowsToSatisfy
 
 _YES_NO = ["Yes", "No"]
 _MAX_MONTHS = 1200
@@ -31,38 +23,6 @@ _MAX_MONTHLY_CHARGES = 1_000.0
 _MAX_TOTAL_CHARGES = 100_000.0
 _MAX_DAILY_MB = 10_000_000.0
 _MAX_DAILY_MINUTES = 10_000.0
-
-
-class RowsSatisfy(MulticolumnMapMetricProvider):
-    """Row by row, whether a `pandas.DataFrame.eval` predicate over several columns holds."""
-
-    condition_metric_name = "multicolumn_values.satisfy"
-    condition_domain_keys = (
-        "batch_id",
-        "table",
-        "column_list",
-        "row_condition",
-        "condition_parser",
-        "ignore_row_if",
-    )
-    condition_value_keys = ("predicate",)
-
-    @multicolumn_condition_partial(engine=PandasExecutionEngine)
-    def _pandas(cls, column_list: pd.DataFrame, predicate: str, **_: Any) -> Any:  # noqa: N805
-        return column_list.eval(predicate)
-
-
-class ExpectRowsToSatisfy(MulticolumnMapExpectation):
-    """Expect a predicate over several columns to hold in each row.
-
-    Great Expectations' own rule for pairs of values loops over the rows in Python; a predicate is evaluated on
-    whole columns.
-    """
-
-    predicate: str
-    map_metric = "multicolumn_values.satisfy"
-    success_keys = ("mostly", "predicate")
-    args_keys = ("column_list", "predicate")
 
 
 def customers() -> list[Any]:

@@ -73,7 +73,7 @@ FILE = replace(OWN, source_is_snapshot=True, models=(NOTHING,))
     ],
 )
 def test_only_what_is_left_to_do_is_done(situation: Situation, expected: list[str]) -> None:
-    assert steps([situation]) == expected
+    assert steps([situation], portfolio_is_old=False) == expected
 
 
 def test_one_sample_company_serves_all_datasets_and_each_model_has_its_steps() -> None:
@@ -84,7 +84,7 @@ def test_one_sample_company_serves_all_datasets_and_each_model_has_its_steps() -
         models=(replace(CHURN, name="volatility"), replace(NOTHING, name="returns")),
     )
 
-    assert steps([replace(ALL_DONE, features_day=YESTERDAY), market]) == [
+    assert steps([replace(ALL_DONE, features_day=YESTERDAY), market], portfolio_is_old=True) == [
         SAMPLE,
         ETL,
         SCORING,
@@ -95,6 +95,7 @@ def test_one_sample_company_serves_all_datasets_and_each_model_has_its_steps() -
         "returns_training",
         "returns_scoring",
         "returns_monitoring",
+        "portfolio",
     ]
 
 

@@ -1,0 +1,118 @@
+"""One more day of the market, from the source to published signals, on a short and on a long history.
+
+What lies before the day is put into the lake as the ETL would have left it; then the functions of the DAGs do it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.scoring import lake_at, services, timed
+from include.datasets.market import MARKET
+from include.datasets.market.features import SCHEMA
+from include.lifecycle import etl, ledger, scoring
+from include.lifecycle.intervals import Interval
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.validation import validate
+from include.models.returns import RETURNS
+from include.samples.market import MarketSettings, ensure_market
+
+SYMBOLS = int(os.environ.get("MARKET_SYMBOLS", "1000"))
+HISTORIES = (252, 2520)
+LAST = date(2025, 12, 31)
+HISTORY_LOOKED_AT = 130
+RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
+INTERVAL = Interval("volatility_21d", multiple=0.2, nominal=0.8, measured=0.8)
+STEPS = ("plan", "land", "validate", "features", "score", "publish")
+
+
+def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scratch: Path) -> None:
+    """Clean prices, features and predictions of `sessions`; rows only where the new day looks at them."""
+    looked_at = set(sessions[-HISTORY_LOOKED_AT:])
+    source = pl.read_database("select * from market.prices order by symbol", connection, infer_schema_length=None)
+    rows = source.cast(pl.Schema(MARKET.table("prices").columns))
+    empty = rows.clear()
+    no_features = pl.DataFrame(schema=SCHEMA)
+    accepted = scratch / "verdict.json"
+    accepted.write_text('{"accepted": true}')
+    for day in sessions:
+        clean = rows.filter(pl.col("date") == day) if day in looked_at else empty
+        lake.publish_frame(MARKET.clean("prices"), day, clean, run=RUN, scratch=scratch)
+        lake.publish_frame(MARKET.features_prefix, day, no_features, run=RUN, scratch=scratch)
+        lake.publish(MARKET.validation_prefix, day, [LocalFile(accepted)], run=RUN)
+        lake.publish_frame(RETURNS.predictions_prefix, day, no_features, run=RUN, scratch=scratch)
+
+
+def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, float]:
+    """Seconds of each step from the source to the published signals of `day`."""
+    symbols = MarketSettings(symbols=names()).symbols
+    source = MARKET.make_source(
+        {"kind": "postgres", "connection": "company", "symbols": symbols}, lambda _: connection
+    )
+    estimator = RETURNS.baseline(7)
+    estimator.fit([[0.0]], [0.0])
+    dataset = MARKET.model_copy(update={"revisit_days": 0})
+
+    def score() -> None:
+        for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
+            scoring.score(RETURNS, lake, scored, estimator, version, RUN, INTERVAL)
+
+    work: dict[str, Any] = {
+        "plan": lambda: etl.plan(dataset, lake, source, None, day),
+        "land": lambda: etl.land(dataset, lake, source, day, RUN),
+        "validate": lambda: validate(dataset, lake, [day], RUN),
+        "features": lambda: etl.build_features(dataset, lake, [*etl.outdated_features(dataset, lake), day], RUN),
+        "score": score,
+        "publish": lambda: scoring.publish(RETURNS, lake, connection, day, RUN),
+    }
+    return {step: timed(work[step]) for step in STEPS}
+
+
+def names() -> tuple[str, ...]:
+    """Symbols."""
+    return tuple(f"S{number:04d}" for number in range(SYMBOLS))
+
+
+def measure(history: int) -> dict[str, float]:
+    """Seconds of each step after so many sessions."""
+    with TemporaryDirectory() as folder, services(Path(folder)) as (endpoint, dsn):
+        lake = lake_at(endpoint)
+        settings = MarketSettings(symbols=names(), history_days=history, halts=())
+        with closing(psycopg2.connect(dsn)) as connection:
+            sessions = ensure_market(connection, settings, LAST)
+            fill_lake(lake, connection, sessions[:-1], Path(folder))
+            ledger.record(
+                connection,
+                ledger.Entry("returns", "baseline", 1, None, 1, sessions[-1], "benchmark", "", {}, "benchmark"),
+            )
+            return one_more_day(lake, connection, sessions[-1])
+
+
+def main() -> None:
+    table = Table("sessions before", *STEPS, "all, s", "ratio", title=f"One more day of {SYMBOLS:,} symbols")
+    first = None
+    for history in HISTORIES:
+        seconds = measure(history)
+        total = sum(seconds.values())
+        first = first or total
+        table.add_row(
+            f"{history:,}", *(f"{seconds[step]:.2f}" for step in STEPS), f"{total:.2f}", f"{total / first:.2f}"
+        )
+    table.caption = "ratio = all steps, beside those after the shortest history"
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

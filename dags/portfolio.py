@@ -1,0 +1,78 @@
+"""`portfolio`: what to hold, from the predictions of returns and volatility."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow.sdk import Asset, dag, get_current_context, task
+
+from ml_lifecycle.days import requested_range
+from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.forms import day_field
+
+TIMEZONE = "America/New_York"
+
+DOC = """
+Makes a portfolio of each day that both models predict: equal weight, minimum variance, maximum Sharpe and risk
+parity side by side, with a back-test that says whether any of them beats equal weight by more than chance.
+
+- **In:** `predictions/returns/`, `predictions/volatility/`, `clean/market/prices/` of the trailing sessions, and
+  the portfolio of the day before, against which turnover is limited.
+- **Out:** `portfolio/market/dt=.../` (weights as Parquet and CSV, summary, frontier, back-test),
+  `portfolio/market/latest.json`, and the page `reports/portfolio/portfolio/dt=.../`.
+- **Which days:** woken by new predictions of both models, it makes the days that have prices and both predictions,
+  from the first one without a portfolio, or with one of inputs since replaced. They are made one after the other.
+  Name a day in the form to make it all the same.
+- **When it fails:** `build` red names the day's missing partition, or the symbols that are too few for the weight
+  cap. Mend that and trigger this DAG with the day; readers still see the previous state.
+"""
+
+
+@dag(
+    dag_id="portfolio",
+    dag_display_name="Portfolio",
+    description="What to hold on each day that both market models predict, and whether optimising pays.",
+    doc_md=DOC,
+    schedule=Asset("returns_predictions") & Asset("volatility_predictions"),
+    start_date=datetime(2020, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=["portfolio", "market"],
+    params={
+        "day": day_field("Day", "Make the portfolio of this day. Empty: the days that lack one."),
+        "last_day": day_field("Last day", "Make all days from `day` to this one. Empty: `day` alone."),
+    },
+)
+def portfolio() -> None:
+    """From new predictions to the weights."""
+
+    @task
+    def find_days() -> list[str]:
+        """The days to make a portfolio for, oldest first."""
+        from include.portfolio import publish
+        from include.portfolio.settings import PortfolioSettings
+        from ml_lifecycle.hooks import lake
+
+        requested = requested_range(get_current_context(), TIMEZONE)
+        return [day.isoformat() for day in publish.plan(lake(), requested, PortfolioSettings())]
+
+    # One at a time and oldest first: each portfolio starts from the one before.
+    @task(pool=HEAVY_POOL, max_active_tis_per_dag=1, map_index_template="{{ days_label }}")
+    def build(day: str) -> dict[str, object]:
+        """Make and publish the portfolio of a day, and its page."""
+        from include.portfolio import publish
+        from include.portfolio.settings import PortfolioSettings
+        from ml_lifecycle.hooks import lake
+        from ml_lifecycle.links import show_report
+        from ml_lifecycle.runs import label_days, run_info
+
+        [wanted] = label_days([day])
+        made = publish.make(lake(), wanted, PortfolioSettings(), run_info())
+        show_report(publish.REPORT, wanted)
+        return made
+
+    build.expand(day=find_days())
+
+
+portfolio()

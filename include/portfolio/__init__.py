@@ -1,0 +1,1 @@
+"""Portfolios of the symbols whose returns and volatilities are predicted."""

@@ -1,0 +1,218 @@
+"""The portfolio as a page: does optimising pay, what to hold, and what it would have brought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, percent, render
+from include.portfolio import charts
+from include.portfolio.backtest import BLOCK_SESSIONS, figures, growth
+from include.portfolio.weights import EQUAL_WEIGHT
+
+_ALLOCATION = (
+    "What each strategy holds from this close on, in percent of the portfolio; the dotted line is the weight cap."
+)
+_CHANGES = (
+    "Against the weights held until now, as the prices have moved them, in percent of the portfolio: plus is to "
+    "be bought, minus to be sold."
+)
+_FRONTIER = (
+    "The line is the highest return that can be expected for each risk under the weight cap. A strategy below it "
+    "takes risk that its expected return does not pay for, or was held back by the turnover cap. Expected returns "
+    "and volatilities are the models' predictions; the correlations are those of the past."
+)
+_FLAT_FRONTIER = (
+    "All symbols have the same expected return, so there is no trade-off and no line: less risk is all that "
+    "can be chosen."
+)
+_GROWTH = (
+    "Equal steps up are equal growth rates, net of costs. Look at how close the lines run: what separates them is "
+    "small beside their common ups and downs. The symbols are those traded today, so that all lines flatter: who "
+    "failed on the way is not among them. The comparison between the lines suffers less from that."
+)
+_METHOD = (
+    "At each rebalancing only returns until that close are used: shrunk covariance (Ledoit and Wolf), and for "
+    "maximum Sharpe means shrunk towards their average (Bayes-Stein) in place of predictions, which most of these "
+    "days lack. Bought at that same close, which nobody quite manages."
+)
+
+
+def verdict_of(summary: Mapping[str, Any], backtest: pl.DataFrame) -> Verdict:
+    """Whether any optimum beats equal weight by more than chance, in a sentence, and why."""
+    compared = summary["backtest"]["against_equal_weight"]
+    better, worse = (
+        [name for name, row in compared.items() if row["answer"] == answer] for answer in ("better", "worse")
+    )
+    if not compared:
+        needed = summary["settings"]["window_sessions"] + 1
+        return Verdict(
+            "warning",
+            "The history is too short for a back-test",
+            f"It needs {needed} sessions of enough symbols. Nothing speaks against equal weight yet.",
+        )
+    reason = _reason(summary, backtest)
+    if better:
+        verb = "beats" if len(better) == 1 else "beat"
+        return Verdict("good", f"By more than chance, {_listed(better)} {verb} equal weight", reason)
+    if worse:
+        return Verdict("bad", f"Equal weight beats {_listed(worse)} by more than chance", reason)
+    return Verdict("warning", "No optimum beats equal weight by more than chance", reason)
+
+
+def render_portfolio(
+    summary: Mapping[str, Any],
+    weights: pl.DataFrame,
+    frontier: pl.DataFrame,
+    backtest: pl.DataFrame,
+    folder: str,
+) -> str:
+    """The page of the published files; `folder` is their address. Its back-test is recomputed from `backtest`."""
+    return render(
+        Page(
+            title=f"Portfolio, {summary['day']}",
+            verdict=verdict_of(summary, backtest),
+            sections=[
+                *_held(summary, weights),
+                *_left_out(summary),
+                _expected(summary),
+                _trade_off(summary, frontier),
+                *_backtest(summary, backtest),
+            ],
+            facts=_facts(summary, backtest, folder),
+        )
+    )
+
+
+def _reason(summary: Mapping[str, Any], backtest: pl.DataFrame) -> str:
+    measured = figures(backtest, summary["settings"]["risk_free_rate"])
+    ratios = ", ".join(f"{row.sharpe:.2f} {name}" for name, row in measured.items())
+    answers = [row["answer"] for row in summary["backtest"]["against_equal_weight"].values()]
+    advice = "Without another reason, hold equal weight. " if "better" not in answers else ""
+    return (
+        f"Sharpe ratios after costs, {_span(backtest)}: {ratios}. {advice}"
+        "A difference counts only where its whole confidence interval lies on one side of zero."
+    )
+
+
+def _held(summary: Mapping[str, Any], weights: pl.DataFrame) -> list[Section]:
+    figure = charts.draw_weights(weights, summary["settings"]["max_weight"])
+    held = Section("What to hold", _ALLOCATION, figure, _by_symbol(weights, pl.col("weight"), "z.1f"))
+    if weights["previous_weight"].null_count() == weights.height:
+        return [held]
+    change = _by_symbol(weights, pl.col("weight") - pl.col("previous_weight"), "+z.1f")
+    return [held, Section("What to trade", _CHANGES, table=change)]
+
+
+def _by_symbol(weights: pl.DataFrame, value: pl.Expr, layout: str) -> Table:
+    """A row per symbol and a column per strategy, in percent."""
+    shown = weights.select("symbol", "strategy", share=100 * value)
+    wide = shown.pivot("strategy", index="symbol", values="share").sort("symbol")
+    rows = [[symbol, *(f"{share:{layout}} %" for share in shares)] for symbol, *shares in wide.iter_rows()]
+    return Table(wide.columns, rows)
+
+
+def _left_out(summary: Mapping[str, Any]) -> list[Section]:
+    if not summary["excluded"]:
+        return []
+    rows = [[symbol, reason] for symbol, reason in summary["excluded"].items()]
+    text = "These symbols are known and in no portfolio of this day."
+    return [Section("Left out", text, table=Table(["symbol", "reason"], rows))]
+
+
+def _expected(summary: Mapping[str, Any]) -> Section:
+    rows: list[list[Cell]] = [
+        [
+            name,
+            _fixed(row["expected_return"]),
+            _fixed(row["expected_volatility"]),
+            _fixed(row["turnover"]),
+            _fixed(row["traded_value"]),
+            _fixed(row["cost"], 3),
+            row["note"] or None,
+        ]
+        for name, row in summary["strategies"].items()
+    ]
+    header = ["strategy", "return", "volatility", "turnover", "traded", "cost", "note"]
+    text = (
+        "Expected return and volatility per year; what changing over takes, in percent of the portfolio's value."
+    )
+    return Section("What to expect", text, table=Table(header, rows))
+
+
+def _trade_off(summary: Mapping[str, Any], frontier: pl.DataFrame) -> Section:
+    text = _FRONTIER if frontier.height > 1 else _FLAT_FRONTIER
+    return Section("Risk and return", text, charts.draw_frontier(frontier, summary["strategies"]))
+
+
+def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Section]:
+    if backtest.is_empty():
+        return []
+    measured = figures(backtest, summary["settings"]["risk_free_rate"])
+    rows: list[list[Cell]] = [
+        [
+            name,
+            _fixed(row.annual_return),
+            _fixed(row.volatility),
+            f"{row.sharpe:.2f}",
+            _fixed(row.max_drawdown),
+            _fixed(row.turnover_per_year),
+            _fixed(row.costs_per_year, 3),
+        ]
+        for name, row in measured.items()
+    ]
+    header = ["strategy", "return", "volatility", "Sharpe", "deepest fall", "turnover", "costs"]
+    caption = f"{_span(backtest)}, per year, after costs. Turnover and costs without the first purchase."
+    return [
+        Section("What it would have brought", _GROWTH, charts.draw_growth(growth(backtest))),
+        Section("Back-test in figures", _METHOD, table=Table(header, rows, caption)),
+        _against_equal_weight(summary),
+    ]
+
+
+def _against_equal_weight(summary: Mapping[str, Any]) -> Section:
+    rows: list[list[Cell]] = [
+        [name, f"{row['difference']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}", row["answer"]]
+        for name, row in summary["backtest"]["against_equal_weight"].items()
+    ]
+    text = (
+        f"Sharpe ratio minus that of {EQUAL_WEIGHT}, on the same sessions. The intervals hold all the differences "
+        f"together with 95 % confidence; they come of {summary['settings']['bootstrap_samples']:,} resamples of "
+        f"blocks of {BLOCK_SESSIONS} sessions. One that holds zero is no evidence either way."
+    )
+    return Section(
+        "By more than chance?", text, table=Table(["strategy", "difference", "interval", "answer"], rows)
+    )
+
+
+def _facts(summary: Mapping[str, Any], backtest: pl.DataFrame, folder: str) -> dict[str, Cell]:
+    settings, window = summary["settings"], summary["window"]
+    return {
+        "Files": folder,
+        "Symbols": ", ".join(summary["symbols"]),
+        "Covariance from": f"{window['sessions']} daily returns, {window['first']} to {window['last']}",
+        "Weight cap": percent(settings["max_weight"]),
+        "Turnover cap": f"{percent(settings['max_turnover'])} of the portfolio sold at a rebalancing",
+        "Costs": f"{settings['cost_basis_points']:g} basis points of the traded value",
+        "Risk-free rate": percent(settings["risk_free_rate"]),
+        "Back-test": f"{_span(backtest)}, rebalanced every {settings['rebalance_sessions']} sessions",
+        "Seed": str(settings["seed"]),
+    }
+
+
+def _span(backtest: pl.DataFrame) -> str:
+    if backtest.is_empty():
+        return "none"
+    dates = backtest["date"]
+    return f"{dates[0]} to {dates[-1]} ({dates.n_unique():,} sessions)"
+
+
+def _fixed(share: float, decimals: int = 1) -> str:
+    """A share of 1 in percent, with the same decimals in all rows of a column."""
+    return f"{100 * share:z.{decimals}f} %"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

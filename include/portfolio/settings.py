@@ -1,0 +1,51 @@
+"""What a portfolio may be, and how its back-test is made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SESSIONS_PER_YEAR = 252
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class PortfolioSettings(BaseModel):
+    """Limits, costs and lengths. Shares are of the portfolio's value, lengths in sessions of the exchange."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_weight: Share = 0.35
+    """Highest weight of one symbol."""
+
+    max_turnover: Share = 0.3
+    """Highest one-way turnover of a rebalancing: what is sold, as a share of the portfolio."""
+
+    cost_basis_points: float = Field(10.0, ge=0)
+    """Cost of trading, in hundredths of a percent of the value that is bought or sold."""
+
+    risk_free_rate: float = 0.0
+    """Annual rate that Sharpe ratios are measured against."""
+
+    window_sessions: int = Field(252, ge=60)
+    """Trailing daily returns that the covariance is estimated from."""
+
+    min_history: int = Field(126, ge=60)
+    """Returns that a symbol needs within the window."""
+
+    rebalance_sessions: int = Field(21, ge=1)
+    """How long the back-test holds a portfolio."""
+
+    backtest_sessions: int = Field(2520, ge=252)
+    """Longest back-test; a shorter history gives a shorter one."""
+
+    bootstrap_samples: int = Field(2000, ge=200)
+    """Resamples of the back-test that the verdict is drawn from."""
+
+    seed: int = 20100628
+
+    @property
+    def cost_rate(self) -> float:
+        """Cost as a share of the traded value."""
+        return self.cost_basis_points / 10_000

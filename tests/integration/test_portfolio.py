@@ -1,0 +1,226 @@
+"""The portfolio on a real lake: which days, what is published, and the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.portfolio import publish
+from include.portfolio.backtest import figures
+from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
+from include.portfolio.settings import PortfolioSettings
+from include.portfolio.weights import PortfolioError
+
+SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+DAYS = [date(2024, 1, 1) + timedelta(days) for days in range(90)]
+SETTINGS = PortfolioSettings(window_sessions=60, min_history=60, bootstrap_samples=200)
+LATER = RunInfo("later_run", datetime(2026, 2, 3, tzinfo=UTC), "later code")
+
+
+def closes(symbols: Sequence[str] = SYMBOLS, days: int = len(DAYS)) -> dict[str, list[float]]:
+    rng = np.random.default_rng(7)
+    drawn = rng.normal(0.0005, [0.01 + 0.004 * number for number in range(len(symbols))], (days, len(symbols)))
+    return {symbol: (100 * np.exp(drawn[:, n].cumsum())).tolist() for n, symbol in enumerate(symbols)}
+
+
+def publish_prices(lake: Lake, run: RunInfo, scratch: Path, day: date, prices: Mapping[str, float]) -> None:
+    columns = {name: list(prices.values()) for name in ("open", "high", "low", "close")}
+    rows = {"symbol": list(prices), "date": [day] * len(prices), **columns, "volume": [1] * len(prices)}
+    lake.publish_frame(PRICES, day, pl.DataFrame(rows), run=run, scratch=scratch)
+
+
+def publish_scores(
+    lake: Lake, run: RunInfo, scratch: Path, prefix: str, day: date, scores: Mapping[str, float]
+) -> None:
+    frame = pl.DataFrame(
+        {"symbol": list(scores), "score": list(scores.values())}, schema_overrides={"score": float}
+    )
+    frame.write_parquet(scratch / PREDICTIONS)
+    lake.publish(prefix, day, [LocalFile(scratch / PREDICTIONS, frame.height)], run=run, schema=dict(frame.schema))
+
+
+def predict(lake: Lake, run: RunInfo, scratch: Path, day: date, returns: float = 0.002) -> None:
+    numbered = list(enumerate(SYMBOLS))
+    publish_scores(lake, run, scratch, RETURNS, day, {name: returns * (n + 1) for n, name in numbered})
+    publish_scores(lake, run, scratch, VOLATILITY, day, {name: 0.2 + 0.05 * n for n, name in numbered})
+
+
+@pytest.fixture
+def market(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
+    """A lake with prices of all days, and predictions for the last two."""
+    series = closes()
+    for number, day in enumerate(DAYS):
+        publish_prices(lake, run, tmp_path, day, {name: prices[number] for name, prices in series.items()})
+    for day in DAYS[-2:]:
+        predict(lake, run, tmp_path, day)
+    return lake
+
+
+def make_all(lake: Lake, run: RunInfo) -> list[date]:
+    days = publish.plan(lake, None, SETTINGS)
+    for day in days:
+        publish.make(lake, day, SETTINGS, run)
+    return days
+
+
+def weights_of(lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
+    return pl.read_parquet(lake.download(PORTFOLIO, day, scratch, "weights.parquet"))
+
+
+def page_of(lake: Lake, day: date, scratch: Path) -> str:
+    [path] = lake.download(publish.REPORT, day, scratch, "index.html")
+    return path.read_text()
+
+
+def everything(lake: Lake) -> dict[str, bytes | None]:
+    keys = [*lake.keys("portfolio/"), *lake.keys("reports/")]
+    return {key: lake.read_object(key) for key in keys}
+
+
+def test_each_day_with_both_predictions_gets_a_portfolio_once(market: Lake, run: RunInfo) -> None:
+    assert make_all(market, run) == DAYS[-2:]
+    assert publish.plan(market, None, SETTINGS) == []
+    latest = json.loads(market.read_object(publish.LATEST) or b"")
+    assert latest["day"] == str(DAYS[-1])
+    assert market.read_object(latest["manifest"]) is not None
+
+
+def test_publishing_twice_changes_no_byte(market: Lake, run: RunInfo) -> None:
+    make_all(market, run)
+    before = everything(market)
+
+    for day in DAYS[-2:]:
+        publish.make(market, day, SETTINGS, LATER)
+
+    assert everything(market) == before
+
+
+def test_what_is_made_is_not_made_again(market: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [publish.make(market, day, SETTINGS, run) for day in DAYS[-2:]]
+    monkeypatch.setattr(publish, "walk_forward", None)
+
+    assert [publish.make(market, day, SETTINGS, run) for day in DAYS[-2:]] == made
+
+
+def test_published_weights_are_a_portfolio(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    make_all(market, run)
+
+    for _, rows in weights_of(market, DAYS[-1], tmp_path).group_by("strategy"):
+        millionths = [round(weight * 1e6) for weight in rows["weight"]]
+        assert sum(millionths) == 1_000_000
+        assert rows["weight"].is_between(0, SETTINGS.max_weight).all()
+    [csv] = market.download(PORTFOLIO, DAYS[-1], tmp_path, "weights.csv")
+    assert pl.read_csv(csv).height == 4 * len(SYMBOLS)
+
+
+def test_turnover_starts_from_the_previous_weights_as_the_prices_moved_them(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    make_all(market, run)
+    series = closes()
+    before, now = (weights_of(market, day, tmp_path) for day in DAYS[-2:])
+    grown = {
+        row["symbol"]: row["weight"] * series[row["symbol"]][-1] / series[row["symbol"]][-2]
+        for row in before.filter(strategy="risk parity").iter_rows(named=True)
+    }
+    expected = {symbol: value / math.fsum(grown.values()) for symbol, value in grown.items()}
+
+    held = dict(now.filter(strategy="risk parity").select("symbol", "previous_weight").iter_rows())
+    assert before["previous_weight"].null_count() == before.height
+    assert held == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_changed_input_makes_this_day_and_those_after_it_again(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    make_all(market, run)
+    predict(market, run, tmp_path, DAYS[-2], returns=0.004)
+
+    assert publish.plan(market, None, SETTINGS) == DAYS[-2:]
+    make_all(market, run)
+    assert publish.plan(market, None, SETTINGS) == []
+
+
+def test_a_portfolio_whose_page_is_missing_is_made_again(market: Lake, run: RunInfo) -> None:
+    make_all(market, run)
+    market.client.delete_object(Bucket=market.bucket, Key=f"{publish.REPORT}/dt={DAYS[-1]}/manifest.json")
+
+    assert publish.plan(market, None, SETTINGS) == [DAYS[-1]]
+
+
+def test_a_requested_range_is_made_whatever_there_is(market: Lake, run: RunInfo) -> None:
+    make_all(market, run)
+
+    assert publish.plan(market, (DAYS[-1], DAYS[-1]), SETTINGS) == [DAYS[-1]]
+    with pytest.raises(PortfolioError, match="No day from 2020-01-01 to 2020-01-02 has prices and predictions"):
+        publish.plan(market, (date(2020, 1, 1), date(2020, 1, 2)), SETTINGS)
+
+
+def test_a_symbol_that_cannot_be_held_is_named_with_the_reason(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    day = DAYS[-1]
+    prices = {name: series[-1] for name, series in closes().items()}
+    publish_prices(market, run, tmp_path, day, {**prices, "NEW": 10.0})
+    four = dict.fromkeys((*SYMBOLS, "GONE", "NEW"), 0.25)
+    publish_scores(market, run, tmp_path, VOLATILITY, day, four)
+    publish_scores(market, run, tmp_path, RETURNS, day, dict.fromkeys((*SYMBOLS[:3], "GONE", "NEW"), 0.001))
+
+    made = publish.make(market, day, SETTINGS, run)
+
+    assert made["excluded"] == {
+        "DDD": "no prediction of its return",
+        "GONE": f"no price on {day}",
+        "NEW": "0 past returns, fewer than the 60 that are needed",
+    }
+    page = page_of(market, day, tmp_path)
+    assert all(symbol in page for symbol in made["excluded"])
+
+
+def test_a_symbol_that_lost_its_prediction_is_sold(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:3], 0.001))
+    make_all(market, run)
+
+    sold = weights_of(market, DAYS[-1], tmp_path).filter(symbol="DDD")
+    assert sold["weight"].to_list() == [0.0] * 4
+    assert set(sold["note"]) == {"sold: no prediction of its return"}
+    assert (sold["previous_weight"] > 0).all()
+
+
+def test_too_few_symbols_for_the_cap_are_an_error_that_says_so(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
+
+    with pytest.raises(PortfolioError, match=r"2 symbols of at most 0.35 each make up no more than 0.7"):
+        publish.make(market, DAYS[-1], SETTINGS, run)
+
+
+def test_a_model_that_expects_nothing_gives_minimum_variance_and_a_note(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    predict(market, run, tmp_path, DAYS[-2], returns=0.0)
+    publish.make(market, DAYS[-2], SETTINGS, run)
+
+    weights = weights_of(market, DAYS[-2], tmp_path)
+    safest, best = (weights.filter(strategy=name) for name in ("minimum variance", "maximum Sharpe"))
+    assert best["weight"].to_list() == safest["weight"].to_list()
+    assert set(best["note"]) == {"No portfolio is expected to beat the risk-free rate: minimum variance instead."}
+    assert "there is no trade-off" in page_of(market, DAYS[-2], tmp_path)
+
+
+def test_the_page_shows_the_figures_of_the_published_back_test(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    make_all(market, run)
+    page = page_of(market, DAYS[-1], tmp_path)
+
+    [path] = market.download(PORTFOLIO, DAYS[-1], tmp_path, "backtest.parquet")
+    measured = figures(pl.read_parquet(path))
+    assert set(measured) == {"equal weight", "minimum variance", "maximum Sharpe", "risk parity"}
+    for row in measured.values():
+        assert f'<td class="number">{row.sharpe:.2f}</td>' in page
+    verdict = market.read_json(publish.REPORT, DAYS[-1], "verdict.json")
+    assert verdict["headline"] in page

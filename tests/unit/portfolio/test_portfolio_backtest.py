@@ -1,0 +1,190 @@
+"""The back-test: nothing of the future, costs as by hand, and a verdict that does not flatter."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from include.portfolio.backtest import compare, figures, growth, walk_forward
+from include.portfolio.settings import PortfolioSettings
+from include.portfolio.weights import EQUAL_WEIGHT, STRATEGIES
+
+REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv"
+START = date(2015, 1, 1)
+SHORT = PortfolioSettings(window_sessions=60, min_history=60, bootstrap_samples=200)
+
+
+def daily(sessions: int = 130, symbols: int = 4, seed: int = 0) -> pl.DataFrame:
+    drawn = np.random.default_rng(seed).normal(0.0005, 0.01, (sessions, symbols))
+    names = [chr(ord("A") + number) for number in range(symbols)]
+    return pl.DataFrame(drawn, schema=names).insert_column(0, dates(sessions))
+
+
+def dates(sessions: int) -> pl.Series:
+    return pl.Series("date", [START + timedelta(number) for number in range(sessions)])
+
+
+def strategy_returns(**strategies: list[float]) -> pl.DataFrame:
+    """Rows of a back-test, the names' underscores read as blanks."""
+    frames = [
+        pl.DataFrame({"date": dates(len(net)), "net_return": net}).select(
+            "date",
+            "net_return",
+            strategy=pl.lit(name.replace("_", " ")),
+            traded_value=pl.lit(0.0),
+            cost=pl.lit(0.0),
+        )
+        for name, net in strategies.items()
+    ]
+    return pl.concat(frames)
+
+
+def test_nothing_up_to_a_day_depends_on_what_comes_after() -> None:
+    returns = daily()
+    last = returns["date"][100]
+    later = pl.col("date") > last
+    changed = returns.with_columns(
+        pl.when(later).then(-3 * pl.col(name)).otherwise(pl.col(name)).alias(name) for name in "ABCD"
+    )
+    before, after = walk_forward(returns, SHORT), walk_forward(changed, SHORT)
+
+    assert before.returns.filter(~later).equals(after.returns.filter(~later))
+    assert before.weights.filter(~later).equals(after.weights.filter(~later))
+    assert not before.returns.equals(after.returns)
+
+
+def test_weights_are_of_the_session_before_the_first_that_they_earn() -> None:
+    made = walk_forward(daily(), SHORT)
+
+    assert made.weights["date"].min() == START + timedelta(59)
+    assert made.returns["date"].min() == START + timedelta(60)
+    assert made.returns["date"].max() == START + timedelta(129)
+
+
+def test_equal_weight_with_costs_is_as_computed_by_hand() -> None:
+    """Two symbols, held for two sessions at a time: after +10 % and 0 % the halves are 0.55 and 0.5 of 1.05."""
+    quiet = np.random.default_rng(0).normal(0, 0.01, (60, 2)).tolist()
+    rows = [*quiet, [0.10, 0.0], [0.0, 0.0], [0.02, 0.02]]
+    returns = pl.DataFrame(rows, schema=["A", "B"], orient="row").insert_column(0, dates(63))
+    settings = SHORT.model_copy(update={"max_weight": 1.0, "rebalance_sessions": 2, "cost_basis_points": 10.0})
+
+    net = walk_forward(returns, settings).returns.filter(strategy=EQUAL_WEIGHT)
+
+    traded = 2 * (0.55 / 1.05 - 0.5)
+    assert net["traded_value"].to_list() == pytest.approx([1.0, 0.0, traded])
+    assert net["cost"].to_list() == pytest.approx([0.001, 0.0, 0.001 * traded])
+    assert net["net_return"].to_list() == pytest.approx([1.05 * 0.999 - 1, 0.0, 1.02 * (1 - 0.001 * traded) - 1])
+
+
+def test_dearer_trades_leave_less_and_the_same_weights() -> None:
+    free, dear = (
+        walk_forward(daily(), SHORT.model_copy(update={"cost_basis_points": cost})) for cost in (0.0, 50.0)
+    )
+
+    assert free.weights.equals(dear.weights)
+    ends = [growth(made.returns).filter(pl.col("date") == pl.col("date").max())["value"] for made in (free, dear)]
+    assert (ends[0] > ends[1]).all()
+
+
+def test_a_symbol_enters_once_its_window_is_full() -> None:
+    returns = daily(180, 5).with_columns(pl.when(pl.int_range(pl.len()) >= 50).then(pl.col("E")).alias("E"))
+    weights = walk_forward(returns, SHORT).weights.filter(symbol="E", strategy=EQUAL_WEIGHT)
+
+    entered = START + timedelta(50 + 60 - 1)
+    assert (weights.filter(pl.col("date") < entered)["weight"] == 0).all()
+    assert (weights.filter(pl.col("date") >= entered)["weight"] > 0).all()
+
+
+def test_a_history_shorter_than_the_window_gives_nothing() -> None:
+    made = walk_forward(daily(60), SHORT)
+
+    assert (made.returns.height, made.weights.height) == (0, 0)
+    assert figures(made.returns) == {}
+    assert compare(made.returns, SHORT) == {}
+
+
+def test_figures_are_as_computed_by_hand() -> None:
+    rows = strategy_returns(equal_weight=[0.1, -0.5, 0.2, 0.1])
+    figure = figures(rows)[EQUAL_WEIGHT]
+
+    net = np.array([0.1, -0.5, 0.2, 0.1])
+    assert figure.annual_return == pytest.approx((1.1 * 0.5 * 1.2 * 1.1) ** (252 / 4) - 1)
+    assert figure.volatility == pytest.approx(net.std() * 252**0.5)
+    assert figure.sharpe == pytest.approx(net.mean() / net.std() * 252**0.5)
+    assert figure.max_drawdown == pytest.approx(-0.5)
+
+
+def test_turnover_and_costs_leave_out_the_first_purchase() -> None:
+    rows = strategy_returns(equal_weight=[0.0] * 252).with_columns(
+        traded_value=pl.when(pl.int_range(pl.len()) % 126 == 0).then(0.4).otherwise(0.0),
+        cost=pl.when(pl.int_range(pl.len()) % 126 == 0).then(0.0004).otherwise(0.0),
+    )
+    figure = figures(rows)[EQUAL_WEIGHT]
+
+    assert figure.turnover_per_year == pytest.approx(0.2)
+    assert figure.costs_per_year == pytest.approx(0.0004)
+
+
+@pytest.mark.parametrize(
+    ("advantage", "answer"), [(0.002, "better"), (-0.002, "worse"), (0.0, "no evidence"), (0.00005, "no evidence")]
+)
+def test_a_difference_counts_only_beyond_chance(advantage: float, answer: str) -> None:
+    rng = np.random.default_rng(5)
+    market = rng.normal(0.0005, 0.01, 1000)
+    other = market + rng.normal(0, 0.004, 1000)
+    other += advantage + (market.mean() - other.mean())
+    rows = strategy_returns(equal_weight=market.tolist(), risk_parity=other.tolist())
+
+    assert compare(rows, PortfolioSettings())["risk parity"].answer == answer
+
+
+def test_a_few_months_are_no_evidence_however_good() -> None:
+    market = np.random.default_rng(5).normal(0, 0.01, 200)
+    rows = strategy_returns(equal_weight=market.tolist(), risk_parity=(market + 0.01).tolist())
+
+    compared = compare(rows, PortfolioSettings())["risk parity"]
+    assert compared.low > 0
+    assert compared.answer == "no evidence"
+
+
+def test_the_same_seed_gives_the_same_interval_and_swapping_turns_it_round() -> None:
+    rng = np.random.default_rng(2)
+    one, other = rng.normal(0.001, 0.01, 500).tolist(), rng.normal(0.0, 0.01, 500).tolist()
+    straight = compare(strategy_returns(equal_weight=one, risk_parity=other), SHORT)["risk parity"]
+    again = compare(strategy_returns(equal_weight=one, risk_parity=other), SHORT)["risk parity"]
+    swapped = compare(strategy_returns(equal_weight=other, risk_parity=one), SHORT)["risk parity"]
+
+    assert straight == again
+    assert (swapped.difference, swapped.low, swapped.high) == pytest.approx(
+        (-straight.difference, -straight.high, -straight.low)
+    )
+
+
+def test_on_five_real_stocks_no_optimum_beats_equal_weight() -> None:
+    made = walk_forward(real_returns(), PortfolioSettings())
+    compared = compare(made.returns, PortfolioSettings())
+
+    print(pl.DataFrame([{"strategy": name, **vars(row)} for name, row in figures(made.returns).items()]))
+    print(pl.DataFrame([{"strategy": name, **vars(row)} for name, row in compared.items()]))
+    assert made.returns["strategy"].unique().sort().to_list() == sorted(STRATEGIES)
+    assert made.returns["date"].n_unique() == 1858 - 252
+    assert {row.answer for row in compared.values()} == {"no evidence"}
+
+
+def real_returns() -> pl.DataFrame:
+    """Daily returns of five real stocks, 2010-06-28 to 2017-11-10."""
+    if not REAL.is_dir():
+        pytest.skip(f"The real prices are not at {REAL}.")
+    frames = [
+        pl.read_csv(file, try_parse_dates=True).select(
+            date="Date", symbol=pl.lit(file.name.split(".")[0].upper()), close=pl.col("Close").cast(float)
+        )
+        for file in sorted(REAL.glob("*.us.txt"))
+    ]
+    rows = pl.concat(frames).filter(pl.col("date").is_between(date(2010, 6, 28), date(2017, 11, 10)))
+    closes = rows.pivot("symbol", index="date", values="close").sort("date")
+    return closes.select("date", pl.exclude("date").forward_fill().pct_change())[1:]
