@@ -73,6 +73,7 @@ def _gather(
     model: ModelSpec, holdout: _Holdout, tracking_uri: str, candidate: int, champion: int | None
 ) -> GateEvidence:
     candidate_score, problems = _score(model, holdout, tracking_uri, candidate)
+    problems = (*problems, *rivals(model, holdout.rows, "candidate_score"))
     champion_score = None
     if champion is not None and champion != candidate:
         champion_score, champion_problems = _score(model, holdout, tracking_uri, champion)
@@ -103,6 +104,22 @@ def _score(
         return _metric(model, scored, "judged"), ()
     except (ValueError, KeyError) as error:
         return None, (f"Version {version} could not score the holdout: {error}",)
+
+
+def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
+    """Sentences that name the model's naive references which the scores in a column do not beat.
+
+    Each reference takes the baseline's place, its `<name>_score` beside the scores on the same rows.
+    """
+    sentences = []
+    for name in model.references:
+        compared = rows.with_columns(baseline_score=pl.col(f"{name}_score"))
+        own, rival = (_metric(model, compared, column) for column in (score, "baseline_score"))
+        if not own > rival:
+            sentences.append(
+                f"Beside the naive model {name!r} its {model.metric} is {own:.6f}, which is not above {rival:.6f}."
+            )
+    return tuple(sentences)
 
 
 def _metric(model: ModelSpec, rows: pl.DataFrame, score: str) -> float:

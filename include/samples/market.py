@@ -70,7 +70,7 @@ class MarketSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     symbols: tuple[_Symbol, ...] = Field(default=("AAPL", "GOOGL", "MSFT", "TSLA", "AMZN"), min_length=1)
-    history_days: int = Field(default=756, ge=1)
+    history_days: int = Field(default=1260, ge=1)
     """Sessions filled at the first start."""
     seed: int = Field(default=7, ge=0)
     halts: tuple[Halt, ...] = (Halt(symbol="TSLA", session=400, sessions=4),)

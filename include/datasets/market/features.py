@@ -114,8 +114,7 @@ def make_features(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> I
     columns = _of_symbols(prices, rows)
     columns |= _of_market(columns, prices, rows)
     by_day = np.argsort(prices.day[rows], kind="stable")
-    made = {name: columns[name][by_day] for name in SCHEMA if name != "symbol"}
-    features = pl.DataFrame({"symbol": prices.symbol.gather(rows[by_day]), **made}, schema=SCHEMA)
+    features = pl.DataFrame({"symbol": prices.symbol.gather(rows), **columns}, schema=SCHEMA)[by_day]
     day_of_row = prices.day[rows][by_day]
     firsts = np.searchsorted(day_of_row, numbers, "left").tolist()
     ends = np.searchsorted(day_of_row, numbers, "right").tolist()
@@ -236,19 +235,26 @@ def _of_market(columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.
     """Features of the day's market, repeated for each of its symbols; `rows` are the complete rows."""
     _, day = np.unique(prices.day[rows], return_inverse=True)
     symbols = np.bincount(day)
-
-    def mean(values: Values) -> Values:
-        # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
-        return np.asarray(np.bincount(day, values) / symbols)
-
-    log_close = np.log(prices.close)
-    returns = log_close - shifted(log_close, 1)
     squares = np.zeros(len(symbols))
-    for back in range(_MARKET_RETURNS):
-        squares += mean(returns[rows - back]) ** 2
+    for returns in _summed_returns(prices, rows, day, len(symbols)).T:
+        squares += (returns / symbols) ** 2
     volatility = np.sqrt(_SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
+    # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
+    means = {n: np.bincount(day, columns[f"return_{n}d"]) / symbols for n in (1, 5)}
     return {
-        "market_return_1d": mean(columns["return_1d"])[day],
-        "market_return_5d": mean(columns["return_5d"])[day],
+        **{f"market_return_{n}d": values[day] for n, values in means.items()},
         "market_volatility_21d": volatility[day],
     }
+
+
+def _summed_returns(prices: _Prices, rows: NDArray[np.intp], day: NDArray[np.intp], days: int) -> Values:
+    """Per day its symbols' last 21 returns, oldest first, each added up in the order of the symbols."""
+    log_close = np.log(prices.close)
+    sums = np.zeros((days, _MARKET_RETURNS))
+    if rows.size:
+        windows = np.lib.stride_tricks.sliding_window_view(log_close - shifted(log_close, 1), _MARKET_RETURNS)
+        # Where the day is not later than the row before's, another symbol begins; within one, days are unique.
+        begins = np.flatnonzero(np.diff(day, prepend=day[0]) <= 0)
+        for own in np.split(np.arange(len(rows)), begins[1:]):
+            sums[day[own]] += windows[rows[own] - _MARKET_RETURNS + 1]
+    return sums

@@ -1,0 +1,285 @@
+"""The market from each source to clean prices and features, on a real lake and a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg2
+import pytest
+
+from include.datasets.market import MARKET
+from include.datasets.market.calendar import NEW_YORK
+from include.datasets.market.features import RETURNS
+from include.datasets.market.sources import make_source
+from include.lifecycle.etl import StaleSourceError, build_features, land, outdated_features, plan
+from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.quarantine import judge
+from include.lifecycle.raw_tables import read_raw
+from include.lifecycle.row_rules import make_rules
+from include.lifecycle.specs import Source
+from include.lifecycle.validation import DayVerdict, validate
+from include.samples.market import MarketSettings, correct, ensure_market
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
+SYMBOLS = ("AAPL", "AMZN", "GOOGL", "MSFT", "TSLA")
+FIRST, LAST = date(2010, 6, 28), date(2017, 11, 10)
+UNTIL = date(2026, 6, 30)
+SMALL = MarketSettings(history_days=80, halts=())
+COLUMNS = "symbol, date, open, high, low, close, volume"
+
+
+def files(folder: Path, *symbols: str, **settings: Any) -> Source:
+    made = {"kind": "files", "path": str(folder), "symbols": symbols, "max_lag_days": None, **settings}
+    return make_source(made, lambda _: None)
+
+
+def database(connection: Any, *symbols: str, **settings: Any) -> Source:
+    made = {"kind": "postgres", "connection": "market_db", "symbols": symbols or SMALL.symbols, **settings}
+    return make_source(made, {"market_db": connection}.__getitem__)
+
+
+def etl(lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
+    """What the DAG does with a chunk of days."""
+    for day in days:
+        land(MARKET, lake, source, day, run)
+    verdicts = validate(MARKET, lake, days, run)
+    build_features(MARKET, lake, [verdict.day for verdict in verdicts if verdict.accepted], run)
+    return verdicts
+
+
+def execute(connection: Any, statement: str, *values: Any) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+
+
+def extracted(source: Source, day: date, folder: Path) -> list[tuple[str | None, ...]]:
+    file = folder / "prices.csv"
+    assert source.extract("prices", day, file)
+    return pl.read_csv(file, infer_schema=False).rows()
+
+
+@pytest.fixture
+def market(postgres: Any) -> Any:
+    """A database with eighty sessions of the sample market."""
+    ensure_market(postgres, SMALL, UNTIL)
+    return postgres
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"The real prices are not at {REAL}.")
+def test_the_real_files_have_every_session_and_their_untraded_rows_go_to_quarantine(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    source = files(REAL, *SYMBOLS, first_day=str(FIRST), last_day=str(LAST))
+    table, days = MARKET.table("prices"), source.days()
+    assert days == NEW_YORK.days(FIRST, LAST)
+    assert len(days) == 1859
+    raw = []
+    for day in days:
+        source.extract("prices", day, tmp_path / "prices.csv")
+        raw.append(read_raw(tmp_path / "prices.csv", table, day).frame)
+
+    judged = judge(table, pl.concat(raw), make_rules(table.rules))
+
+    tesla, google = date(2010, 6, 28), date(2010, 7, 23)
+    assert judged.broken.select("dt", "rule").rows() == [
+        (tesla, "prices.volume.traded"),
+        (google, "prices.volume.traded"),
+    ]
+    assert judged.quarantined["symbol"].to_list() == ["TSLA", "GOOGL"]
+    # Tesla has no row of 2011-02-17.
+    assert [frame["dt"][0] for frame in raw if frame.height < 5] == [date(2011, 2, 17)]
+    assert judged.good.height == 5 * 1859 - 3
+    verdicts = etl(lake, source, [tesla, google, date(2011, 2, 17)], run)
+    assert [(table.good, table.quarantined) for table in (verdict.tables["prices"] for verdict in verdicts)] == [
+        (4, 1),
+        (4, 1),
+        (4, 0),
+    ]
+    assert all(verdict.accepted for verdict in verdicts)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"The real prices are not at {REAL}.")
+def test_a_real_row_of_a_day_on_which_the_exchange_was_closed_goes_to_quarantine(lake: Lake, run: RunInfo) -> None:
+    # Hurricane Gloria closed the exchange on Friday 1985-09-27; Apple's file has a row of it.
+    monday = date(1985, 9, 30)
+    source = files(REAL, "AAPL", first_day="1985-09-01", last_day="1985-10-31")
+    assert date(1985, 9, 27) not in source.days()
+
+    (verdict,) = etl(lake, source, [monday], run)
+
+    assert verdict.tables["prices"].rules == {"prices.date.day_of_partition": 1}
+    assert (verdict.tables["prices"].good, verdict.accepted) == (1, True)
+
+
+GOOD = "10,12,9,11,100,0"
+BROKEN = {
+    "AA": ("ten,12,9,11,100,0", "prices.type.open"),
+    "BB": ("0,12,9,11,100,0", "prices.open.positive", "prices.low.lowest"),
+    "CC": ("10,10.5,9,11,100,0", "prices.high.highest"),
+    "DD": ("10,12,10.5,11,100,0", "prices.low.lowest"),
+    "EE": ("10,12,9,,100,0", "prices.close.present"),
+    "FF": ("10,12,9,11,0,0", "prices.volume.traded"),
+    "GG": (f"{GOOD}\n2017-07-03,10,12,9,10,100,0", "prices.symbol+date.unique"),
+    "HH": (f"{GOOD}\n2017-07-02,{GOOD}", "prices.date.day_of_partition"),
+    "II": (f"{GOOD}\n2017-07-03,{GOOD}", "prices.symbol+date.copy"),
+}
+
+
+def test_each_broken_row_of_a_day_meets_its_rule_and_the_others_become_clean(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    day, good = date(2017, 7, 3), [f"GOOD{number:02}" for number in range(12)]
+    for symbol, row in {
+        **{symbol: row for symbol, (row, *_) in BROKEN.items()},
+        **dict.fromkeys(good, GOOD),
+    }.items():
+        header = "Date,Open,High,Low,Close,Volume,OpenInt"
+        (tmp_path / f"{symbol.lower()}.us.txt").write_text(f"{header}\n2017-06-30,{GOOD}\n2017-07-03,{row}\n")
+
+    (verdict,) = etl(lake, files(tmp_path, *BROKEN, *good), [day], run)
+
+    assert verdict.accepted, verdict.problems
+    quarantined = lake.scan(MARKET.quarantine("prices"), [day], tmp_path).collect()
+    broken = {
+        symbol: set(rules.split(";")) for symbol, rules in quarantined.select("symbol", "broken_rules").rows()
+    }
+    assert broken == {symbol: set(rules) for symbol, (_, *rules) in BROKEN.items()}
+    clean = lake.scan(MARKET.clean("prices"), [day], tmp_path).collect()
+    assert clean["symbol"].to_list() == sorted([*good, "HH", "II"])
+    assert dict(clean.drop("dt").schema) == MARKET.table("prices").columns
+    assert verdict.tables["prices"].rows == 24 == clean.height + quarantined.height
+
+
+def test_a_session_that_all_symbols_lack_is_rejected(lake: Lake, run: RunInfo, market: Any) -> None:
+    newest = NEW_YORK.days(date(2026, 6, 1), UNTIL)
+    execute(market, "delete from market.prices where date = %s", newest[-2])
+    assert newest[-2] in database(market).days()
+
+    (verdict,) = etl(lake, database(market), [newest[-2]], run)
+
+    assert verdict.problems == ("prices has 0 rows, and the minimum is 1.",)
+
+
+def test_the_database_gives_a_days_rows_of_the_wanted_symbols_in_order(market: Any, tmp_path: Path) -> None:
+    rows = extracted(database(market, "TSLA", "AAPL"), UNTIL, tmp_path)
+
+    with market.cursor() as cursor:
+        cursor.execute(
+            f"select {COLUMNS} from market.prices where date = %s and symbol in ('AAPL', 'TSLA') order by symbol",
+            (UNTIL,),
+        )
+        expected = [tuple(map(str, row)) for row in cursor.fetchall()]
+    assert rows == expected
+    assert len(rows) == 2
+
+
+def test_the_days_of_the_database_are_those_of_its_symbols_within_the_period(market: Any) -> None:
+    execute(market, "delete from market.prices where symbol = 'TSLA' and date > '2026-06-18'")
+    sessions = NEW_YORK.days(NEW_YORK.later(UNTIL, -79), UNTIL)
+
+    assert database(market).days() == sessions
+    assert database(market, "TSLA").days()[-1] == date(2026, 6, 18)
+    assert database(market, "NONE").days() == []
+    bounded = database(market, first_day="2026-06-19", last_day="2026-06-23")
+    assert bounded.days() == [date(2026, 6, 22), date(2026, 6, 23)]
+
+
+def test_a_row_of_a_weekend_is_landed_with_the_next_session_and_quarantined(
+    lake: Lake, run: RunInfo, market: Any, tmp_path: Path
+) -> None:
+    saturday, monday = date(2026, 6, 27), date(2026, 6, 29)
+    execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", saturday)
+    assert saturday not in database(market).days()
+
+    (verdict,) = etl(lake, database(market), [monday], run)
+
+    assert verdict.tables["prices"].rules == {"prices.date.day_of_partition": 1}
+    assert verdict.tables["prices"].good == 5
+    assert len(extracted(database(market, first_day=str(monday)), monday, tmp_path)) == 5
+
+
+def test_a_database_without_the_table_or_without_rows_has_no_days(postgres: Any, tmp_path: Path) -> None:
+    assert database(postgres).days() == []
+    assert not database(postgres).extract("prices", UNTIL, tmp_path / "prices.csv")
+    execute(postgres, "create schema market; create table market.prices (symbol text, date date)")
+    assert database(postgres).days() == []
+
+
+def test_a_lost_column_is_missing_in_the_file_and_the_day_is_rejected(
+    lake: Lake, run: RunInfo, market: Any
+) -> None:
+    execute(market, "alter table market.prices drop column close")
+
+    (verdict,) = etl(lake, database(market), [UNTIL], run)
+
+    assert "prices lacks the column close" in verdict.problems[0]
+
+
+def test_a_table_without_dates_is_refused(market: Any) -> None:
+    execute(market, "alter table market.prices rename column date to day")
+
+    with pytest.raises(ValueError, match=r"without the columns 'symbol' and 'date'; market.prices has \['close'"):
+        database(market).days()
+
+
+def test_a_day_costs_as_few_rows_whatever_the_history(postgres_dsn: str, tmp_path: Path) -> None:
+    read = []
+    for history in (100, 1500):
+        connection = psycopg2.connect(postgres_dsn)
+        execute(connection, "drop schema if exists market, sample_market cascade")
+        ensure_market(connection, MarketSettings(history_days=history, halts=()), UNTIL)
+        origin = database(connection)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select pg_stat_force_next_flush(); select pg_stat_reset()")
+        origin.days()
+        extracted(origin, UNTIL, tmp_path)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select pg_stat_force_next_flush()")
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables"
+                " where schemaname = 'market'"
+            )
+            read.append(cursor.fetchone()[0])
+        connection.close()
+
+    assert read[1] <= 40, read
+
+
+def test_the_sample_market_goes_through_and_a_late_correction_renews_the_features(
+    lake: Lake, market: Any, tmp_path: Path
+) -> None:
+    first = RunInfo("first", datetime(2026, 7, 1, tzinfo=UTC), "test")
+    days = plan(MARKET, lake, database(market), None, until=UNTIL)
+    assert days == NEW_YORK.days(NEW_YORK.later(UNTIL, -79), UNTIL)
+    verdicts = etl(lake, database(market), days, first)
+    assert all(verdict.accepted for verdict in verdicts)
+    rows = {day: lake.manifest(MARKET.features_prefix, day).rows for day in days}
+    assert list(rows.values()) == [0] * RETURNS + [5] * (80 - RETURNS)
+    assert plan(MARKET, lake, database(market), None, until=UNTIL) == days[-5:]
+
+    before = lake.scan(MARKET.features_prefix, [days[-1]], tmp_path / "before").collect()
+    correct(market, "AAPL", days[-10], 1.1)
+    again = RunInfo("again", datetime(2026, 7, 2, tzinfo=UTC), "test")
+    land(MARKET, lake, database(market), days[-10], again)
+    validate(MARKET, lake, [days[-10]], again)
+
+    assert set(outdated_features(MARKET, lake)) == set(days[-10:])
+    build_features(MARKET, lake, days[-10:], again)
+    after = lake.scan(MARKET.features_prefix, [days[-1]], tmp_path / "after").collect()
+    changed = [name for name in before.columns if not before[name].equals(after[name])]
+    assert "volatility_21d" in changed
+    assert "volatility_5d" not in changed
+
+
+def test_silence_for_longer_than_a_long_weekend_is_an_error(lake: Lake, run: RunInfo, market: Any) -> None:
+    dataset, source = MARKET.model_copy(update={"revisit_days": 0}), database(market, first_day="2026-06-26")
+    etl(lake, source, source.days(), run)
+    assert plan(dataset, lake, source, None, until=date(2026, 7, 5)) == []
+
+    with pytest.raises(StaleSourceError, match=r"it has 2026-06-26 to 2026-06-30"):
+        plan(dataset, lake, source, None, until=date(2026, 7, 6))

@@ -1,0 +1,339 @@
+"""Prices from an HTTP server: what is asked of it, and what happens when it does not answer well."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.datasets.market.downloads import Downloads
+from include.datasets.market.sources import make_source
+
+BODY = "Date,Open,High,Low,Close,Volume\n2017-07-03,1,2,1,2,10\n2017-07-05,2,3,2,3,10\n"
+LONGER = f"{BODY}2017-07-06,3,4,3,4,10\n"
+KEY = "s3cr3t/key"
+
+
+@dataclass
+class Answer:
+    """What the server says next; `told` is the Content-Length where it is not that of the body."""
+
+    status: int = 200
+    body: str = BODY
+    headers: dict[str, str] = field(default_factory=dict)
+    told: int | None = -1
+
+
+class Server:
+    """A real server on this machine that gives prepared answers in turn; the last one again and again."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = [Answer()]
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        vendor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                vendor.requests.append((self.path, dict(self.headers)))
+                answer = vendor.answers.pop(0) if len(vendor.answers) > 1 else vendor.answers[0]
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if answer.told is not None:
+                    self.send_header("Content-Length", str(len(answer.body) if answer.told < 0 else answer.told))
+                self.end_headers()
+                self.wfile.write(answer.body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.requests]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    vendor = Server()
+    yield vendor
+    vendor.server.shutdown()
+    vendor.server.server_close()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+Vendor = Callable[..., Downloads]
+
+
+@pytest.fixture
+def vendor(server: Server, tmp_path: Path, waits: list[float]) -> Vendor:
+    """Makes downloads from the server that note how long they would have slept."""
+
+    def made(
+        base_url: str = server.url, url: str = "{symbol}.csv", key: str | None = None, pace: float = 0
+    ) -> Downloads:
+        return Downloads(base_url, url, key, tmp_path / "cache", pace, sleep=waits.append)
+
+    return made
+
+
+def test_the_source_downloads_each_symbol_once_and_is_then_as_with_files(server: Server, tmp_path: Path) -> None:
+    settings = {
+        "kind": "http",
+        "base_url": server.url,
+        "symbols": ["MSFT", "AAPL"],
+        "cache": str(tmp_path / "cache"),
+    }
+    origin = make_source(settings, lambda _: None)
+    assert server.requests == []
+
+    assert origin.days() == [date(2017, 7, 3), date(2017, 7, 5)]
+    for day in origin.days():
+        assert origin.extract("prices", day, tmp_path / "table.csv")
+
+    assert (tmp_path / "table.csv").read_text() == (
+        "symbol,date,open,high,low,close,volume\nAAPL,2017-07-05,2,3,2,3,10\nMSFT,2017-07-05,2,3,2,3,10\n"
+    )
+    assert server.paths == ["/msft.us.txt", "/aapl.us.txt"]
+    assert origin.max_lag_days == 5
+
+
+def test_a_connection_gives_the_address_and_the_key(server: Server, tmp_path: Path) -> None:
+    @dataclass
+    class Address:
+        base_url: str = f"{server.url}/api/"
+        key: str | None = KEY
+
+    settings = {
+        "kind": "http",
+        "connection": "vendor",
+        "symbols": ["BRK.B"],
+        "url": "/daily/{symbol}?token={key}",
+        "cache": str(tmp_path / "cache"),
+    }
+
+    make_source(settings, {"vendor": Address()}.__getitem__).days()
+
+    assert server.paths == ["/api/daily/brk.b?token=s3cr3t%2Fkey"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        ({"ETag": '"1"'}, {"If-None-Match": '"1"'}),
+        (
+            {"Last-Modified": "Mon, 03 Jul 2017 20:00:00 GMT"},
+            {"If-Modified-Since": "Mon, 03 Jul 2017 20:00:00 GMT"},
+        ),
+    ],
+)
+def test_what_has_not_changed_is_not_sent_again(
+    server: Server, vendor: Vendor, sent: dict[str, str], asked: dict[str, str]
+) -> None:
+    server.answers = [Answer(headers=sent), Answer(304, "", told=None), Answer(body=LONGER, headers=sent)]
+
+    assert [vendor().fetch("AAPL").read_text() for _ in range(3)] == [BODY, BODY, LONGER]
+
+    first, second, third = (headers for _, headers in server.requests)
+    assert not asked.keys() & first.keys()
+    assert asked.items() <= second.items()
+    assert asked.items() <= third.items()
+
+
+def test_a_damaged_cache_is_asked_for_anew(server: Server, vendor: Vendor) -> None:
+    server.answers = [Answer(headers={"ETag": '"1"'})]
+    vendor().fetch("AAPL").write_text("half of")
+
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+    assert "If-None-Match" not in server.requests[-1][1]
+
+
+def test_addresses_do_not_share_their_cache(server: Server, vendor: Vendor) -> None:
+    assert vendor().fetch("AAPL") != vendor(url="other/{symbol}.csv").fetch("AAPL")
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        Answer(500, "Oops"),
+        Answer(503, "<html>Busy</html>"),
+        Answer(429, "Slow down"),
+        Answer(body=BODY, told=len(BODY) + 100),
+        Answer(body=BODY[:-4], told=None),
+        Answer(body=BODY[:-1], told=None),
+        Answer(body=BODY[:-4]),
+    ],
+    ids=["500", "503", "429", "short body", "cut in a row", "cut in the last number", "sent cut"],
+)
+def test_an_outage_is_tried_again_with_longer_and_longer_waits(
+    server: Server, vendor: Vendor, waits: list[float], outage: Answer
+) -> None:
+    server.answers = [outage, outage, Answer()]
+
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+    assert waits == [1, 2]
+
+
+@pytest.mark.parametrize("told", [len(BODY) - 1, -1])
+def test_a_whole_file_needs_no_last_line_end(
+    server: Server, vendor: Vendor, waits: list[float], told: int
+) -> None:
+    server.answers = [Answer(body=BODY[:-1], told=told)]
+
+    assert vendor().fetch("AAPL").read_text() == BODY[:-1]
+    assert waits == []
+
+
+def test_an_outage_that_lasts_is_a_connection_error_after_four_tries(
+    server: Server, vendor: Vendor, waits: list[float]
+) -> None:
+    server.answers = [Answer(502, "")]
+
+    with pytest.raises(ConnectionError, match=r"aapl\.csv gave no prices after 4 tries: It answers 502"):
+        vendor().fetch("AAPL")
+
+    assert (len(server.requests), waits) == (4, [1, 2, 4])
+
+
+def test_a_server_that_is_gone_is_a_connection_error(vendor: Vendor, waits: list[float]) -> None:
+    with pytest.raises(ConnectionError, match=r"after 4 tries: .*refused"):
+        vendor(base_url="http://127.0.0.1:9").fetch("AAPL")
+
+    assert waits == [1, 2, 4]
+
+
+def test_it_waits_as_long_as_the_server_asks(server: Server, vendor: Vendor, waits: list[float]) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    server.answers = [
+        Answer(429, headers={"Retry-After": "7"}),
+        Answer(503, headers={"Retry-After": later}),
+        Answer(429, headers={"Retry-After": "soon"}),
+        Answer(),
+    ]
+
+    vendor().fetch("AAPL")
+
+    assert waits == [7, pytest.approx(30, abs=5), 4]
+
+
+def test_asked_to_wait_long_it_gives_up_at_once(server: Server, vendor: Vendor, waits: list[float]) -> None:
+    server.answers = [Answer(429, headers={"Retry-After": "86400"})]
+
+    with pytest.raises(ConnectionError, match="after 1 tries: It answers 429"):
+        vendor().fetch("AAPL")
+
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [302, 304, 400, 401, 403, 404])
+def test_a_refusal_is_an_error_of_the_settings_and_not_tried_again(
+    server: Server, vendor: Vendor, status: int
+) -> None:
+    server.answers = [
+        Answer(status, "" if status in (302, 304) else "No", headers={"Location": "/elsewhere"}, told=None)
+    ]
+
+    with pytest.raises(ValueError, match=rf"aapl\.csv answers {status} for AAPL; correct"):
+        vendor().fetch("AAPL")
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "begins"),
+    [
+        ("<!DOCTYPE html>\n<html>Log in</html>\n", "<!DOCTYPE html>"),
+        ("No data", "No data"),
+        ("Date,Open,Close\n2017-07-03,1,2\n", "Date,Open,Close"),
+        ("", ""),
+    ],
+)
+def test_something_else_than_prices_is_refused_and_not_kept(
+    server: Server, vendor: Vendor, body: str, begins: str
+) -> None:
+    server.answers = [Answer(headers={"ETag": '"1"'}), Answer(body=body), Answer(304, "", told=None)]
+    kept = vendor().fetch("AAPL")
+
+    with pytest.raises(ValueError, match=rf"gives no prices of AAPL: .* and begins with '{begins}'"):
+        vendor().fetch("AAPL")
+
+    assert len(server.requests) == 2
+    assert kept.read_text() == BODY
+
+
+def test_a_new_symbol_without_rows_yet_is_a_file(server: Server, vendor: Vendor) -> None:
+    server.answers = [Answer(body=BODY.splitlines()[0] + "\n")]
+
+    assert vendor().fetch("AAPL").exists()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, f"Bad key {KEY}"),
+        Answer(401, f"Bad key {KEY}"),
+        Answer(body=f"Bad key {KEY}"),
+        Answer(body=BODY, told=1000),
+        Answer(302, "", headers={"Location": f"/elsewhere?key={KEY}"}),
+    ],
+    ids=["500", "401", "text", "short", "redirect"],
+)
+def test_the_key_is_in_no_message_and_no_log(
+    server: Server, vendor: Vendor, caplog: pytest.LogCaptureFixture, answer: Answer
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answers = [answer]
+
+    with pytest.raises((ConnectionError, ValueError)) as caught:
+        vendor(url="{symbol}?key={key}", key=KEY).fetch("AAPL")
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t" not in shown
+    assert "s3cr3t" not in caplog.text
+    assert "?key=***" in str(caught.value)
+
+
+def test_requests_keep_their_distance(vendor: Vendor, waits: list[float]) -> None:
+    slow = vendor(pace=5)
+
+    for symbol in ("AAPL", "MSFT", "TSLA"):
+        slow.fetch(symbol)
+
+    assert waits == [pytest.approx(5, abs=1)] * 2
+
+
+def test_a_wanted_key_must_be_there(vendor: Vendor) -> None:
+    with pytest.raises(ValueError, match="the connection has no key"):
+        vendor(url="{symbol}?key={key}")
+
+
+def test_killed_between_its_two_writes_the_cache_asks_anew(
+    server: Server, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [Answer(headers={"ETag": '"1"'}), Answer(body=LONGER, headers={"ETag": '"2"'})]
+    notes = vendor().fetch("AAPL").with_suffix(".json")
+    old_notes = notes.read_text()
+    vendor().fetch("AAPL")
+    notes.write_text(old_notes)
+
+    assert vendor().fetch("AAPL").read_text() == LONGER
+
+    assert "If-None-Match" not in server.requests[-1][1]
