@@ -233,28 +233,22 @@ def _deviations(values: Values, rows: int) -> Values:
 
 def _of_market(columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.intp]) -> dict[str, Values]:
     """Features of the day's market, repeated for each of its symbols; `rows` are the complete rows."""
-    _, day = np.unique(prices.day[rows], return_inverse=True)
-    symbols = np.bincount(day)
-    squares = np.zeros(len(symbols))
-    for returns in _summed_returns(prices, rows, day, len(symbols)).T:
-        squares += (returns / symbols) ** 2
+    day = prices.day[rows] - prices.day.min(initial=0)
+    symbols = np.maximum(np.bincount(day), 1)
+
+    def mean(values: Values) -> Values:
+        # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
+        return np.asarray(np.bincount(day, values) / symbols)
+
+    log_close = np.log(prices.close)
+    returns = log_close - shifted(log_close, 1)
+    squares, earlier, values = np.zeros(len(symbols)), rows.copy(), np.empty(len(rows))
+    for _ in range(_MARKET_RETURNS):
+        squares += mean(returns.take(earlier, out=values, mode="clip")) ** 2
+        earlier -= 1
     volatility = np.sqrt(_SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
-    # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
-    means = {n: np.bincount(day, columns[f"return_{n}d"]) / symbols for n in (1, 5)}
     return {
-        **{f"market_return_{n}d": values[day] for n, values in means.items()},
+        "market_return_1d": mean(columns["return_1d"])[day],
+        "market_return_5d": mean(columns["return_5d"])[day],
         "market_volatility_21d": volatility[day],
     }
-
-
-def _summed_returns(prices: _Prices, rows: NDArray[np.intp], day: NDArray[np.intp], days: int) -> Values:
-    """Per day its symbols' last 21 returns, oldest first, each added up in the order of the symbols."""
-    log_close = np.log(prices.close)
-    sums = np.zeros((days, _MARKET_RETURNS))
-    if rows.size:
-        windows = np.lib.stride_tricks.sliding_window_view(log_close - shifted(log_close, 1), _MARKET_RETURNS)
-        # Where the day is not later than the row before's, another symbol begins; within one, days are unique.
-        begins = np.flatnonzero(np.diff(day, prepend=day[0]) <= 0)
-        for own in np.split(np.arange(len(rows)), begins[1:]):
-            sums[day[own]] += windows[rows[own] - _MARKET_RETURNS + 1]
-    return sums

@@ -33,7 +33,7 @@ def test_the_default_market_has_five_symbols_on_all_sessions_but_for_one_halt() 
     market = generate(MarketSettings(), SESSIONS)
 
     counts = dict(market.group_by("symbol").len().iter_rows())
-    assert counts == {"AAPL": 1260, "GOOGL": 1260, "MSFT": 1260, "AMZN": 1260, "TSLA": 1256}
+    assert counts == {"AAPL": 756, "GOOGL": 756, "MSFT": 756, "AMZN": 756, "TSLA": 752}
     halted = set(SESSIONS) - set(market.filter(pl.col("symbol") == "TSLA")["date"])
     assert sorted(halted) == SESSIONS[400:404]
 
