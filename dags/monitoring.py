@@ -67,7 +67,7 @@ def monitoring(model: ModelSpec) -> DAG:
                     f"{model.title} has no predictions yet; {model.name}_scoring makes them."
                 )
             used = registry.version(MlflowHook().tracking_uri, model.name, number)
-            return drift.Reference(used.as_of, number, used.tags["staged_digest"], used.score_column)
+            return drift.Reference(used.as_of, number, used.score_column)
 
         @task(pool=HEAVY_POOL)
         def report() -> dict[str, str]:

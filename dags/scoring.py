@@ -42,7 +42,9 @@ def scoring(model: ModelSpec) -> DAG:
         tags=["scoring", model.name],
         params={
             "day": day_field(
-                "Day", "Score this day with the present champion. Empty: the days that lack predictions."
+                "Day",
+                "Score this day, with its own champion, or the present one if there was none yet. Empty: the days "
+                "that lack predictions.",
             ),
             "last_day": day_field("Last day", "Score all days from `day` to this one. Empty: `day` alone."),
         },

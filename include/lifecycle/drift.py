@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from include.lifecycle import drift_page, scoring, warehouse
-from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.registry import HOLDOUT
 from include.lifecycle.specs import DriftPolicy, ModelSpec, Spec
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 KIND = "drift"
 TABLE = "drift"
 SCORE = "score"
-HOLDOUT = "holdout.parquet"
 VERDICT = "verdict.json"
 
 # One outlier in the reference stretches the scale until a shift of a whole standard deviation looks like nothing.
@@ -70,14 +70,16 @@ class ColumnDrift(ColumnEvidence):
 class DriftEvidence(Spec):
     """All that a verdict rests on.
 
-    Rows are those of the samples, each of another key. `days` are the days of the window that have features. The
-    null rate of `score` is the share of rows that the champion has not scored.
+    Rows are those of the samples, each of another key. `days` are the days of the window that have features,
+    `scored_days` those that have predictions. The null rate of `score` is the share of the rows of these that the
+    champion has not scored.
     """
 
     reference_rows: int
     current_rows: int
     days: tuple[date, ...]
     missing_days: tuple[date, ...]
+    scored_days: tuple[date, ...] = ()
     score: ColumnEvidence
     columns: Mapping[str, ColumnEvidence]
 
@@ -106,7 +108,6 @@ class Reference:
 
     day: date
     model_version: int
-    staged_digest: str
     score_column: str = "candidate_score"
 
 
@@ -153,8 +154,6 @@ def monitor(
     ------
     PartitionNotFoundError
         If the version's training left no holdout.
-    LakeError
-        If another training of the same day has replaced that holdout.
     """
     prefix = model.report_prefix(KIND)
     window = _find_window(model, lake, day)
@@ -361,7 +360,7 @@ def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference)
     """What the report is made of: the partitions it reads, the champion, and what is compared how."""
     settings = json.dumps([reference.score_column, model.numeric, model.categorical, model.drift.model_dump()])
     return {
-        **lake.digests(model.staging_prefix, [reference.day]),
+        **lake.digests(model.reference_prefix(reference.model_version), [reference.day]),
         **lake.digests(model.dataset.features_prefix, window.features),
         **lake.digests(model.predictions_prefix, window.predictions),
         f"models:/{model.name}": str(reference.model_version),
@@ -378,14 +377,8 @@ def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Refe
         policy = model.drift
         return draw(tidied, model.dataset.key, policy.sample_rows, all_days=policy.all_days_of_a_key)
 
-    staged = lake.manifest(model.staging_prefix, reference.day).digest
-    if staged != reference.staged_digest:
-        raise LakeError(
-            f"The training of {model.name!r} staged for {reference.day} is no longer that of version "
-            f"{reference.model_version}: another training of that day replaced its holdout. "
-            f"Run {model.name}_training with the settings of that version again, or for a later day."
-        )
-    [path] = lake.download(model.staging_prefix, reference.day, scratch, HOLDOUT)
+    prefix = model.reference_prefix(reference.model_version)
+    [path] = lake.download(prefix, reference.day, scratch, HOLDOUT)
     holdout = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
     if not window.features:
         return Samples(holdout, holdout.clear())
@@ -408,12 +401,16 @@ def _read_scores(
 
 
 def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: Comparison) -> DriftEvidence:
+    # A day without predictions has no scores: that is no gap in those of the others.
+    scored = samples.current.filter(pl.col("dt").is_in(list(window.predictions)))
+    score = comparison.columns[SCORE].model_copy(update={"null_rate_current": _null_rate(scored[SCORE])})
     return DriftEvidence(
         reference_rows=samples.reference.height,
         current_rows=samples.current.height,
         days=window.features,
         missing_days=tuple(day for day in window.days if day not in window.features),
-        score=comparison.columns[SCORE],
+        scored_days=window.predictions,
+        score=score,
         columns={name: comparison.columns[name] for name in model.features},
     )
 

@@ -68,7 +68,11 @@ def _figures(verdict: DriftVerdict, samples: Samples) -> list[Section]:
 def _figure(name: str, column: ColumnDrift, samples: Samples) -> Section:
     sides = samples.reference[name].drop_nulls(), samples.current[name].drop_nulls()
     rates = f"{column.null_rate_reference:.1%} of the reference and {column.null_rate_current:.1%} of the window"
-    missing = f"Without a score of this champion are {rates}." if name == "score" else f"Missing are {rates}."
+    missing = (
+        f"On days with predictions, this version has not scored {rates}."
+        if name == "score"
+        else f"Missing are {rates}."
+    )
     if column.distance is None:
         return Section(name, f"Too few values to compare. {missing}")
     side = "beyond" if column.exceeded else "within"
@@ -110,6 +114,7 @@ def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dic
     return {
         "Days compared": f"{len(verdict.days)} of {days}: {_days(verdict.days)}",
         "Days without features": _days(verdict.missing_days),
+        "Days with scores": f"{len(verdict.scored_days)} of {days}",
         "Rows drawn": f"{verdict.current_rows:,} from the window, {verdict.reference_rows:,} from the reference",
         "Champion": f"{model.name}, version {reference.model_version}",
         "Reference": f"holdout of its training of {reference.day}",

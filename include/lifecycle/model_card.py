@@ -30,7 +30,7 @@ def publish(
     lake: Lake,
     as_of: date,
     training: Mapping[str, Any],
-    figures: Mapping[str, Figure],
+    html: str,
     staged: Manifest,
     *,
     run: RunInfo,
@@ -41,12 +41,12 @@ def publish(
     Parameters
     ----------
     training : the content of `training.json`.
-    figures : what the model's kind drew.
+    html : what `render_card` made of it.
     staged : the manifest of the staged training.
     """
     verdict = verdict_of(model, training)
     page, card = scratch / "index.html", scratch / "card.json"
-    page.write_text(_page(model, training, verdict, figures))
+    page.write_text(html)
     card.write_text(json.dumps({"verdict": vars(verdict), "training": training}, indent=2))
     files = [LocalFile(page), LocalFile(card)]
     inputs = {partition(model.staging_prefix, as_of): staged.digest}
@@ -67,14 +67,21 @@ def verdict_of(model: ModelSpec, training: Mapping[str, Any]) -> Verdict:
     return Verdict("good", "The candidate beats the naive baseline", measured)
 
 
-def _page(model: ModelSpec, training: Mapping[str, Any], verdict: Verdict, figures: Mapping[str, Figure]) -> str:
+def render_card(model: ModelSpec, training: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
+    """The page of a training, self-contained.
+
+    Parameters
+    ----------
+    training : the content of `training.json`.
+    figures : what the model's kind drew.
+    """
     warnings = [Section("Reservations", " ".join(training["warnings"]))] if training["warnings"] else []
     captions = kind_of(model).pictures
     pictures = [Section(*captions[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
     return render(
         Page(
             title=f"{model.title}: model card, as of {training['as_of']}",
-            verdict=verdict,
+            verdict=verdict_of(model, training),
             sections=[
                 *warnings,
                 Section("What it predicts", model.description),

@@ -81,8 +81,8 @@ def monitor(
 
     Raises
     ------
-    ValueError
-        If another training of the same day has replaced the baseline of the version at work.
+    PartitionNotFoundError
+        If the version's training left no baseline.
     """
     prefix, days = model.report_prefix(KIND), _judged_days(model, lake, day)
     with TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def monitor(
             [*(LocalFile(scratch / name) for name in files), LocalFile(scratch / "outcomes.parquet", rows.height)],
             run=run,
             inputs={
-                **lake.digests(model.staging_prefix, [reference.day]),
+                **lake.digests(model.reference_prefix(reference.model_version), [reference.day]),
                 **lake.digests(model.predictions_prefix, days),
                 **lake.digests(model.dataset.features_prefix, days),
             },
@@ -166,10 +166,9 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
     """A row for each prediction whose label is known."""
     key = model.dataset.key
     outcomes = model.dataset.clean(model.label_table)
-    staged = registry.download_staged(lake, model, reference.day, reference.staged_digest, scratch / "staged")
-    baseline = registry.load_trusted(
-        staged["baseline.skops"], model.trusted_types, f"the baseline of {model.name!r}"
-    )
+    prefix = model.reference_prefix(reference.model_version)
+    [file] = lake.download(prefix, reference.day, scratch, registry.BASELINE)
+    baseline = registry.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
     known = lake.days(outcomes)
     found = []
     for day in days:

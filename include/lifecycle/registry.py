@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.ledger import Aliases
 from include.lifecycle.specs import ModelSpec
 
@@ -37,8 +37,11 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 VERDICT_TAG = "gate_verdict"
 
+HOLDOUT = "holdout.parquet"
+BASELINE = "baseline.skops"
 _MODEL_FILE = "model.skops"
-_STAGED_FILES: Mapping[Kind, str] = {"candidate": "model.skops", "baseline": "baseline.skops"}
+_CARD = "model_card.html"
+_STAGED_FILES: Mapping[Kind, str] = {"candidate": _MODEL_FILE, "baseline": BASELINE}
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 _PARAM_LENGTH = 6000
 _DIGEST_LENGTH = 36
@@ -104,7 +107,28 @@ def push(
         with TemporaryDirectory() as scratch:
             staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
             version = _push_files(client, model, mlflow_run, staged, Path(scratch), which, version)
+    keep_reference(model, lake, as_of, staged_digest, int(version.version), run)
     return PushedVersion(model.name, int(version.version), mlflow_run.info.run_id, str(version.source))
+
+
+def keep_reference(
+    model: ModelSpec, lake: Lake, as_of: date, staged_digest: str, version: int, run: RunInfo
+) -> None:
+    """Keep a version's holdout and baseline for its monitoring: another training of the day replaces those staged.
+
+    Raises
+    ------
+    ValueError
+        If the staged training of `as_of` is not the one named by `staged_digest`.
+    """
+    prefix = model.reference_prefix(version)
+    if lake.find_manifest(prefix, as_of) is not None:
+        return
+    with TemporaryDirectory() as scratch:
+        staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
+        kept = (HOLDOUT, BASELINE)
+        files = [LocalFile(Path(shutil.copyfile(staged[name], Path(scratch) / name))) for name in kept]
+        lake.publish(prefix, as_of, files, run=run, inputs={partition(model.staging_prefix, as_of): staged_digest})
 
 
 def download_staged(
@@ -275,7 +299,8 @@ def _push_files(
     if which == "candidate":
         _log_trials(client, mlflow_run, training, f"validation_{model.metric}")
         _log_pictures(client, mlflow_run, staged, scratch)
-    client.log_artifact(mlflow_run.info.run_id, str(_renamed(staged["training.json"], scratch, "training.json")))
+    for name in ("training.json", _CARD):
+        client.log_artifact(mlflow_run.info.run_id, str(_renamed(staged[name], scratch, name)))
     logged = _log_model(client, model, mlflow_run, staged[_STAGED_FILES[which]], scratch)
     version = version or _register(client, model, mlflow_run, logged, _version_tags(mlflow_run, training, which))
     client.set_terminated(mlflow_run.info.run_id, "FINISHED")

@@ -271,6 +271,10 @@ class ModelSpec(Spec):
         """Lake prefix of the trained model that waits to be pushed."""
         return f"staging/{self.name}"
 
+    def reference_prefix(self, version: int) -> str:
+        """Lake prefix of what a registered version is compared with later: its holdout, and its baseline."""
+        return f"references/{self.name}/version={version}"
+
     @property
     def predictions_prefix(self) -> str:
         """Lake prefix of the prediction files."""

@@ -114,7 +114,7 @@ def train(
     Returns
     -------
     The manifest of `staging/<model>/dt=<as_of>`: `model.skops`, `baseline.skops`, `training.json`,
-    `holdout.parquet` and the pictures. The model card is published as well.
+    `holdout.parquet`, the pictures and `model_card.html`, which is published as a report as well.
 
     Raises
     ------
@@ -140,10 +140,16 @@ def train(
         }
         training["warnings"] = _warnings(model, lake, as_of, data.split, training["metrics"])
         figures = kind_of(model).draw(result.holdout)
-        files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
+        html = model_card.render_card(model, training, figures)
+        (scratch / "model_card.html").write_text(html)
+        files = [
+            *_stored(model, result, training, scratch),
+            *_pictures(figures, scratch),
+            LocalFile(scratch / "model_card.html"),
+        ]
         schema = dict(result.holdout.schema)
         staged = lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
-        model_card.publish(model, lake, as_of, training, figures, staged, run=run, scratch=scratch)
+        model_card.publish(model, lake, as_of, training, html, staged, run=run, scratch=scratch)
     return staged
 
 

@@ -77,6 +77,13 @@ def main() -> int:
     except StackError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
+    except OSError as error:
+        where = error.filename or "a file of the stack"
+        sentence = (
+            f"{where} cannot be used: {error.strerror or error}. Set ML_STATE_DIR to a folder you can write in."
+        )
+        Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
     except KeyboardInterrupt:
         console.print("Interrupted. What was started goes on: `make run` resumes, `make stop` ends it.")
         return INTERRUPTED

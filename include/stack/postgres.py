@@ -26,6 +26,8 @@ SERVER_OPTIONS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "2GB",
+    # A killed scheduler leaves workers that hold its open transaction, and its runs would wait for them for ever.
+    "idle_in_transaction_session_timeout": "120s",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

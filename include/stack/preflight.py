@@ -54,7 +54,7 @@ def check_ports(settings: StackSettings, services: Iterable[str]) -> None:
         if not _is_free(port):
             raise StackError(
                 f"Port {port}, meant for {LABELS[service]}, is taken{_holder(port)}. End that program, "
-                f"or choose another port: make run ML_{service.upper()}_PORT={_next_free(port)}"
+                f"or choose another port: make run ML_{service.upper()}_PORT={_next_free(settings, port)}"
             )
 
 
@@ -68,8 +68,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _next_free(port: int) -> int:
-    return next(candidate for candidate in range(port + 1, 65536) if _is_free(candidate))
+def _next_free(settings: StackSettings, port: int) -> int:
+    """A free port above `port` that no other service of the stack is meant to have."""
+    meant = set(vars(settings.ports).values())
+    return next(
+        candidate for candidate in range(port + 1, 65536) if candidate not in meant and _is_free(candidate)
+    )
 
 
 def _holder(port: int) -> str:

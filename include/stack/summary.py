@@ -7,7 +7,7 @@ from rich.table import Table
 
 from include.catalog import MODELS
 from include.stack import results
-from include.stack.settings import ADMIN_NAME, StackSettings
+from include.stack.settings import ADMIN_NAME, DATABASE_ROLE, HOST, StackSettings
 
 MEASURES = {
     "average_precision": "average precision (higher is better)",
@@ -41,6 +41,9 @@ def show_addresses(settings: StackSettings, console: Console) -> None:
     _line(console, "  login", f"{ADMIN_NAME}, password {settings.secrets.airflow_password}")
     _line(console, "  kept in", str(settings.airflow_password_file))
     _line(console, "MLflow", settings.mlflow_url)
+    _line(console, "S3", f"{settings.s3_endpoint}, bucket {results.LAKE_BUCKET}")
+    _line(console, "Postgres", f"{HOST}:{settings.ports.postgres}, user {DATABASE_ROLE}, database warehouse")
+    _line(console, "  keys in", str(settings.secrets_file))
 
 
 def _show_champion(console: Console, model: str, champion: results.Champion | None) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Request, Response, status
 from fastapi import Path as PathParameter
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import RedirectResponse
 
 from include.lifecycle.lake import CorruptFileError, PartitionNotFoundError
 from ml_lifecycle.hooks import lake
@@ -21,6 +24,14 @@ Name = Annotated[str, PathParameter(pattern=r"^\w+$")]
 _HEADERS = {"Content-Security-Policy": "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox"}
 
 app = FastAPI(title="Reports", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@app.exception_handler(HTTPException)
+async def ask_to_log_in(request: Request, error: HTTPException) -> Response:
+    """Send whoever is not logged in to Airflow's login, and from there back to the report."""
+    if error.status_code != status.HTTP_401_UNAUTHORIZED:
+        return await http_exception_handler(request, error)
+    return RedirectResponse(get_auth_manager().get_url_login(next_url=str(request.url)))
 
 
 @app.get("/{area}/{kind}/{day}/")

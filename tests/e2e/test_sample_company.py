@@ -86,6 +86,15 @@ def test_running_every_dag_again_for_the_same_day_changes_no_byte(company: World
     assert company.published(*PUBLISHED) == before
 
 
+def test_another_training_of_the_same_day_leaves_the_monitoring_of_the_version_at_work_in_place(
+    company: World,
+) -> None:
+    assert company.run("churn_training", trials=4, seed=8, day=START.isoformat()).state == "success"
+    company.wait_until_quiet("churn_scoring")
+
+    assert company.run("churn_monitoring", day=START.isoformat()).state == "success"
+
+
 @pytest.mark.parametrize(
     ("kind", "day", "said"),
     [

@@ -115,7 +115,15 @@ def stage(
     dump(baseline, scratch / "baseline.skops", model.trusted_types)
     rows.write_parquet(scratch / "holdout.parquet")
     (scratch / "calibration.png").write_bytes(b"\x89PNG picture")
-    names = ("model.skops", "baseline.skops", "training.json", "holdout.parquet", "calibration.png")
+    (scratch / "model_card.html").write_text("<html>the card</html>")
+    names = (
+        "model.skops",
+        "baseline.skops",
+        "training.json",
+        "holdout.parquet",
+        "calibration.png",
+        "model_card.html",
+    )
     return lake.publish(model.staging_prefix, as_of, [LocalFile(scratch / name) for name in names], run=run)
 
 

@@ -16,7 +16,7 @@ from include.lifecycle import drift, performance, scoring
 from include.lifecycle.drift import Reference
 from include.lifecycle.intervals import Interval
 from include.lifecycle.lake import Lake
-from include.lifecycle.registry import load_trusted
+from include.lifecycle.registry import keep_reference, load_trusted
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training import assemble, train
 from include.models.returns import RETURNS
@@ -56,6 +56,12 @@ def trained(model: ModelSpec, lake: Lake) -> str:
     return train(model, lake, AS_OF, trials=3, seed=7, run=RUN).digest
 
 
+def reference_of(model: ModelSpec, lake: Lake) -> Reference:
+    """Version 1, trained as of AS_OF."""
+    keep_reference(model, lake, AS_OF, trained(model, lake), 1, RUN)
+    return Reference(AS_OF, 1)
+
+
 def test_a_training_knows_nothing_of_prices_after_its_day(market: Lake, s3_client: Any, tmp_path: Path) -> None:
     rows = prices().filter(pl.col("date") <= UNTIL)
     later = rows.filter(pl.col("date") > AS_OF)
@@ -86,7 +92,7 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     market: Lake, postgres: Any, tmp_path: Path
 ) -> None:
     model = quick(VOLATILITY)
-    reference = Reference(AS_OF, 1, trained(model, market))
+    reference = reference_of(model, market)
     files = market.download(model.staging_prefix, AS_OF, tmp_path, "model.skops")
     estimator = load_trusted(files[0], model.trusted_types, "the test's model")
     interval = Interval(**market.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
@@ -113,7 +119,7 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
 def test_a_feature_that_is_also_the_key_does_not_disturb_the_drift_report(market: Lake, postgres: Any) -> None:
     few_rows = VOLATILITY.drift.model_copy(update={"min_rows": 100})
     model = quick(VOLATILITY).model_copy(update={"drift": few_rows})
-    reference = Reference(AS_OF, 1, trained(model, market))
+    reference = reference_of(model, market)
 
     verdict = drift.monitor(model, market, postgres, AS_OF, RUN, reference)
 
@@ -123,7 +129,7 @@ def test_a_feature_that_is_also_the_key_does_not_disturb_the_drift_report(market
 
 def test_before_any_outcome_is_known_there_is_not_enough_evidence(market: Lake, postgres: Any) -> None:
     model = quick(RETURNS)
-    reference = Reference(AS_OF, 1, trained(model, market))
+    reference = reference_of(model, market)
 
     verdict = performance.monitor(model, market, postgres, AS_OF, RUN, reference)
 

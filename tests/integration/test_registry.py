@@ -80,7 +80,7 @@ def test_a_push_tells_the_whole_story_of_the_training(
         "features/shop/dt=2026-02-21",
     }
     artifacts = {item.path for folder in ("", "pictures") for item in client.list_artifacts(pushed.run_id, folder)}
-    assert artifacts == {"training.json", "pictures", "pictures/calibration.png"}
+    assert artifacts == {"training.json", "model_card.html", "pictures", "pictures/calibration.png"}
     trials = children(client, pushed.run_id)
     assert [(trial.data.params["C"], trial.data.metrics["validation_roc_auc"]) for trial in trials] == [
         ("1.0", 0.5),

@@ -3,8 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
 
@@ -34,11 +36,16 @@ def browser(published: Lake) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("path", ["/churn/drift/2026-03-01/", "/churn/drift/2026-03-01/verdict.json"])
-def test_who_is_not_logged_in_sees_nothing(published: Lake, path: str) -> None:
-    answer = TestClient(reports.app).get(path)
+def test_who_is_not_logged_in_sees_nothing_and_is_sent_to_the_login(
+    published: Lake, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "get_auth_manager", SimpleAuthManager)
 
-    assert answer.status_code == 401
-    assert "drift" not in answer.text
+    answer = TestClient(reports.app, follow_redirects=False).get(path)
+
+    assert answer.status_code == 307
+    assert answer.headers["location"] == f"/auth/login?{urlencode({'next': f'http://testserver{path}'})}"
+    assert answer.text == ""
 
 
 def test_a_report_is_shown_in_an_origin_of_its_own(browser: TestClient) -> None:

@@ -76,7 +76,7 @@ def page(current: pl.DataFrame) -> str:
         columns={name: columns[name] for name in MODEL.features},
     )
     verdict = decide(evidence, MODEL.drift)
-    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3, "digest"), verdict, samples)
+    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples)
     return html.replace("<wbr>", "")
 
 
