@@ -40,9 +40,9 @@ def plan(
     given = [day for day in source.days() if day <= until]
     if requested is None:
         done = set(lake.days(dataset.features_prefix))
-        judged = set(lake.days(dataset.validation_prefix))
         newest = given[-dataset.revisit_days :] if dataset.revisit_days else []
         wanted = [day for day in given if day not in done or day in newest]
+        judged = set(lake.days(dataset.validation_prefix, since=wanted[0])) if wanted else set()
         days = [day for day in wanted if not (day in judged and _is_rejected(dataset, lake, day))]
         if done.issuperset(days):
             _refuse_silence(dataset, source, given, until)
@@ -155,7 +155,7 @@ def _inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date
 def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[date]) -> set[date]:
     """The clean days of a table within the histories of `days`."""
     wanted = {other for day in days for other in _history(dataset, table, day)}
-    return wanted & set(lake.days(dataset.clean(table)))
+    return wanted & set(lake.days(dataset.clean(table), since=min(wanted))) if wanted else set()
 
 
 def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:

@@ -116,16 +116,16 @@ class Lake:
         """`s3://` address of a key."""
         return f"s3://{self.bucket}/{key}"
 
-    def days(self, prefix: str) -> list[date]:
-        """Days of `prefix` that have a manifest, oldest first."""
-        return sorted(self.written(prefix))
+    def days(self, prefix: str, since: date = date.min) -> list[date]:
+        """Days of `prefix` from `since` on that have a manifest, oldest first."""
+        return sorted(self.written(prefix, since))
 
-    def written(self, prefix: str) -> dict[date, datetime]:
-        """Each day of `prefix` that has a manifest, and when that was written, by the S3 server's clock."""
+    def written(self, prefix: str, since: date = date.min) -> dict[date, datetime]:
+        """Each day from `since` on that has a manifest, and when that was written, by the S3 server's clock."""
         pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
         return {
             date.fromisoformat(match[1]): item["LastModified"]
-            for item in self._objects(f"{prefix}/dt=")
+            for item in self._objects(f"{prefix}/dt=", start_after=partition(prefix, since))
             if (match := pattern.fullmatch(item["Key"]))
         }
 
@@ -274,8 +274,9 @@ class Lake:
         """Upload a whole file."""
         self.client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": _content_type(key)})
 
-    def _objects(self, prefix: str) -> Iterator[Any]:
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+    def _objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
+        pages = self.client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
             yield from page.get("Contents", ())
 
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:

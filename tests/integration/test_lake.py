@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,16 @@ def test_what_was_published_is_read_back(lake: Lake, run: RunInfo, tmp_path: Pat
 
     assert frame.to_dict(as_series=False) == {"x": [3, 1, 2], "dt": [DAY] * 3}
     assert lake.days(PREFIX) == [DAY]
+
+
+def test_days_are_listed_from_the_one_asked_for_on(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    days = [DAY, DAY + timedelta(days=1), DAY + timedelta(days=2)]
+    for day in days:
+        lake.publish_frame(PREFIX, day, pl.DataFrame({"x": [1]}), run=run, scratch=tmp_path)
+
+    assert lake.days(PREFIX) == days
+    assert lake.days(PREFIX, since=days[1]) == days[1:]
+    assert lake.days(PREFIX, since=days[2] + timedelta(days=1)) == []
 
 
 def test_publishing_the_same_content_again_writes_nothing(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
