@@ -98,18 +98,18 @@ def monitoring(model: ModelSpec) -> DAG:
             return {"day": day.isoformat(), "verdict": f"performance {verdict.verdict}", "reason": verdict.reason}
 
         @task
-        def tell(verdicts: list[dict[str, str]]) -> None:
-            """Notify of the verdicts."""
+        def tell(verdict: dict[str, str]) -> None:
+            """Notify of the verdict."""
             from include.lifecycle.notifications import notify
             from ml_lifecycle.hooks import notification_webhook
 
-            for verdict in verdicts:
-                notify(
-                    f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
-                    notification_webhook(),
-                )
+            notify(
+                f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
+                notification_webhook(),
+            )
 
-        tell([report(), performance()])  # type: ignore[list-item]
+        tell.override(task_id="tell_drift")(report())
+        tell.override(task_id="tell_performance")(performance())
 
     return build()
 

@@ -28,9 +28,20 @@ def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Inte
     """The interval that would have held the share `policy.coverage` of `label` in rows scored out of sample.
 
     The finite-sample quantile of split conformal prediction: Lei et al. (2018), "Distribution-free predictive
-    inference for regression".
+    inference for regression". Rows without a scale, such as a price that never moved, say nothing of the multiple.
+
+    Raises
+    ------
+    ValueError
+        If no row has a positive scale.
     """
-    missed = ((rows["label"] - rows[score]).abs() / rows[policy.scale]).to_numpy()
+    scaled = rows.filter(pl.col(policy.scale) > 0)
+    if scaled.is_empty():
+        raise ValueError(
+            f"None of {rows.height} rows has a {policy.scale!r} above 0, so no interval can be learnt; choose "
+            "another `scale`."
+        )
+    missed = ((scaled["label"] - scaled[score]).abs() / scaled[policy.scale]).to_numpy()
     share = min(1.0, policy.coverage * (len(missed) + 1) / len(missed))
     return Interval(policy.scale, float(np.quantile(missed, share, method="higher")), policy.coverage)
 

@@ -105,6 +105,7 @@ def monitor(
                 **lake.digests(model.reference_prefix(reference.model_version), [reference.day]),
                 **lake.digests(model.predictions_prefix, days),
                 **lake.digests(model.dataset.features_prefix, days),
+                **_outcome_digests(model, lake, days),
             },
         )
     measured = _warehouse_rows(model, day, verdict)
@@ -160,6 +161,15 @@ def _judged_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
     matured = matured_days(predicted, outcome_days, day, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
     return [other for other in matured if other not in gaps]
+
+
+def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str, str]:
+    """Path and digest of the clean outcomes within the label windows of `days`."""
+    if not days:
+        return {}
+    prefix = model.dataset.clean(model.label_table)
+    last = model.matures_on(days[-1])
+    return lake.digests(prefix, [day for day in lake.days(prefix, since=days[0]) if day <= last])
 
 
 def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Reference, scratch: Path) -> pl.DataFrame:

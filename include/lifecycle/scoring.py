@@ -346,9 +346,16 @@ def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[st
 
 def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
     decisions = [name for name in scores.collect_schema() if name not in {*model.dataset.key, *_OWN_COLUMNS}]
-    kind = kind_of(model)
+    kind, schema = kind_of(model), scores.collect_schema()
+    missing_value = {
+        name: pl.col(name).is_null() | (~pl.col(name).is_finite() if schema[name].is_float() else False)
+        for name in decisions
+    }
     counts = (
-        scores.select((~kind.valid(pl.col("score"))).sum().alias("score"), pl.col(decisions).null_count())
+        scores.select(
+            (~kind.valid(pl.col("score"))).sum().alias("score"),
+            *(is_missing.sum().alias(name) for name, is_missing in missing_value.items()),
+        )
         .collect(engine="streaming")
         .row(0, named=True)
     )

@@ -21,6 +21,7 @@ DATABASE_ROLE = "ml"
 ADMIN_NAME = "admin"
 PARALLEL_TASKS = 4
 HEAVY_TASKS = 2
+LONGEST_HISTORY_DAYS = 20_000
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,7 @@ class StackSettings:
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": str(PARALLEL_TASKS),
+            "CORE__MAX_MAP_LENGTH": str(LONGEST_HISTORY_DAYS),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "CORE__FERNET_KEY": self.secrets.airflow_fernet_key,
             "CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",

@@ -25,7 +25,8 @@ def decide(scores: pl.DataFrame) -> pl.DataFrame:
     """
     risk = pl.col("volatility_21d") * (HORIZON / SESSIONS_A_YEAR) ** 0.5
     ratio = pl.col("score") / risk
-    strong = (ratio.abs() >= LEAST_RATIO) & (pl.col("score").abs() >= LEAST_RETURN)
+    # A price that has not moved has no risk to measure a return by.
+    strong = (risk > 0) & (ratio.abs() >= LEAST_RATIO) & (pl.col("score").abs() >= LEAST_RETURN)
     signal = (
         pl.when(strong & (pl.col("score") > 0))
         .then(pl.lit("BUY"))

@@ -85,6 +85,16 @@ def test_the_range_holds_the_share_it_promises_of_rows_like_those_it_was_learnt_
     assert coverage(interval, later, "score") == pytest.approx(0.8, abs=0.03)
 
 
+def test_rows_without_a_scale_do_not_spoil_the_range() -> None:
+    learnt = rows(noise=0.3).with_columns(scale=pl.lit(2.0))
+    flat = learnt.head(5).with_columns(scale=pl.lit(0.0), label=pl.lit(0.0), score=pl.lit(0.0))
+    policy = IntervalPolicy(scale="scale", coverage=0.8)
+
+    assert fit_interval(policy, pl.concat([learnt, flat]), "score") == fit_interval(policy, learnt, "score")
+    with pytest.raises(ValueError, match="None of 5 rows has a 'scale' above 0"):
+        fit_interval(policy, flat, "score")
+
+
 def test_the_range_is_as_wide_as_its_scale_says_and_names_its_coverage() -> None:
     frame = pl.DataFrame({"score": [1.0, 1.0], "scale": [0.5, 2.0]})
 

@@ -63,6 +63,7 @@ def decided(score: float, volatility: float = 0.2) -> dict[str, object]:
         (-0.01, 0.2, "SELL"),
         (0.01, 0.8, "HOLD"),
         (0.0015, 0.02, "HOLD"),
+        (0.01, 0.0, "HOLD"),
     ],
     ids=[
         "nothing is expected",
@@ -70,6 +71,7 @@ def decided(score: float, volatility: float = 0.2) -> dict[str, object]:
         "much, downwards",
         "little for its risk",
         "less than its cost",
+        "no risk known",
     ],
 )
 def test_only_a_return_that_pays_for_its_risk_and_its_cost_is_acted_upon(
