@@ -10,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from include.lifecycle import tuning
 from include.lifecycle.evaluation import metrics
-from include.lifecycle.kinds import Measure, Picture
+from include.lifecycle.kinds import FITTING_FOLDS, Measure, Picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
 
 FEWEST_OUTCOMES = 5
-CALIBRATION_FOLDS = 3
 
 
 class Classification:
@@ -59,13 +59,10 @@ class Classification:
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.model_selection import PredefinedSplit
 
-        calibrated = CalibratedClassifierCV(
-            estimator, method="sigmoid", cv=PredefinedSplit(folds % CALIBRATION_FOLDS), ensemble=False
-        )
-        with threadpool_limits(1, user_api="blas"):
-            calibrated.fit(matrix, labels)
+        calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=PredefinedSplit(folds), ensemble=False)
+        tuning.fit(calibrated, matrix, labels)
         # The fold of each training row has done its duty and would only swell the stored model.
-        return calibrated.set_params(cv=CALIBRATION_FOLDS)
+        return calibrated.set_params(cv=FITTING_FOLDS)
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
         """Probability of label 1.

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
 
 
+FITTING_FOLDS = 3
+
+
 class Measure(NamedTuple):
     """How a page calls a measure, and how it is read."""
 
@@ -47,7 +50,7 @@ class Kind(Protocol):
         ...
 
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
-        """Fit for use; `folds` numbers the fold of each row, for what is learnt from out-of-fold predictions."""
+        """Fit for use; `folds` numbers each row's fold, below FITTING_FOLDS, for out-of-fold predictions."""
         ...
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[Any]:

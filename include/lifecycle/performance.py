@@ -182,7 +182,7 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
     known = lake.days(outcomes)
     found = []
     for day in days:
-        window = [other for other in known if day <= other <= model.matures_on(day)]
+        window = model.label_window(day, known)
         features = lake.scan(model.dataset.features_prefix, [day], scratch).collect()
         labels = model.label(day, features, lake.scan(outcomes, window, scratch)).select(*key, "label")
         files = lake.download(model.predictions_prefix, day, scratch, PARQUET)

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from include.lifecycle import tuning
 from include.lifecycle.kinds import Measure, Picture
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ class Regression:
 
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
         """One fit on all rows."""
-        with threadpool_limits(1, user_api="blas"):
-            return estimator.fit(matrix, labels)
+        return tuning.fit(estimator, matrix, labels)
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
         """The predicted number, with matrix products on one thread so that its last bits are always the same."""

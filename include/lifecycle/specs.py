@@ -252,6 +252,10 @@ class ModelSpec(Spec):
         """The day at whose end the labels of `day` are known."""
         return self.dataset.calendar.later(day, self.horizon_days + self.label_delay_days)
 
+    def label_window(self, day: date, outcome_days: Iterable[date]) -> list[date]:
+        """Those of `outcome_days` that the labels of `day` are made of."""
+        return [known for known in outcome_days if day <= known <= self.matures_on(day)]
+
     def horizon_ends_on(self, day: date) -> date:
         """The last day that the labels of `day` look at."""
         return self.dataset.calendar.later(day, self.horizon_days)

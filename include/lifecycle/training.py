@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from include.lifecycle import model_card, model_files, plots
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.intervals import Interval, coverage, fit_interval
-from include.lifecycle.kinds import kind_of
+from include.lifecycle.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.snapshots import (
     NothingToLearnError,
@@ -40,8 +40,6 @@ from include.lifecycle.specs import ModelSpec
 from include.lifecycle.tuning import FoldRows, Trial, best, fit, tune, walk_forward
 
 log = logging.getLogger(__name__)
-
-FITTING_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
     days = _snapshot_days(model, lake, as_of)
     outcomes = model.dataset.clean(model.label_table)
     outcome_days = lake.days(outcomes)
-    windows = {day: [known for known in outcome_days if day <= known <= model.matures_on(day)] for day in days}
+    windows = {day: model.label_window(day, outcome_days) for day in days}
     known = sorted({day for window in windows.values() for day in window})
     digests = lake.digests(outcomes, known)
     with TemporaryDirectory() as folder:

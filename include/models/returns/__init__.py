@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from include.datasets.market import MARKET
-from include.lifecycle.specs import Candidate, DriftPolicy, IntervalPolicy, ModelSpec
+from include.datasets.market.features import NUMERIC
+from include.lifecycle.specs import Candidate, IntervalPolicy, ModelSpec
 from include.models.returns.decisions import decide
-from include.models.returns.inputs import NUMERIC
 from include.models.returns.label import HORIZON, return_ahead
+from include.models.stocks import DRIFT, TRUSTED_TYPES
 
 
 def _candidates() -> tuple[Candidate, ...]:
@@ -65,12 +66,6 @@ RETURNS = ModelSpec(
     suspicious=("skill", 0.02),
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
-    trusted_types=(
-        "include.lifecycle.segments.PerSegment",
-        "include.lifecycle.segments.Persistence",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    ),
-    # Volatility comes in clusters: on five real stocks half of all half-years lie within 0.25 standard deviations
-    # of the two years before them, and nine of ten within 0.6, without anything new.
-    drift=DriftPolicy(window_days=183, min_rows=200, all_days_of_a_key=True, numeric_threshold=0.6),
+    trusted_types=TRUSTED_TYPES,
+    drift=DRIFT,
 )

@@ -11,9 +11,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from include.datasets.market.features import NUMERIC
 from include.lifecycle.segments import PerSegment, Persistence
 from include.lifecycle.specs import Candidate
-from include.models.returns.inputs import NUMERIC
 
 if TYPE_CHECKING:
     import optuna

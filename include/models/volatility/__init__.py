@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from include.datasets.market import MARKET
-from include.lifecycle.specs import Candidate, DriftPolicy, IntervalPolicy, ModelSpec
+from include.lifecycle.specs import Candidate, IntervalPolicy, ModelSpec
+from include.models.stocks import DRIFT, TRUSTED_TYPES
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
 from include.models.volatility.label import HORIZON, realized_volatility_ahead
@@ -58,12 +59,6 @@ VOLATILITY = ModelSpec(
     suspicious=("skill", 0.5),
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
-    trusted_types=(
-        "include.lifecycle.segments.PerSegment",
-        "include.lifecycle.segments.Persistence",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    ),
-    # Volatility comes in clusters: on five real stocks half of all half-years lie within 0.25 standard deviations
-    # of the two years before them, and nine of ten within 0.6, without anything new.
-    drift=DriftPolicy(window_days=183, min_rows=200, all_days_of_a_key=True, numeric_threshold=0.6),
+    trusted_types=TRUSTED_TYPES,
+    drift=DRIFT,
 )

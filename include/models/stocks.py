@@ -1,0 +1,14 @@
+"""What the models of stock prices have in common."""
+
+from __future__ import annotations
+
+from include.lifecycle.specs import DriftPolicy
+
+# Volatility comes in clusters: on five real stocks half of all half-years lie within 0.25 standard deviations of
+# the two years before them, and nine of ten within 0.6, without anything new.
+DRIFT = DriftPolicy(window_days=183, min_rows=200, all_days_of_a_key=True, numeric_threshold=0.6)
+TRUSTED_TYPES = (
+    "include.lifecycle.segments.PerSegment",
+    "include.lifecycle.segments.Persistence",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
