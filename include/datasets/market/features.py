@@ -7,6 +7,7 @@ All days are worked on together. The features of a day are the same to the last 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -54,7 +55,7 @@ SPLIT_TOLERANCE = 0.03
 _SHARES = np.array([*SPLITS, *(1 / ratio for ratio in SPLITS if ratio >= 2)])
 _MARKET_RETURNS = 21
 _SESSIONS_PER_YEAR = 252
-_BLOCK_ROWS = 2**14
+_BLOCK_ROWS = 2**17
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,16 @@ def make_features(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> I
     prices = _flat(tables["prices"])
     numbers = pl.Series(days, dtype=pl.Date).to_physical().to_numpy()
     rows = np.flatnonzero(prices.complete & np.isin(prices.day, numbers))
-    columns = _of_symbols(prices, rows)
     by_day = np.argsort(prices.day[rows], kind="stable")
-    own = pl.DataFrame({"symbol": prices.symbol.gather(rows), **columns})[by_day]
-    features = own.with_columns(**_of_market(columns, prices, rows, by_day))
     day_of_row = prices.day[rows][by_day]
+    columns = _of_symbols(prices, rows, by_day)
+    features = pl.DataFrame(
+        {
+            "symbol": prices.symbol.gather(rows[by_day]).cast(pl.String),
+            **columns,
+            **_of_market(columns, prices, rows, day_of_row),
+        }
+    )
     firsts = np.searchsorted(day_of_row, numbers, "left").tolist()
     ends = np.searchsorted(day_of_row, numbers, "right").tolist()
     for day, first, end in zip(days, firsts, ends, strict=True):
@@ -148,8 +154,8 @@ def suspected_splits(prices: pl.DataFrame) -> pl.DataFrame:
 
 def _sorted(prices: pl.DataFrame) -> pl.DataFrame:
     """The rows by symbol and day; numbers are sorted several times faster than texts."""
-    symbols = pl.Enum(prices["symbol"].unique().sort())
-    number = pl.col("symbol").cast(symbols).to_physical().cast(pl.Int64)
+    prices = prices.cast({"symbol": pl.Enum(prices["symbol"].unique().sort())})
+    number = pl.col("symbol").to_physical().cast(pl.Int64)
     order = prices.select(number * 2**32 + pl.col("dt").to_physical()).to_series().to_numpy()
     return prices[np.argsort(order, kind="stable")]
 
@@ -185,19 +191,25 @@ def _flat(table: pl.LazyFrame) -> _Prices:
     )
 
 
-def _of_symbols(prices: _Prices, rows: NDArray[np.intp]) -> dict[str, Values]:
-    """Features of complete `rows` that need a symbol's own past alone.
+def _of_symbols(prices: _Prices, rows: NDArray[np.intp], by_day: NDArray[np.intp]) -> dict[str, Values]:
+    """Features of complete `rows` that need a symbol's own past alone, in the order `by_day`.
 
-    They are worked out block by block, each with the rows that its first windows look back on: what fits into the
-    processor's cache is done several times faster.
+    They are worked out block by block, each with the rows that its first windows look back on, so that the cores
+    share them and what each works on stays in its cache.
     """
     columns = {name: np.empty(len(rows)) for name in ("close", *_OF_SYMBOL)}
-    for begin in range(0, len(prices.close), _BLOCK_ROWS):
+    places = np.empty_like(by_day)
+    places[by_day] = np.arange(len(by_day))
+
+    def fill(begin: int) -> None:
         first, end = np.searchsorted(rows, [begin, begin + _BLOCK_ROWS])
         start = max(0, begin - RETURNS)
         block = slice(start, begin + _BLOCK_ROWS)
         for name, values in _block_features(prices.close[block], prices.volume[block]):
-            columns[name][first:end] = values[rows[first:end] - start]
+            columns[name][places[first:end]] = values[rows[first:end] - start]
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(fill, range(0, len(prices.close), _BLOCK_ROWS)))
     return columns
 
 
@@ -232,26 +244,19 @@ def _deviations(values: Values, rows: int) -> Values:
 
 
 def _of_market(
-    columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.intp], by_day: NDArray[np.intp]
-) -> dict[str, pl.Series]:
-    """Features of the day's market, repeated for each of its symbols, in the order `by_day`.
-
-    `columns` are the features of the complete `rows`, in their order.
-    """
-    calendar_day = prices.day[rows]
-    day = (calendar_day - calendar_day.min(initial=np.iinfo(np.int32).max)).astype(np.intp)
+    columns: Mapping[str, Values], prices: _Prices, rows: NDArray[np.intp], day_of_row: NDArray[np.int32]
+) -> dict[str, Values]:
+    """Features of the day's market, repeated for its symbols; `columns` and `day_of_row` are sorted by day."""
+    first_day = day_of_row.min(initial=np.iinfo(np.int32).max)
+    day = (day_of_row - first_day).astype(np.intp)
     symbols = np.maximum(np.bincount(day), 1)
     squares = np.zeros(len(symbols))
-    for returns in _summed_returns(prices.close, rows, day).T:
+    for returns in _summed_returns(prices.close, rows, (prices.day[rows] - first_day).astype(np.intp)).T:
         squares += (returns / symbols) ** 2
     volatility = np.sqrt(_SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
-    # bincount adds in the order of the rows, which is that of the symbols, whichever other days there are.
+    # bincount adds in the order of the rows, which within a day is that of the symbols, whatever other days are.
     means = {f"market_return_{n}d": np.bincount(day, columns[f"return_{n}d"]) / symbols for n in (1, 5)}
-    in_order = day[by_day]
-    return {
-        name: pl.Series(values[in_order])
-        for name, values in {**means, "market_volatility_21d": volatility}.items()
-    }
+    return {name: values[day] for name, values in {**means, "market_volatility_21d": volatility}.items()}
 
 
 def _summed_returns(close: Values, rows: NDArray[np.intp], day: NDArray[np.intp]) -> Values:
