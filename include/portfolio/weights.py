@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from cvxpy import Variable
 from cvxpy.atoms.norm1 import norm1
 from numpy.typing import NDArray
 from skfolio.moments import LedoitWolf, ShrunkMu, ShrunkMuMethods
 from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting
 from skfolio.prior import BasePrior, ReturnDistribution
 
-from include.portfolio.settings import SESSIONS_PER_YEAR, PortfolioSettings
+from include.models.returns.decisions import SESSIONS_A_YEAR
+from include.portfolio.settings import PortfolioSettings
 
 Vector = NDArray[np.float64]
 
@@ -63,7 +65,7 @@ def shrunk_covariance(returns: Vector) -> Vector:
     """Annual covariance of daily simple returns (dates, symbols), shrunk as in Ledoit and Wolf (2004),
     "A well-conditioned estimator for large-dimensional covariance matrices"."""
     covariance: Vector = LedoitWolf().fit(returns).covariance_
-    return covariance * SESSIONS_PER_YEAR
+    return covariance * SESSIONS_A_YEAR
 
 
 def forecast_moments(returns: Vector, expected_returns: Vector, expected_volatilities: Vector) -> Moments:
@@ -97,7 +99,7 @@ def historical_moments(returns: Vector) -> Moments:
     analysis": single means of a year of returns are mostly noise.
     """
     shrunk = ShrunkMu(covariance_estimator=LedoitWolf(), method=ShrunkMuMethods.BAYES_STEIN).fit(returns)
-    return Moments(shrunk.mu_ * SESSIONS_PER_YEAR, shrunk_covariance(returns))
+    return Moments(shrunk.mu_ * SESSIONS_A_YEAR, shrunk_covariance(returns))
 
 
 def allocate_all(
@@ -225,11 +227,17 @@ def _limits(settings: PortfolioSettings, previous: Vector | None) -> tuple[dict[
     return limits, f"Turnover above {settings.max_turnover:g}: {forced:.4g} of the portfolio has to be sold."
 
 
-def _turnover_limit(previous: Vector, limit: float) -> Callable[[Any], Any]:
+def _turnover_limit(previous: Vector, limit: float) -> Callable[[Any], list[Any]]:
     # skfolio's own `max_turnover` is per symbol. Multiplied by the sum of the weights, the constraint holds at any
-    # scale: the ratio and risk-budget problems are solved for a multiple of the weights.
+    # scale: the ratio and risk-budget problems are solved for a multiple of the weights. The sum is a variable of
+    # its own because it would else stand in a dense row per symbol, which takes minutes for a thousand of them.
     bound = 2 * limit - (1 - previous.sum())
-    return lambda w: norm1(w - previous * w.sum()) <= bound * w.sum()
+
+    def constraints(w: Any) -> list[Any]:
+        total = Variable(nonneg=True)
+        return [total == w.sum(), norm1(w - previous * total) <= bound * total]
+
+    return constraints
 
 
 def _equal_weight(
