@@ -22,9 +22,12 @@ parity side by side, with a back-test that says whether any of them beats equal 
   `portfolio/market/latest.json`, and the page `reports/portfolio/portfolio/dt=.../`.
 - **Which days:** woken by new predictions of both models, it makes the days that have prices and both predictions,
   from the first one without a portfolio, or with one of inputs since replaced. They are made one after the other.
+  A day on which no portfolio can be made (too few symbols for the weight cap) gets a page with the reason in place
+  of one, a warning in the log of `build`, and is tried again when its prices, predictions or the settings change.
   Name a day in the form to make it all the same.
-- **When it fails:** `build` red names the day's missing partition, or the symbols that are too few for the weight
-  cap. Mend that and trigger this DAG with the day; readers still see the previous state.
+- **When it fails:** `build` red names the day's missing partition, or, if the form named the day, the symbols that
+  are too few for the weight cap. Mend that and trigger this DAG with the day; readers still see the previous
+  state.
 """
 
 
@@ -60,7 +63,7 @@ def portfolio() -> None:
     # One at a time and oldest first: each portfolio starts from the one before.
     @task(pool=HEAVY_POOL, max_active_tis_per_dag=1, map_index_template="{{ days_label }}")
     def build(day: str) -> dict[str, object]:
-        """Make and publish the portfolio of a day, and its page."""
+        """Make and publish the portfolio of a day and its page, or a page that says why there is none."""
         from include.portfolio import publish
         from include.portfolio.settings import PortfolioSettings
         from ml_lifecycle.hooks import lake
@@ -68,7 +71,9 @@ def portfolio() -> None:
         from ml_lifecycle.runs import label_days, run_info
 
         [wanted] = label_days([day])
-        made = publish.make(lake(), wanted, PortfolioSettings(), run_info())
+        is_requested = requested_range(get_current_context(), TIMEZONE) is not None
+        make = publish.make if is_requested else publish.make_or_refuse
+        made = make(lake(), wanted, PortfolioSettings(), run_info())
         show_report(publish.REPORT, wanted)
         return made
 

@@ -17,7 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from include.portfolio.settings import SESSIONS_PER_YEAR, PortfolioSettings
+from include.models.returns.decisions import SESSIONS_A_YEAR
+from include.portfolio.returns import shares_history
+from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import (
     EQUAL_WEIGHT,
     STRATEGIES,
@@ -86,10 +88,13 @@ class _Period:
 
 
 def walk_forward(returns: pl.DataFrame, settings: PortfolioSettings) -> Backtest:
-    """The back-test of daily simple returns: the column `date`, and one per symbol, null before it was traded.
+    """The back-test of daily simple returns: the column `date`, and one per symbol, null where it was not traded.
 
-    At each rebalancing the symbols are those with a return on every session of the window. Where the history is
-    too short for one rebalancing, both frames are empty.
+    At each rebalancing the symbols are those that could be held then, by the same rule as today's, see
+    `shares_history`; while they are too few for the weight cap, nothing is traded. A symbol that is not traded
+    keeps its last value, and is sold at it at the next rebalancing if it is still not traded then: at a close
+    nobody can tell a halt from a delisting. Where the history is too short for one rebalancing, both frames are
+    empty.
     """
     dates = returns["date"].to_list()
     symbols = [name for name in returns.columns if name != "date"]
@@ -141,7 +146,7 @@ def compare(returns: pl.DataFrame, settings: PortfolioSettings) -> dict[str, Com
     optima = [name for name in STRATEGIES if name in wide.columns and name != EQUAL_WEIGHT]
     if not optima:
         return {}
-    daily = wide.select(EQUAL_WEIGHT, *optima).to_numpy() - settings.risk_free_rate / SESSIONS_PER_YEAR
+    daily = wide.select(EQUAL_WEIGHT, *optima).to_numpy() - settings.risk_free_rate / SESSIONS_A_YEAR
     measured = _sharpe(daily)
     resampled = _resampled_sharpes(daily, settings)
     tail = (1 - CONFIDENCE) / len(optima) / 2
@@ -159,25 +164,31 @@ def compare(returns: pl.DataFrame, settings: PortfolioSettings) -> dict[str, Com
 
 def _periods(daily: NDArray[np.float64], settings: PortfolioSettings) -> Iterator[_Period]:
     """The rebalancings, from the first session whose window has enough symbols for the weight cap."""
-    needed = math.ceil(1 / settings.max_weight)
     start = max(settings.window_sessions, len(daily) - settings.backtest_sessions)
-    while start < len(daily) and _complete(daily[:start], settings).sum() < needed:
+    while start < len(daily) and not _is_enough(_usable(daily[:start], settings), settings):
         start += 1
     for first in range(start, len(daily), settings.rebalance_sessions):
         yield _Period(first - 1, slice(first, min(first + settings.rebalance_sessions, len(daily))))
 
 
-def _complete(past: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.bool_]:
-    """Which symbols have a return on every session of the window that ends with the last row of `past`."""
-    return np.asarray(~np.isnan(past[-settings.window_sessions :]).any(axis=0))
+def _usable(past: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.bool_]:
+    """Which symbols can be held from the close of the last row of `past` on."""
+    return shares_history(past[-settings.window_sessions :], settings.min_history)
+
+
+def _is_enough(usable: NDArray[np.bool_], settings: PortfolioSettings) -> bool:
+    return bool(usable.sum() >= math.ceil(1 / settings.max_weight))
 
 
 def _weights(
     past: NDArray[np.float64], settings: PortfolioSettings, held: Mapping[str, Vector] | None
-) -> dict[str, Vector]:
-    """The weights of each strategy for all symbols, from the returns until now; 0 for those out of the window."""
-    usable = _complete(past, settings)
-    moments = historical_moments(past[-settings.window_sessions :, usable])
+) -> Mapping[str, Vector]:
+    """The weights of each strategy for all symbols, from the returns until now; those held if they are too few."""
+    usable = _usable(past, settings)
+    if held is not None and not _is_enough(usable, settings):
+        return held
+    window = past[-settings.window_sessions :, usable]
+    moments = historical_moments(window[~np.isnan(window).any(axis=1)])
     previous = None if held is None else {name: weights[usable] for name, weights in held.items()}
     weights = {name: np.zeros(len(usable)) for name in STRATEGIES}
     for name, allocation in allocate_all(moments, settings, previous).items():
@@ -209,14 +220,14 @@ def _rows(dates: list[date], name: str, net: Vector, traded: float, settings: Po
 
 def _figures(rows: pl.DataFrame, risk_free_rate: float) -> Figures:
     net = rows["net_return"].to_numpy()
-    years = len(net) / SESSIONS_PER_YEAR
+    years = len(net) / SESSIONS_A_YEAR
     value = np.cumprod(1 + net)
     peak = np.maximum.accumulate(np.concatenate([[1.0], value]))[1:]
     later = rows[1:]
-    excess = net - risk_free_rate / SESSIONS_PER_YEAR
+    excess = net - risk_free_rate / SESSIONS_A_YEAR
     return Figures(
         annual_return=float(value[-1] ** (1 / years) - 1),
-        volatility=float(net.std() * math.sqrt(SESSIONS_PER_YEAR)),
+        volatility=float(net.std() * math.sqrt(SESSIONS_A_YEAR)),
         sharpe=float(_sharpe(excess[:, None])[0]),
         max_drawdown=float((value / peak - 1).min()),
         turnover_per_year=float(later["traded_value"].to_numpy().sum() / 2 / years),
@@ -228,7 +239,7 @@ def _sharpe(excess: NDArray[np.float64]) -> Vector:
     """Annual Sharpe ratio of each column of daily excess returns; 0 where they never change."""
     deviation = excess.std(axis=0)
     ratio: Vector = excess.mean(axis=0) / np.where(deviation > 0, deviation, np.inf)
-    return ratio * math.sqrt(SESSIONS_PER_YEAR)
+    return ratio * math.sqrt(SESSIONS_A_YEAR)
 
 
 def _resampled_sharpes(daily: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.float64]:
@@ -242,6 +253,6 @@ def _resampled_sharpes(daily: NDArray[np.float64], settings: PortfolioSettings) 
 
 
 def _answer(low: float, high: float, sessions: int) -> Answer:
-    if sessions < SESSIONS_PER_YEAR or low <= 0 <= high:
+    if sessions < SESSIONS_A_YEAR or low <= 0 <= high:
         return "no evidence"
     return "better" if low > 0 else "worse"

@@ -12,8 +12,13 @@ from pathlib import Path
 
 import polars as pl
 
+from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
+from include.datasets.market.features import suspected_splits
 from include.lifecycle.lake import Lake, partition
-from include.portfolio.settings import SESSIONS_PER_YEAR, PortfolioSettings
+from include.models.returns.decisions import SESSIONS_A_YEAR
+from include.models.returns.label import HORIZON
+from include.portfolio.returns import daily_returns, shares_history
+from include.portfolio.settings import PortfolioSettings
 
 PRICES = "clean/market/prices"
 RETURNS = "predictions/returns"
@@ -23,8 +28,6 @@ PORTFOLIO = "portfolio/market"
 WEIGHTS = "weights.parquet"
 PREDICTIONS = "predictions.parquet"
 
-RETURN_HORIZON_SESSIONS = 5
-
 _CONNECTIONS = 8
 
 
@@ -32,24 +35,19 @@ _CONNECTIONS = 8
 class Inputs:
     """What was read for a day.
 
-    `closes`: the column `date` and one per symbol, sorted; a session on which a symbol was not traded has its last
-    close, null before the first. `expected_returns` and `expected_volatilities`: annual, by symbol. `excluded`:
-    symbols that cannot be held, and why. `previous`: by strategy, weights by symbol as they are now, after the
-    prices moved; empty where there is no earlier portfolio.
+    `returns`: those of all symbols that ever had a price, see `daily_returns`. `splits`: those suspected among
+    them, symbol, date, ratio. `expected_returns` and `expected_volatilities`: annual, by symbol, of the `symbols`
+    that can be held. `excluded`: symbols that cannot, and why. `previous`: by strategy, weights by symbol as they
+    are now, after the prices moved; empty where there is no earlier portfolio.
     """
 
-    closes: pl.DataFrame
+    returns: pl.DataFrame
+    splits: pl.DataFrame
     expected_returns: Mapping[str, float]
     expected_volatilities: Mapping[str, float]
     symbols: Sequence[str]
     excluded: Mapping[str, str]
     previous: Mapping[str, Mapping[str, float]]
-
-    @property
-    def returns(self) -> pl.DataFrame:
-        """Daily simple returns of the symbols that can be held: `date` and one column each."""
-        changes = self.closes.select("date", pl.col(self.symbols).pct_change())
-        return changes[1:]
 
 
 def sessions(days: Iterable[date], day: date, settings: PortfolioSettings) -> list[date]:
@@ -84,39 +82,36 @@ def read(lake: Lake, day: date, settings: PortfolioSettings, scratch: Path) -> I
         If the day lacks prices, or predictions of one of the models.
     """
     prices = _read_prices(lake, sessions(lake.days(PRICES), day, settings), scratch)
-    closes = prices.pivot("symbol", index="date", values="close", sort_columns=True).sort("date")
-    closes = closes.with_columns(pl.exclude("date").forward_fill())
-    returns, volatilities = (_read_scores(lake, prefix, day, scratch) for prefix in (RETURNS, VOLATILITY))
-    traded = set(prices.filter(date=day)["symbol"])
-    excluded = {}
-    for symbol in sorted({*closes.columns, *returns, *volatilities} - {"date"}):
-        if reason := _obstacle(symbol, day, closes, traded, returns, volatilities, settings):
-            excluded[symbol] = reason
-    symbols = [name for name in closes.columns if name != "date" and name not in excluded]
+    splits = suspected_splits(prices.rename({"date": "dt"})).cast({"symbol": pl.String})
+    daily = daily_returns(prices, splits)
+    expected = {prefix: _read_scores(lake, prefix, day, scratch) for prefix in (RETURNS, VOLATILITY)}
+    excluded = _excluded(day, prices, daily.tail(settings.window_sessions), expected, settings.min_history)
+    symbols = [name for name in daily.columns if name != "date" and name not in excluded]
     return Inputs(
-        closes=closes,
-        expected_returns={name: annual_return(returns[name]) for name in symbols},
-        expected_volatilities={name: volatilities[name] for name in symbols},
+        returns=daily,
+        splits=splits,
+        expected_returns={name: annual_return(expected[RETURNS][name]) for name in symbols},
+        expected_volatilities={name: expected[VOLATILITY][name] for name in symbols},
         symbols=symbols,
-        excluded=excluded,
-        previous=_previous(lake, day, closes, scratch),
+        excluded=_with_splits(excluded, splits, daily),
+        previous=_previous(lake, day, daily, scratch),
     )
 
 
 def annual_return(log_return: float) -> float:
-    """Simple annual return of an expected log return over five sessions, without compounding.
+    """Simple annual return of an expected log return over the model's horizon, without compounding.
 
     The half variance by which a mean of simple returns exceeds one of log returns is left out: with it, a model
     that predicts nothing would favour the most volatile symbols.
     """
-    return math.expm1(log_return) * SESSIONS_PER_YEAR / RETURN_HORIZON_SESSIONS
+    return math.expm1(log_return) * SESSIONS_A_YEAR / HORIZON
 
 
 def _read_prices(lake: Lake, days: Sequence[date], scratch: Path) -> pl.DataFrame:
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         files = list(pool.map(lambda day: lake.download(PRICES, day, scratch), days))
     paths = [path for parts in files for path in parts]
-    return pl.scan_parquet(paths).select("symbol", "date", "close").collect()
+    return pl.scan_parquet(paths).select("symbol", "date", "open", "close").collect()
 
 
 def _read_scores(lake: Lake, prefix: str, day: date, scratch: Path) -> dict[str, float]:
@@ -125,41 +120,74 @@ def _read_scores(lake: Lake, prefix: str, day: date, scratch: Path) -> dict[str,
     return dict(usable.select("symbol", "score").iter_rows())
 
 
+def _excluded(
+    day: date,
+    prices: pl.DataFrame,
+    window: pl.DataFrame,
+    expected: Mapping[str, Mapping[str, float]],
+    min_history: int,
+) -> dict[str, str]:
+    """Symbols that cannot be held, and why; `window` holds the returns that the covariance is made from."""
+    traded = set(prices.filter(date=day)["symbol"])
+    known = sorted({*window.columns, *expected[RETURNS], *expected[VOLATILITY]} - {"date"})
+    obstacles = {symbol: _obstacle(symbol, day, traded, window, expected, min_history) for symbol in known}
+    rest = [symbol for symbol in known if not obstacles[symbol]]
+    fits = shares_history(window.select(rest).to_numpy(), min_history) if rest else ()
+    for symbol, does_fit in zip(rest, fits, strict=True):
+        if not does_fit:
+            obstacles[symbol] = (
+                "was traded on too few of the sessions on which the others were: "
+                f"less than {min_history} have them all"
+            )
+    return {symbol: reason for symbol, reason in obstacles.items() if reason}
+
+
 def _obstacle(
     symbol: str,
     day: date,
-    closes: pl.DataFrame,
     traded: set[str],
-    returns: Mapping[str, float],
-    volatilities: Mapping[str, float],
-    settings: PortfolioSettings,
+    window: pl.DataFrame,
+    expected: Mapping[str, Mapping[str, float]],
+    min_history: int,
 ) -> str:
     """Why a symbol cannot be held, or nothing."""
     if symbol not in traded:
         return f"no price on {day}"
-    if symbol not in returns:
+    if symbol not in expected[RETURNS]:
         return "no prediction of its return"
-    if symbol not in volatilities:
+    if symbol not in expected[VOLATILITY]:
         return "no prediction of its volatility"
-    if volatilities[symbol] <= 0:
-        return f"its expected volatility {volatilities[symbol]:g} is not positive"
-    history = closes[symbol].tail(settings.window_sessions + 1).drop_nulls().len() - 1
-    if history < settings.min_history:
-        return f"{history} past returns, fewer than the {settings.min_history} that are needed"
+    if expected[VOLATILITY][symbol] <= 0:
+        return f"its expected volatility {expected[VOLATILITY][symbol]:g} is not positive"
+    history = window[symbol].count()
+    if history < min_history:
+        return f"{history} past returns, fewer than the {min_history} that are needed"
     return ""
 
 
-def _previous(lake: Lake, day: date, closes: pl.DataFrame, scratch: Path) -> dict[str, dict[str, float]]:
+def _with_splits(excluded: Mapping[str, str], splits: pl.DataFrame, returns: pl.DataFrame) -> dict[str, str]:
+    """The reasons, with the suspected split that a missing prediction most likely comes from."""
+    recent = splits.filter(pl.col("date") >= returns["date"].tail(FEATURE_SESSIONS).min())
+    last = dict(recent.sort("date").select("symbol", "date").iter_rows())
+    return {
+        symbol: f"{reason} (suspected split on {last[symbol]})"
+        if symbol in last and reason.startswith("no prediction")
+        else reason
+        for symbol, reason in excluded.items()
+    }
+
+
+def _previous(lake: Lake, day: date, returns: pl.DataFrame, scratch: Path) -> dict[str, dict[str, float]]:
     """By strategy, the weights of the newest earlier portfolio as the prices have made them since."""
     before = previous_day(lake, day)
     if before is None:
         return {}
-    since = closes.filter(pl.col("date") >= before)
-    growth = since.select(pl.exclude("date").last() / pl.exclude("date").first()).row(0, named=True)
+    since = returns.filter(pl.col("date") > before)
+    growth = since.select(pl.exclude("date").fill_null(0).add(1).product()).row(0, named=True)
     frame = pl.read_parquet(lake.download(PORTFOLIO, before, scratch, WEIGHTS))
     values: dict[str, dict[str, float]] = {}
     for strategy, symbol, weight in frame.select("strategy", "symbol", "weight").iter_rows():
-        values.setdefault(strategy, {})[symbol] = weight * (growth.get(symbol) or 1.0)
+        values.setdefault(strategy, {})[symbol] = weight * growth.get(symbol, 1.0)
     totals = {strategy: math.fsum(held.values()) for strategy, held in values.items()}
     return {
         strategy: {symbol: value / totals[strategy] for symbol, value in held.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -30,13 +31,28 @@ _FLAT_FRONTIER = (
 )
 _GROWTH = (
     "Equal steps up are equal growth rates, net of costs. Look at how close the lines run: what separates them is "
-    "small beside their common ups and downs. The symbols are those traded today, so that all lines flatter: who "
-    "failed on the way is not among them. The comparison between the lines suffers less from that."
+    "small beside their common ups and downs. Held are symbols that had enough history at the time, also those "
+    "that are gone today; whom the source never had cannot be among them. If it lists only who is traded today, "
+    "all lines flatter. The comparison between the lines suffers less from that."
 )
 _METHOD = (
     "At each rebalancing only returns until that close are used: shrunk covariance (Ledoit and Wolf), and for "
     "maximum Sharpe means shrunk towards their average (Bayes-Stein) in place of predictions, which most of these "
-    "days lack. Bought at that same close, which nobody quite manages."
+    "days lack. Bought at that same close, which nobody quite manages. A symbol that is not traded keeps its last "
+    "value, and is sold at it if it is still not traded at the next rebalancing, which flatters where a company "
+    "went under."
+)
+_SPLITS = (
+    "The price opened near a usual fraction of its last close, or a multiple: most likely a split that the source "
+    "has not adjusted for. The return of such a day is taken from open to close, for covariance, back-test "
+    "and the weights held until now; if the jump was real, they miss it. Adjust the source, and redo the days "
+    "before the split with market_etl."
+)
+_NEWEST = 20
+_REFUSED = (
+    "The day counts as done, and the days after it go on from the portfolio before it. It is tried again when "
+    "its prices, its predictions or the settings change. A portfolio of this day that was published from earlier "
+    "inputs stays as it is."
 )
 
 
@@ -77,6 +93,7 @@ def render_portfolio(
             sections=[
                 *_held(summary, weights),
                 *_left_out(summary),
+                *_suspected_splits(summary),
                 _expected(summary),
                 _trade_off(summary, frontier),
                 *_backtest(summary, backtest),
@@ -84,6 +101,16 @@ def render_portfolio(
             facts=_facts(summary, backtest, folder),
         )
     )
+
+
+def refusal_of(reason: str) -> Verdict:
+    """That no portfolio can be made of a day, and why."""
+    return Verdict("bad", "There is no portfolio of this day", reason)
+
+
+def render_refusal(day: date, verdict: Verdict) -> str:
+    """The page of a day whose portfolio was refused."""
+    return render(Page(title=f"Portfolio, {day}", verdict=verdict, sections=[Section("What now", _REFUSED)]))
 
 
 def _reason(summary: Mapping[str, Any], backtest: pl.DataFrame) -> str:
@@ -120,6 +147,17 @@ def _left_out(summary: Mapping[str, Any]) -> list[Section]:
     rows = [[symbol, reason] for symbol, reason in summary["excluded"].items()]
     text = "These symbols are known and in no portfolio of this day."
     return [Section("Left out", text, table=Table(["symbol", "reason"], rows))]
+
+
+def _suspected_splits(summary: Mapping[str, Any]) -> list[Section]:
+    splits = summary["suspected_splits"]
+    if not splits:
+        return []
+    rows: list[list[Cell]] = [[row["symbol"], row["date"], _ratio(row["ratio"])] for row in splits[:_NEWEST]]
+    caption = f"The newest {len(rows)} of {len(splits)}." if len(splits) > len(rows) else ""
+    return [
+        Section("Suspected splits", _SPLITS, table=Table(["symbol", "date", "new shares for old"], rows, caption))
+    ]
 
 
 def _expected(summary: Mapping[str, Any]) -> Section:
@@ -192,7 +230,10 @@ def _facts(summary: Mapping[str, Any], backtest: pl.DataFrame, folder: str) -> d
     return {
         "Files": folder,
         "Symbols": ", ".join(summary["symbols"]),
-        "Covariance from": f"{window['sessions']} daily returns, {window['first']} to {window['last']}",
+        "Covariance from": (
+            f"the {window['sessions']} sessions from {window['first']} to {window['last']} on which all of them "
+            "were traded"
+        ),
         "Weight cap": percent(settings["max_weight"]),
         "Turnover cap": f"{percent(settings['max_turnover'])} of the portfolio sold at a rebalancing",
         "Costs": f"{settings['cost_basis_points']:g} basis points of the traded value",
@@ -212,6 +253,10 @@ def _span(backtest: pl.DataFrame) -> str:
 def _fixed(share: float, decimals: int = 1) -> str:
     """A share of 1 in percent, with the same decimals in all rows of a column."""
     return f"{100 * share:z.{decimals}f} %"
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:g} for 1" if ratio >= 1 else f"1 for {1 / ratio:g}"
 
 
 def _listed(names: list[str]) -> str:

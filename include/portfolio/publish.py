@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.pages import Verdict
 from include.portfolio import inputs as sources
 from include.portfolio import page
 from include.portfolio.backtest import compare, figures, walk_forward
@@ -33,8 +35,12 @@ from include.portfolio.weights import (
     turnover,
 )
 
+log = logging.getLogger(__name__)
+
 REPORT = "reports/portfolio/portfolio"
 LATEST = f"{PORTFOLIO}/latest.json"
+SETTINGS = f"{PORTFOLIO}/settings.json"
+"""The newest settings that a portfolio was made with. The time of writing tells which days may have older ones."""
 
 CSV = "weights.csv"
 SUMMARY = "summary.json"
@@ -42,6 +48,8 @@ VERDICT = "verdict.json"
 FRONTIER = "frontier.parquet"
 BACKTEST = "backtest.parquet"
 BACKTEST_WEIGHTS = "backtest_weights.parquet"
+
+_NAMED = 10
 
 _WEIGHTS_SCHEMA = {
     "symbol": pl.String,
@@ -58,8 +66,9 @@ def plan(lake: Lake, requested: tuple[date, date] | None, settings: PortfolioSet
     """The days to make a portfolio for, oldest first.
 
     Without a request these are the days that have prices and predictions of both models, from the first one that
-    has no portfolio, or one of other inputs than the lake has now: each portfolio starts from the one before, so
-    all later ones follow. A requested range (both ends included) is made whatever the lake has.
+    has no portfolio, or one of other inputs or settings than there are now: each portfolio starts from the one
+    before, so all later ones follow. A day whose portfolio was refused (see `make_or_refuse`) is done until its
+    inputs or the settings change. A requested range (both ends included) is made whatever the lake has.
 
     Raises
     ------
@@ -68,10 +77,12 @@ def plan(lake: Lake, requested: tuple[date, date] | None, settings: PortfolioSet
     """
     ready = sorted(set.intersection(*(set(lake.days(prefix)) for prefix in (PRICES, RETURNS, VOLATILITY))))
     if requested is None:
-        made = _complete(lake)
-        written = {prefix: lake.written(prefix) for prefix in (PRICES, RETURNS, VOLATILITY, PORTFOLIO)}
-        current = (day in made and not _is_outdated(lake, day, written, settings) for day in ready)
-        first = next((place for place, fine in enumerate(current) if not fine), len(ready))
+        changed = _settings_written(lake, settings)
+        if changed is None:
+            return ready
+        written = {prefix: lake.written(prefix) for prefix in (PRICES, RETURNS, VOLATILITY, PORTFOLIO, REPORT)}
+        done = (_is_done(lake, day, written, settings, changed) for day in ready)
+        first = next((place for place, fine in enumerate(done) if not fine), len(ready))
         return ready[first:]
     first_day, last_day = requested
     days = [day for day in ready if first_day <= day <= last_day]
@@ -96,9 +107,15 @@ def make(lake: Lake, day: date, settings: PortfolioSettings, run: RunInfo) -> di
     PartitionNotFoundError
         If the day lacks prices, or predictions of one of the models.
     PortfolioError
-        If the symbols that can be held are too few for the weight cap.
+        If the symbols that can be held are too few for the weight cap, or do not move.
     """
-    inputs = sources.digests(lake, day, settings)
+    return _make(lake, day, sources.digests(lake, day, settings), settings, run)
+
+
+def _make(
+    lake: Lake, day: date, inputs: Mapping[str, str], settings: PortfolioSettings, run: RunInfo
+) -> dict[str, Any]:
+    _note_settings(lake, settings)
     present = lake.find_manifest(PORTFOLIO, day)
     done = present is not None and (present.inputs, present.code_version) == (inputs, run.code_version)
     done = done and _has_page(lake, day)
@@ -114,12 +131,38 @@ def make(lake: Lake, day: date, settings: PortfolioSettings, run: RunInfo) -> di
     }
 
 
-def _complete(lake: Lake) -> set[date]:
-    """Days whose portfolio has its page, which is published last."""
-    made, shown = lake.written(PORTFOLIO), lake.written(REPORT)
-    return {
-        day for day, written in made.items() if day in shown and (shown[day] > written or _has_page(lake, day))
-    }
+def make_or_refuse(lake: Lake, day: date, settings: PortfolioSettings, run: RunInfo) -> dict[str, Any]:
+    """Do as `make`; where no portfolio can be made of the day's inputs, publish a page that says why instead.
+
+    The page names the inputs, so that `plan` takes the day for done until one of them changes. A portfolio of the
+    day that was made of earlier inputs stays. Returns what the run shows: for a refused day, the reason.
+    """
+    inputs = sources.digests(lake, day, settings)
+    try:
+        return _make(lake, day, inputs, settings, run)
+    except PortfolioError as error:
+        reason = str(error)
+    log.warning("There is no portfolio of %s: %s", day, reason)
+    verdict = page.refusal_of(reason)
+    with TemporaryDirectory() as folder:
+        _publish_report(lake, day, page.render_refusal(day, verdict), verdict, inputs, run, Path(folder))
+    return {"day": day.isoformat(), "verdict": verdict.headline, "reason": reason}
+
+
+def _note_settings(lake: Lake, settings: PortfolioSettings) -> None:
+    if _settings_written(lake, settings) is None:
+        lake.write_object(SETTINGS, settings.model_dump_json().encode())
+
+
+def _settings_written(lake: Lake, settings: PortfolioSettings) -> datetime | None:
+    """Since when portfolios are made with these settings, by the S3 server's clock; None for other ones."""
+    try:
+        found = lake.client.get_object(Bucket=lake.bucket, Key=SETTINGS)
+    except lake.client.exceptions.NoSuchKey:
+        return None
+    # HTTP cuts the time to the second: whatever is written within that second may be older.
+    changed: datetime = found["LastModified"] + timedelta(seconds=1)
+    return changed if found["Body"].read() == settings.model_dump_json().encode() else None
 
 
 def _has_page(lake: Lake, day: date) -> bool:
@@ -128,17 +171,31 @@ def _has_page(lake: Lake, day: date) -> bool:
     return page_manifest is not None and page_manifest.inputs == lake.digests(PORTFOLIO, [day])
 
 
-def _is_outdated(
-    lake: Lake, day: date, written: Mapping[str, Mapping[date, datetime]], settings: PortfolioSettings
+def _is_done(
+    lake: Lake,
+    day: date,
+    written: Mapping[str, Mapping[date, datetime]],
+    settings: PortfolioSettings,
+    changed: datetime,
 ) -> bool:
-    """Whether the day's portfolio was made of other inputs; looked at closely only where one is not older."""
+    """Whether the day's page is of what there is now: its inputs, the settings since `changed`, the portfolio.
+
+    Manifests are read only where times leave it open: the page is published last, so it is the newest of all.
+    """
+    if day not in written[REPORT]:
+        return False
     before = max((made for made in written[PORTFOLIO] if made < day), default=None)
     times = [written[PRICES][session] for session in sources.sessions(written[PRICES], day, settings)]
-    times += [written[RETURNS][day], written[VOLATILITY][day]]
+    times += [written[RETURNS][day], written[VOLATILITY][day], changed]
     times += [] if before is None else [written[PORTFOLIO][before]]
-    if max(times) < written[PORTFOLIO][day]:
-        return False
-    return lake.manifest(PORTFOLIO, day).inputs != sources.digests(lake, day, settings)
+    shown = written[REPORT][day]
+    made = written[PORTFOLIO].get(day)
+    if max(times) < shown and (made is None or max(times) < made < shown):
+        return True
+    inputs = sources.digests(lake, day, settings)
+    if lake.manifest(REPORT, day).inputs == inputs:  # the page of a refusal
+        return True
+    return made is not None and lake.manifest(PORTFOLIO, day).inputs == inputs and _has_page(lake, day)
 
 
 def _publish(
@@ -153,10 +210,8 @@ def _publish(
 
 def _make_files(given: Inputs, day: date, settings: PortfolioSettings, scratch: Path) -> dict[str, Any]:
     """Write all files of the portfolio to `scratch`; returns the summary."""
-    if not given.symbols:
-        raise PortfolioError(f"No symbol can be held on {day}: {_named(given.excluded)}.")
-    check_cap(len(given.symbols), settings)
-    window = given.returns.tail(settings.window_sessions).drop_nulls()
+    _check_symbols(given, day, settings)
+    window = given.returns.select("date", *given.symbols).tail(settings.window_sessions).drop_nulls()
     moments = _moments(given, window)
     chosen = _allocate(given, moments, settings)
     _write_weights(_weights(given, chosen), scratch)
@@ -170,6 +225,10 @@ def _make_files(given: Inputs, day: date, settings: PortfolioSettings, scratch: 
         "day": day.isoformat(),
         "symbols": given.symbols,
         "excluded": given.excluded,
+        "suspected_splits": [
+            {"symbol": symbol, "date": str(first), "ratio": ratio}
+            for symbol, first, ratio in given.splits.sort("date", "symbol", descending=[True, False]).iter_rows()
+        ],
         "window": {"first": str(window["date"][0]), "last": str(window["date"][-1]), "sessions": window.height},
         "strategies": _expectations(given, moments, chosen, settings),
         "backtest": {
@@ -182,6 +241,15 @@ def _make_files(given: Inputs, day: date, settings: PortfolioSettings, scratch: 
     }
     (scratch / SUMMARY).write_text(json.dumps(summary, indent=2))
     return summary
+
+
+def _check_symbols(given: Inputs, day: date, settings: PortfolioSettings) -> None:
+    try:
+        check_cap(len(given.symbols), settings)
+    except PortfolioError as error:
+        named = [f"{symbol}: {reason}" for symbol, reason in given.excluded.items()]
+        rest = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise PortfolioError(f"{error} Left out on {day}: {'; '.join(named[:_NAMED])}{rest}.") from error
 
 
 def _moments(given: Inputs, window: pl.DataFrame) -> Moments:
@@ -260,10 +328,16 @@ def _publish_page(
     verdict = page.verdict_of(summary, tables[BACKTEST])
     folder = lake.uri(partition(PORTFOLIO, day))
     html = page.render_portfolio(summary, tables[WEIGHTS], tables[FRONTIER], tables[BACKTEST], folder)
+    _publish_report(lake, day, html, verdict, {partition(PORTFOLIO, day): manifest.digest}, run, scratch)
+
+
+def _publish_report(
+    lake: Lake, day: date, html: str, verdict: Verdict, inputs: Mapping[str, str], run: RunInfo, scratch: Path
+) -> None:
     (scratch / "index.html").write_text(html)
     (scratch / VERDICT).write_text(json.dumps(asdict(verdict), indent=2))
     files = [LocalFile(scratch / "index.html"), LocalFile(scratch / VERDICT)]
-    lake.publish(REPORT, day, files, run=run, inputs={partition(PORTFOLIO, day): manifest.digest})
+    lake.publish(REPORT, day, files, run=run, inputs=inputs)
 
 
 def _advance_latest(lake: Lake, day: date, manifest: Manifest) -> None:
@@ -278,7 +352,3 @@ def _advance_latest(lake: Lake, day: date, manifest: Manifest) -> None:
         "rows": manifest.file(WEIGHTS).rows,
     }
     lake.write_object(LATEST, json.dumps(content, indent=2).encode())
-
-
-def _named(excluded: Mapping[str, str]) -> str:
-    return "; ".join(f"{symbol}: {reason}" for symbol, reason in excluded.items())

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SESSIONS_PER_YEAR = 252
-
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -29,10 +27,10 @@ class PortfolioSettings(BaseModel):
     """Annual rate that Sharpe ratios are measured against."""
 
     window_sessions: int = Field(252, ge=60)
-    """Trailing daily returns that the covariance is estimated from."""
+    """Trailing sessions from whose daily returns the covariance is estimated."""
 
     min_history: int = Field(126, ge=60)
-    """Returns that a symbol needs within the window."""
+    """Returns that a symbol needs within the window, on sessions on which the others have one, too."""
 
     rebalance_sessions: int = Field(21, ge=1)
     """How long the back-test holds a portfolio."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import statistics
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +17,6 @@ import pytest
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.portfolio import publish
-from include.portfolio.backtest import figures
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import PortfolioError
@@ -31,8 +33,17 @@ def closes(symbols: Sequence[str] = SYMBOLS, days: int = len(DAYS)) -> dict[str,
     return {symbol: (100 * np.exp(drawn[:, n].cumsum())).tolist() for n, symbol in enumerate(symbols)}
 
 
-def publish_prices(lake: Lake, run: RunInfo, scratch: Path, day: date, prices: Mapping[str, float]) -> None:
-    columns = {name: list(prices.values()) for name in ("open", "high", "low", "close")}
+def publish_prices(
+    lake: Lake,
+    run: RunInfo,
+    scratch: Path,
+    day: date,
+    prices: Mapping[str, float],
+    opens: Mapping[str, float] | None = None,
+) -> None:
+    """Prices that stay all day what they are at the close, but for those of `opens`."""
+    columns = {name: list(prices.values()) for name in ("high", "low", "close")}
+    columns["open"] = list({**prices, **(opens or {})}.values())
     rows = {"symbol": list(prices), "date": [day] * len(prices), **columns, "volume": [1] * len(prices)}
     lake.publish_frame(PRICES, day, pl.DataFrame(rows), run=run, scratch=scratch)
 
@@ -71,8 +82,12 @@ def make_all(lake: Lake, run: RunInfo) -> list[date]:
     return days
 
 
+def table_of(lake: Lake, day: date, scratch: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(lake.download(PORTFOLIO, day, scratch, name))
+
+
 def weights_of(lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
-    return pl.read_parquet(lake.download(PORTFOLIO, day, scratch, "weights.parquet"))
+    return table_of(lake, day, scratch, "weights.parquet")
 
 
 def page_of(lake: Lake, day: date, scratch: Path) -> str:
@@ -213,14 +228,200 @@ def test_a_model_that_expects_nothing_gives_minimum_variance_and_a_note(
     assert "there is no trade-off" in page_of(market, DAYS[-2], tmp_path)
 
 
-def test_the_page_shows_the_figures_of_the_published_back_test(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_suspected_split_is_no_return(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    """AAA opens at half its last close, and ends the day 1 % higher."""
+    before, now = ({name: series[place] for name, series in closes().items()} for place in (-2, -1))
+    opened = {**now, "AAA": before["AAA"] / 2}
+    publish_prices(market, run, tmp_path, DAYS[-1], {**now, "AAA": 1.01 * opened["AAA"]}, opened)
     make_all(market, run)
-    page = page_of(market, DAYS[-1], tmp_path)
 
-    [path] = market.download(PORTFOLIO, DAYS[-1], tmp_path, "backtest.parquet")
-    measured = figures(pl.read_parquet(path))
-    assert set(measured) == {"equal weight", "minimum variance", "maximum Sharpe", "risk parity"}
-    for row in measured.values():
-        assert f'<td class="number">{row.sharpe:.2f}</td>' in page
+    held = weights_of(market, DAYS[-2], tmp_path).filter(strategy="risk parity").sort("symbol")
+    grown = [1.01, *(now[name] / before[name] for name in SYMBOLS[1:])]
+    expected = np.array(grown) * held["weight"].to_numpy()
+    drifted = weights_of(market, DAYS[-1], tmp_path).filter(strategy="risk parity").sort("symbol")
+    assert drifted["previous_weight"].to_list() == pytest.approx(list(expected / expected.sum()), abs=1e-6)
+    net = table_of(market, DAYS[-1], tmp_path, "backtest.parquet").filter(date=DAYS[-1])["net_return"]
+    assert (net.abs() < 0.05).all()
+    page = page_of(market, DAYS[-1], tmp_path)
+    assert "Suspected splits" in page
+    assert f"<td>AAA</td>\n        <td>{DAYS[-1]}</td>" in page
+
+
+def test_a_split_without_prediction_is_named_as_the_likely_reason(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    before, now = ({name: series[place] for name, series in closes().items()} for place in (-2, -1))
+    publish_prices(market, run, tmp_path, DAYS[-1], {**now, "AAA": before["AAA"] / 2})
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[1:], 0.001))
+
+    made = publish.make(market, DAYS[-1], SETTINGS, run)
+
+    assert made["excluded"] == {"AAA": f"no prediction of its return (suspected split on {DAYS[-1]})"}
+
+
+def test_the_back_test_holds_what_could_be_held_then(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    """OLD was traded until the 70th session: bought at the 61st, and sold when next is traded, at the 82nd."""
+    for day, close in zip(DAYS[:70], closes(("OLD",), 70)["OLD"], strict=True):
+        prices = {name: series[DAYS.index(day)] for name, series in closes().items()}
+        publish_prices(market, run, tmp_path, day, {**prices, "OLD": close})
+    made = publish.make(market, DAYS[-1], SETTINGS, run)
+
+    weights = table_of(market, DAYS[-1], tmp_path, "backtest_weights.parquet")
+    old = weights.filter(symbol="OLD", strategy="equal weight")
+    assert old.select("date", "weight").rows() == [(DAYS[60], 0.2), (DAYS[81], 0.0)]
+    assert "OLD" not in weights_of(market, DAYS[-1], tmp_path)["symbol"]
+    assert made["excluded"] == {"OLD": f"no price on {DAYS[-1]}"}
+
+
+def test_a_session_without_trade_is_no_return(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    prices = {name: series[-10] for name, series in closes().items() if name != "DDD"}
+    publish_prices(market, run, tmp_path, DAYS[-10], prices)
+
+    made = publish.make(market, DAYS[-1], SETTINGS, run)
+    assert made["excluded"] == {"DDD": "59 past returns, fewer than the 60 that are needed"}
+
+    longer = SETTINGS.model_copy(update={"window_sessions": 80})
+    assert publish.make(market, DAYS[-1], longer, run)["excluded"] == {}
+    window = market.read_json(PORTFOLIO, DAYS[-1], "summary.json")["window"]
+    assert window == {"first": str(DAYS[10]), "last": str(DAYS[-1]), "sessions": 79}
+
+
+def test_symbols_that_share_too_few_sessions_are_not_held_together(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    """EEE has 61 of the 80 returns, and of those only 51 on sessions on which DDD has one, too."""
+    series = closes((*SYMBOLS, "EEE"))
+    for number, day in enumerate(DAYS[:40]):
+        traded = {name: prices[number] for name, prices in series.items() if number >= 28 or name != "EEE"}
+        publish_prices(market, run, tmp_path, day, traded)
+    for number, day in enumerate(DAYS[40:], start=40):
+        traded = {name: prices[number] for name, prices in series.items() if number >= 50 or name != "DDD"}
+        publish_prices(market, run, tmp_path, day, traded)
+    for prefix in (RETURNS, VOLATILITY):
+        publish_scores(market, run, tmp_path, prefix, DAYS[-1], dict.fromkeys((*SYMBOLS, "EEE"), 0.1))
+
+    made = publish.make(market, DAYS[-1], SETTINGS.model_copy(update={"window_sessions": 80}), run)
+
+    reason = "was traded on too few of the sessions on which the others were: less than 60 have them all"
+    assert made["excluded"] == {"EEE": reason}
+
+
+def test_a_day_without_a_portfolio_does_not_stop_the_later_ones(
+    market: Lake, run: RunInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = DAYS[-3]
+    predict(market, run, tmp_path, refused)
+    publish_scores(market, run, tmp_path, RETURNS, refused, dict.fromkeys(SYMBOLS[:2], 0.001))
+    assert publish.plan(market, None, SETTINGS) == DAYS[-3:]
+
+    told = [publish.make_or_refuse(market, day, SETTINGS, run) for day in DAYS[-3:]]
+
+    assert publish.plan(market, None, SETTINGS) == []
+    assert market.days(PORTFOLIO) == DAYS[-2:]
+    assert told[0]["verdict"] == "There is no portfolio of this day"
+    assert "2 symbols of at most 0.35" in told[0]["reason"]
+    assert "CCC: no prediction of its return" in told[0]["reason"]
+    assert told[0]["reason"] in caplog.text
+    assert "2 symbols of at most 0.35" in page_of(market, refused, tmp_path)
+
+
+def test_a_refused_day_is_tried_again_when_its_inputs_change(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    refused = DAYS[-3]
+    predict(market, run, tmp_path, refused)
+    publish_scores(market, run, tmp_path, RETURNS, refused, dict.fromkeys(SYMBOLS[:2], 0.001))
+    for day in DAYS[-3:]:
+        publish.make_or_refuse(market, day, SETTINGS, run)
+    before = everything(market)
+    publish.make_or_refuse(market, refused, SETTINGS, LATER)
+    assert everything(market) == before
+
+    predict(market, run, tmp_path, refused)
+
+    assert publish.plan(market, None, SETTINGS) == DAYS[-3:]
+    for day in DAYS[-3:]:
+        publish.make_or_refuse(market, day, SETTINGS, run)
+    assert publish.plan(market, None, SETTINGS) == []
+    assert market.days(PORTFOLIO) == DAYS[-3:]
+    assert "2 symbols of at most" not in page_of(market, refused, tmp_path)
+
+
+def test_a_portfolio_that_its_new_inputs_refuse_is_not_tried_again_and_again(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    make_all(market, run)
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
+    assert publish.plan(market, None, SETTINGS) == [DAYS[-1]]
+
+    publish.make_or_refuse(market, DAYS[-1], SETTINGS, run)
+
+    assert publish.plan(market, None, SETTINGS) == []
+    assert "2 symbols of at most 0.35" in page_of(market, DAYS[-1], tmp_path)
+
+
+def test_changed_settings_make_all_days_again(market: Lake, run: RunInfo) -> None:
+    make_all(market, run)
+    dearer = SETTINGS.model_copy(update={"cost_basis_points": 20.0})
+
+    for settings in (dearer, SETTINGS):
+        assert publish.plan(market, None, settings) == DAYS[-2:]
+        publish.make(market, DAYS[-1], settings, run)
+        assert publish.plan(market, None, settings) == DAYS[-2:]
+        publish.make(market, DAYS[-2], settings, run)
+        publish.make(market, DAYS[-1], settings, run)
+        assert publish.plan(market, None, settings) == []
+
+
+def test_an_up_to_date_lake_is_planned_without_reading_a_manifest(
+    market: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_all(market, run)
+    time.sleep(2.1)  # What is written within a second or two of the settings is looked at closely.
+    for day in DAYS[-2:]:
+        for prefix in (PORTFOLIO, publish.REPORT):
+            manifest = market.manifest(prefix, day).model_dump_json()
+            market.write_object(f"{prefix}/dt={day}/manifest.json", manifest.encode())
+    monkeypatch.setattr(Lake, "manifest", None)
+
+    assert publish.plan(market, None, SETTINGS) == []
+
+
+def test_the_page_shows_figures_that_can_be_worked_out_by_hand_from_the_published_rows(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    make_all(market, run)
+    shown = figures_on(page_of(market, DAYS[-1], tmp_path))
+    rows = table_of(market, DAYS[-1], tmp_path, "backtest.parquet").sort("date")
+
+    assert set(shown) == {"equal weight", "minimum variance", "maximum Sharpe", "risk parity"}
+    for strategy, figures in shown.items():
+        mine = rows.filter(strategy=strategy)
+        net, traded = mine["net_return"].to_list(), mine["traded_value"].to_list()
+        years = len(net) / 252
+        values = [1.0]
+        for change in net:
+            values.append(values[-1] * (1 + change))
+        falls = [value / max(values[: place + 1]) - 1 for place, value in enumerate(values)]
+        assert figures == {
+            "return": f"{100 * (values[-1] ** (1 / years) - 1):.1f} %",
+            "volatility": f"{100 * statistics.pstdev(net) * math.sqrt(252):.1f} %",
+            "Sharpe": f"{statistics.fmean(net) / statistics.pstdev(net) * math.sqrt(252):.2f}",
+            "deepest fall": f"{100 * min(falls):.1f} %",
+            "turnover": f"{100 * sum(traded[1:]) / 2 / years:.1f} %",
+            "costs": f"{100 * 0.001 * sum(traded[1:]) / years:.3f} %",
+        }
+
+
+def test_the_page_has_the_verdict_as_its_headline(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+    publish.make(market, DAYS[-1], SETTINGS, run)
+
     verdict = market.read_json(publish.REPORT, DAYS[-1], "verdict.json")
-    assert verdict["headline"] in page
+    assert f"<h1>{verdict['headline']}</h1>" in page_of(market, DAYS[-1], tmp_path)
+
+
+def figures_on(page: str) -> dict[str, dict[str, str]]:
+    """The table of the back-test as the page has it: by strategy, column to text."""
+    section = page[page.index("<h2>Back-test in figures</h2>") :]
+    table = section[: section.index("</table>")].replace("\xa0", " ")
+    _, *names = re.findall(r"<th[^>]*>(.*?)</th>", table)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    return {strategy: dict(zip(names, texts, strict=True)) for strategy, *texts in cells}

@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from include.datasets.market.features import suspected_splits
 from include.portfolio.backtest import compare, figures, growth, walk_forward
+from include.portfolio.returns import daily_returns
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import EQUAL_WEIGHT, STRATEGIES
 
@@ -99,6 +101,60 @@ def test_a_symbol_enters_once_its_window_is_full() -> None:
     assert (weights.filter(pl.col("date") >= entered)["weight"] > 0).all()
 
 
+def without(returns: pl.DataFrame, symbol: str, sessions: range) -> pl.DataFrame:
+    """The returns without trades of a symbol in some sessions, and with zeroes in those of all others there."""
+    is_out = pl.int_range(pl.len()).is_between(sessions.start, sessions.stop - 1)
+    return returns.with_columns(
+        pl.when(is_out).then(None if name == symbol else 0.0).otherwise(pl.col(name)).alias(name)
+        for name in returns.columns[1:]
+    )
+
+
+def test_a_delisted_symbol_keeps_its_last_value_until_the_next_rebalancing_and_is_sold_then() -> None:
+    """E of five is gone from the 70th session on: bought at the 60th close, sold at the 81st."""
+    made = walk_forward(without(daily(120, 5), "E", range(70, 120)), SHORT)
+
+    held = made.weights.filter(symbol="E", strategy=EQUAL_WEIGHT)["weight"].to_list()
+    net = made.returns.filter(strategy=EQUAL_WEIGHT)
+    assert held == [0.2, 0.0, 0.0]
+    assert net["net_return"].to_list()[10:21] == pytest.approx([0.0] * 11)
+    sold = net.filter(date=START + timedelta(81))["traded_value"].item()
+    assert 2 * 0.19 < sold < 2 * 0.21
+
+
+def test_a_halt_between_rebalancings_is_held_through_and_ends_with_the_return_over_it() -> None:
+    halted = without(daily(90, 5), "E", range(65, 70))
+    back = pl.int_range(pl.len()) == 70
+    halted = halted.with_columns(
+        pl.when(back).then(-0.5 if name == "E" else 0.0).otherwise(name).alias(name) for name in "ABCDE"
+    )
+    made = walk_forward(halted, SHORT.model_copy(update={"window_sessions": 64}))
+
+    net = made.returns.filter(strategy=EQUAL_WEIGHT).filter(pl.col("date") >= START + timedelta(65))["net_return"]
+    assert net.to_list()[:5] == pytest.approx([0.0] * 5)
+    assert net[5] == pytest.approx(-0.1, abs=0.005)
+
+
+def test_a_short_halt_costs_no_symbol_its_place() -> None:
+    """Halted in the 71st session, E has 62 returns in the window of 63 at the next rebalancing; 60 are needed."""
+    halted = without(daily(100, 5), "E", range(70, 71))
+    weights = walk_forward(halted, SHORT.model_copy(update={"window_sessions": 63})).weights
+
+    assert (weights.filter(symbol="E", strategy=EQUAL_WEIGHT)["weight"] > 0).all()
+
+
+def test_with_too_few_symbols_nothing_is_traded() -> None:
+    """Of four symbols two are not traded at the second rebalancing, and the weight cap asks for three."""
+    is_out = pl.int_range(pl.len()) == 84
+    returns = daily(120).with_columns(pl.when(~is_out).then(pl.col(name)).alias(name) for name in "CD")
+    settings = SHORT.model_copy(update={"window_sessions": 64})
+    made = walk_forward(returns, settings)
+
+    traded = made.returns.filter(pl.col("traded_value") > 1e-9)["date"].unique().sort().to_list()
+    assert traded == [START + timedelta(64), START + timedelta(106)]
+    assert made.weights["date"].unique().sort().to_list() == [START + timedelta(n) for n in (63, 84, 105)]
+
+
 def test_a_history_shorter_than_the_window_gives_nothing() -> None:
     made = walk_forward(daily(60), SHORT)
 
@@ -180,11 +236,15 @@ def real_returns() -> pl.DataFrame:
     if not REAL.is_dir():
         pytest.skip(f"The real prices are not at {REAL}.")
     frames = [
-        pl.read_csv(file, try_parse_dates=True).select(
-            date="Date", symbol=pl.lit(file.name.split(".")[0].upper()), close=pl.col("Close").cast(float)
+        pl.read_csv(file, try_parse_dates=True)
+        .rename(str.lower)
+        .select(
+            "date", pl.col("open", "close").cast(float), "volume", symbol=pl.lit(file.name.split(".")[0].upper())
         )
         for file in sorted(REAL.glob("*.us.txt"))
     ]
-    rows = pl.concat(frames).filter(pl.col("date").is_between(date(2010, 6, 28), date(2017, 11, 10)))
-    closes = rows.pivot("symbol", index="date", values="close").sort("date")
-    return closes.select("date", pl.exclude("date").forward_fill().pct_change())[1:]
+    rows = pl.concat(frames).filter(
+        pl.col("date").is_between(date(2010, 6, 28), date(2017, 11, 10)), pl.col("volume") > 0
+    )
+    splits = suspected_splits(rows.rename({"date": "dt"})).cast({"symbol": pl.String})
+    return daily_returns(rows, splits)
