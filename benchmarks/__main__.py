@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import dag_files, drift, market_day, market_features, orchestration, scoring, validation
+from benchmarks import (
+    dag_files,
+    drift,
+    market_day,
+    market_features,
+    orchestration,
+    scoring,
+    segment_training,
+    validation,
+)
 
 BENCHMARKS = {
     "dag_files": dag_files,
@@ -13,6 +22,7 @@ BENCHMARKS = {
     "drift": drift,
     "market_features": market_features,
     "market_day": market_day,
+    "segment_training": segment_training,
     "orchestration": orchestration,
 }
 

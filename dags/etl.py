@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from airflow.sdk import DAG, Asset, dag, get_current_context, task
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -20,8 +20,9 @@ Brings **{title}** from the source to features, day by day.
 - **In:** the source chosen in the Airflow variable `{name}_source`.
 - **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
   page for each day. New features wake the scoring DAGs.
-- **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
-  backfill, to redo days. Features of later days that an older day has changed are made anew as well.
+- **Which days:** those of the last 400 days that the source has and the lake lacks; all of them where the lake has
+  none yet. Name a day or a range in the form, or start a backfill, to redo days. Features of later days that an
+  older day has changed are made anew as well.
 - **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
   The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
   trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
@@ -89,11 +90,13 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task
         def find_features(validated: Sequence[list[str]]) -> list[list[str]]:
             """The days whose features are to be made: those validated, and those that an older day has changed."""
-            from include.lifecycle.etl import chunks, outdated_features
+            from include.lifecycle.etl import chunks, features_to_make
             from ml_lifecycle.hooks import lake
 
-            outdated = {day.isoformat() for day in outdated_features(dataset, lake())}
-            return chunks(sorted(outdated.union(*validated)), dataset.chunk_days)
+            until = yesterday(get_current_context(), dataset.timezone)
+            known = [date.fromisoformat(day) for chunk in validated for day in chunk]
+            days = features_to_make(dataset, lake(), known, until)
+            return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(
             map_index_template="{{ days_label }}",

@@ -25,7 +25,8 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.
-- **When it fails:** `train` red says what the data lacks. `push` red after its retries means that MLflow is out
+- **When it fails:** `fit_segments` red names what could not be fitted on its own; the training goes on without it.
+  `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
 """
 
@@ -80,7 +81,37 @@ def training(model: ModelSpec) -> DAG:
             assemble(model, lake(), as_of, run_info())
             return as_of.isoformat()
 
-        @task(pool=HEAVY_POOL)
+        @task
+        def batch_segments(as_of: str) -> list[dict[str, Any]]:
+            """Stage what each batch of segments is learnt from; returns the batches."""
+            from include.lifecycle.segment_training import stage_batches
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import run_info
+
+            batches = stage_batches(model, lake(), date.fromisoformat(as_of), run_info())
+            return [{"number": number, "segments": segments} for number, segments in enumerate(batches)]
+
+        @task(pool=HEAVY_POOL, map_index_template="{{ segments_label }}")
+        def fit_segments(as_of: str, batch: dict[str, Any]) -> None:
+            """Tune and fit each segment of a batch on its own."""
+            from include.lifecycle.segment_training import fit_batch
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import label_segments, run_info
+
+            label_segments(batch["segments"])
+            params, day = get_current_context()["params"], date.fromisoformat(as_of)
+            fit_batch(
+                model,
+                lake(),
+                day,
+                batch["number"],
+                trials=params["trials"],
+                seed=params["seed"],
+                run=run_info(),
+            )
+
+        # Segments that could not be fitted stop nothing: the model card and their red task name them.
+        @task(pool=HEAVY_POOL, trigger_rule="all_done_min_one_success")
         def train(as_of: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
             from include.lifecycle.training import train as train_model
@@ -122,7 +153,10 @@ def training(model: ModelSpec) -> DAG:
             return f"{decision.action}: {' '.join(decision.reasons)}"
 
         as_of = build_labels()
-        push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=train(as_of))
+        trained = train(as_of)
+        if model.segment_by:
+            fit_segments.partial(as_of=as_of).expand(batch=batch_segments(as_of)) >> trained
+        push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
         judge(as_of, push.output)
 
     return build()

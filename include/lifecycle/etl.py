@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import LOOK_BACK_DAYS, Lake, LakeError, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import DatasetSpec, Source, TableSpec
 
 Day = TypeVar("Day", date, str)
@@ -27,8 +27,8 @@ def plan(
 
     Without a request these are the days that the source has and that lack features (new ones, and those whose run
     was cut short), and the newest `revisit_days`, which the source may have corrected. A day that validation
-    rejected is left alone until somebody asks for it, since the same rows would be rejected again. A requested
-    range (both ends included) is redone whatever the lake has.
+    rejected is left alone until somebody asks for it, since the same rows would be rejected again, and so is one
+    that the lake no longer looks back to. A requested range (both ends included) is redone whatever the lake has.
 
     Raises
     ------
@@ -39,9 +39,10 @@ def plan(
     """
     given = [day for day in source.days() if day <= until]
     if requested is None:
-        done = set(lake.days(dataset.features_prefix))
+        since = lake.looked_back_to(dataset.features_prefix, until)
+        done = set(lake.days(dataset.features_prefix, since))
         newest = given[-dataset.revisit_days :] if dataset.revisit_days else []
-        wanted = [day for day in given if day not in done or day in newest]
+        wanted = [day for day in given if (day >= since and day not in done) or day in newest]
         judged = set(lake.days(dataset.validation_prefix, since=wanted[0])) if wanted else set()
         days = [day for day in wanted if not (day in judged and _is_rejected(dataset, lake, day))]
         if done.issuperset(days):
@@ -84,14 +85,23 @@ def land(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunIn
     return landed
 
 
-def outdated_features(dataset: DatasetSpec, lake: Lake) -> list[date]:
-    """Days, oldest first, whose features were made of other clean partitions than the lake has now.
+def features_to_make(dataset: DatasetSpec, lake: Lake, validated: Sequence[date], until: date) -> list[date]:
+    """The days, oldest first, that were validated, and those whose features they or others have changed."""
+    since = min([*validated, until - timedelta(days=LOOK_BACK_DAYS)])
+    return sorted({*validated, *outdated_features(dataset, lake, since)})
+
+
+def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) -> list[date]:
+    """Days from `since` on, oldest first, whose features were made of other clean partitions than there are now.
 
     That happens when an older day is corrected, mended or backfilled. Only features that are not younger than all
-    clean partitions of their history are looked at closely, so that the cost hardly grows with the past.
+    clean partitions of their history are looked at closely.
     """
-    built = lake.written(dataset.features_prefix)
-    cleaned = {table.name: lake.written(dataset.clean(table.name)) for table in dataset.tables}
+    built = lake.written(dataset.features_prefix, since)
+    cleaned = {
+        table: lake.written(dataset.clean(table), _earlier(since, days))
+        for table, days in dataset.history_days.items()
+    }
     suspects = [
         day for day, written in sorted(built.items()) if _has_younger_input(dataset, cleaned, day, written)
     ]
@@ -161,6 +171,10 @@ def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[
 def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
     """The days of a table that the features of `day` look at, oldest first."""
     return [day - timedelta(days=back) for back in range(dataset.history_days[table], -1, -1)]
+
+
+def _earlier(day: date, days: int) -> date:
+    return date.min + max(day - date.min - timedelta(days=days), timedelta(0))
 
 
 def _has_younger_input(

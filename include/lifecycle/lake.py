@@ -13,8 +13,9 @@ import logging
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from pydantic import BaseModel, ConfigDict
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+LOOK_BACK_DAYS = 400
+"""So far back look runs that nobody asked for a day: their cost must not grow with the history."""
+_CONNECTIONS = 8
+# Boto3's transfers in parts start threads for each file, which takes longer than a small file itself.
+_ONE_REQUEST_BYTES = 2**23
 _HASHED_NAME = re.compile(r"-[0-9a-f]{16}(?=\.)")
 
 
@@ -120,6 +126,14 @@ class Lake:
         """Days of `prefix` from `since` on that have a manifest, oldest first."""
         return sorted(self.written(prefix, since))
 
+    def looked_back_to(self, prefix: str, until: date) -> date:
+        """The first day that a run of `until` looks at, if nobody asked for a day.
+
+        `LOOK_BACK_DAYS` earlier; the very first day where `prefix` has nothing since then, as when it is filled.
+        """
+        since = until - timedelta(days=LOOK_BACK_DAYS)
+        return since if self.days(prefix, since) else date.min
+
     def written(self, prefix: str, since: date = date.min) -> dict[date, datetime]:
         """Each day from `since` on that has a manifest, and when that was written, by the S3 server's clock."""
         pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
@@ -141,7 +155,10 @@ class Lake:
         PartitionNotFoundError
             If one of the days has no manifest.
         """
-        return {partition(prefix, day): self.manifest(prefix, day).digest for day in days}
+        asked = list(days)
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            manifests = pool.map(lambda day: self.manifest(prefix, day), asked)
+            return {partition(prefix, day): found.digest for day, found in zip(asked, manifests, strict=True)}
 
     def find_manifest(self, prefix: str, day: date) -> Manifest | None:
         """The partition's manifest, or None where there is no partition."""
@@ -243,11 +260,14 @@ class Lake:
         PartitionNotFoundError
             If `days` is empty or one of them has no manifest.
         """
-        frames = [
-            pl.scan_parquet(self.download(prefix, day, scratch)).with_columns(dt=pl.lit(day)) for day in days
-        ]
-        if not frames:
+        asked = list(days)
+        if not asked:
             raise PartitionNotFoundError(f"No days were asked of {self.uri(prefix)}; name at least one.")
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            files = list(pool.map(lambda day: self.download(prefix, day, scratch), asked))
+        frames = (
+            pl.scan_parquet(paths).with_columns(dt=pl.lit(day)) for day, paths in zip(asked, files, strict=True)
+        )
         return pl.concat(frames, how="vertical_relaxed")
 
     def read_json(self, prefix: str, day: date, plain_name: str) -> Any:
@@ -272,7 +292,10 @@ class Lake:
 
     def upload(self, path: Path, key: str) -> None:
         """Upload a whole file."""
-        self.client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": _content_type(key)})
+        if path.stat().st_size <= _ONE_REQUEST_BYTES:
+            self.write_object(key, path.read_bytes())
+        else:
+            self.client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": _content_type(key)})
 
     def _objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
         pages = self.client.get_paginator("list_objects_v2")
@@ -281,7 +304,9 @@ class Lake:
 
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:
         path = folder / entry.name
-        if not path.exists():
+        if not path.exists() and entry.bytes <= _ONE_REQUEST_BYTES:
+            path.write_bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        elif not path.exists():
             self.client.download_file(self.bucket, key, str(path))
         if file_sha256(path) != entry.sha256:
             path.unlink()

@@ -163,7 +163,7 @@ def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     kind = kind_of(model)
     metric = kind.measures[kind.tuning_metric(model)].title
     rows = [
-        [trial["number"], _words(trial["candidate"]), _params(trial["params"]), f"{trial['value']:.4f}"]
+        [trial["number"], _words(trial["candidate"]), _params(training, trial), f"{trial['value']:.4f}"]
         for trial in trials
     ]
     table = Table(["trial", "candidate", "hyperparameters", f"validation: {metric}"], rows)
@@ -172,7 +172,7 @@ def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
 
 def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
     return {
-        "Candidate": f"{_words(training['candidate'])} ({_params(training['params'])})",
+        "Candidate": f"{_words(training['candidate'])} ({_params(training, training)})",
         "Seed": training["seed"],
         "Reason": training["reason"] or "none given",
         "Code version": training["code_version"],
@@ -186,8 +186,11 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _params(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in params.items())
+def _params(training: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    own = training["per_segment"]["params"].get(trial["candidate"])
+    if own:
+        return f"{len(own)} fitted, each with its own"
+    return ", ".join(f"{name} {value:.3g}" for name, value in trial["params"].items())
 
 
 def _days(days: list[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.intervals import Interval
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import LOOK_BACK_DAYS, MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def plan(
     """The days to score now, oldest first, each with the version that was champion for it.
 
     Without a request these are the days that have features and no predictions made from them, and for which there
-    was a champion that had not seen their future: its scores would be hindsight passed off as history. A requested
+    was a champion that had not seen their future: its scores would be hindsight passed off as history. Days from
+    `LOOK_BACK_DAYS` before the newest published one are left alone. A requested
     range (both ends included) is scored whatever the lake has, days from before the first champion with the
     present one.
 
@@ -77,7 +78,11 @@ def plan(
 
 def _unscored(model: ModelSpec, lake: Lake) -> list[date]:
     """Days, oldest first, that have features and no predictions, or predictions of features since replaced."""
-    built, predicted = lake.written(model.dataset.features_prefix), lake.written(model.predictions_prefix)
+    latest = _latest(model, lake)
+    since = date.fromisoformat(latest["day"]) - timedelta(days=LOOK_BACK_DAYS) if latest else date.min
+    built, predicted = (
+        lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
+    )
     return [
         day
         for day, written in sorted(built.items())
@@ -99,8 +104,13 @@ def staging_prefix(model: ModelSpec) -> str:
 
 def latest_version(model: ModelSpec, lake: Lake) -> int | None:
     """The version that made the newest published predictions, or None before there are any."""
+    latest = _latest(model, lake)
+    return int(latest["model_version"]) if latest else None
+
+
+def _latest(model: ModelSpec, lake: Lake) -> dict[str, Any] | None:
     body = lake.read_object(latest_key(model))
-    return None if body is None else int(json.loads(body)["model_version"])
+    return json.loads(body) if body else None
 
 
 def latest_key(model: ModelSpec) -> str:
@@ -396,8 +406,8 @@ def _advance_latest(
     }
     # Days may be published side by side: under the lock, an older one never replaces a newer one.
     with warehouse.locked(connection, lake.uri(key)):
-        present = lake.read_object(key)
-        if present is None or json.loads(present)["day"] <= content["day"]:
+        present = _latest(model, lake)
+        if present is None or present["day"] <= content["day"]:
             lake.write_object(key, json.dumps(content, indent=2).encode())
 
 

@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class PerSegment(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """One clone of a regressor for each value of a column; the others' rows never reach it.
-
-    A segment with fewer than `min_rows` rows, or that was not there, is predicted by the clone fitted on all rows.
+class SegmentModels(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Fitted regressors, one for each value of a column, and one that answers for all other values.
 
     Parameters
     ----------
-    estimator : the regressor to clone.
     column : the column that names the segment.
+    models : fitted regressor by segment.
+    otherwise : the fitted regressor of segments that are new, too young, or could not be fitted.
     """
 
-    def __init__(self, estimator: Any, column: str, min_rows: int = 50) -> None:
-        self.estimator = estimator
+    def __init__(self, column: str, models: Mapping[str, Any], otherwise: Any) -> None:
         self.column = column
-        self.min_rows = min_rows
-
-    def fit(self, X: pd.DataFrame, y: NDArray[np.float64]) -> Self:
-        """Fit the clone of all rows and those of the segments; X has the column `column`."""
-        self.pooled_ = clone(self.estimator).fit(X, y)
-        self.segments_ = {
-            str(name): clone(self.estimator).fit(X.iloc[rows], y[rows])
-            for name, rows in sorted(X.groupby(self.column).indices.items())
-            if len(rows) >= self.min_rows
-        }
-        return self
+        self.models = models
+        self.otherwise = otherwise
 
     def predict(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """A number for each row, from its segment's clone."""
+        """A number for each row, from its segment's regressor; X has the column `column`."""
         predicted = np.empty(len(X))
         for name, rows in X.groupby(self.column).indices.items():
-            estimator = self.segments_.get(str(name), self.pooled_)
+            estimator = self.models.get(str(name), self.otherwise)
             predicted[rows] = estimator.predict(X.iloc[rows])
         return predicted
 

@@ -147,6 +147,9 @@ class Candidate(Spec):
     build: Callable[[dict[str, Any], int], Any] = Field(
         description="An unfitted scikit-learn classifier or regressor from hyperparameters and a seed."
     )
+    per_segment: bool = Field(
+        False, description="Tuned and fitted for each value of `segment_by` on its own, in mapped tasks."
+    )
 
 
 class IntervalPolicy(Spec):
@@ -195,8 +198,12 @@ class ModelSpec(Spec):
     numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
     categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
     segment_by: str | None = Field(
-        None, description="Key column by whose values a regression's skill is also shown one by one."
+        None,
+        description=(
+            "Key column by whose values a regression's skill is shown, and candidates may be fitted, one by one."
+        ),
     )
+    segments_per_task: int = Field(25, ge=1, description="So many segments at most are fitted by one mapped task.")
     label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "
@@ -274,6 +281,15 @@ class ModelSpec(Spec):
     def staging_prefix(self) -> str:
         """Lake prefix of the trained model that waits to be pushed."""
         return f"staging/{self.name}"
+
+    @property
+    def segment_rows_prefix(self) -> str:
+        """Lake prefix of the rows of each batch of segments, to be fitted on their own."""
+        return f"staging/{self.name}_segments/rows"
+
+    def segment_fits_prefix(self, batch: int) -> str:
+        """Lake prefix of what came of fitting a batch of segments."""
+        return f"staging/{self.name}_segments/fits={batch:04d}"
 
     def reference_prefix(self, version: int) -> str:
         """Lake prefix of what a registered version is compared with later: its holdout, and its baseline."""

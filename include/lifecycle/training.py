@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -20,11 +21,13 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
-from include.lifecycle import model_card, model_files, plots
+from include.lifecycle import model_card, model_files, plots, segment_training, training_data, tuning
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.intervals import Interval, coverage, fit_interval
 from include.lifecycle.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.segment_training import SegmentFits
+from include.lifecycle.segments import SegmentModels
 from include.lifecycle.snapshots import (
     NothingToLearnError,
     Part,
@@ -33,11 +36,10 @@ from include.lifecycle.snapshots import (
     missing_outcomes,
     places,
     select,
-    spaced_days,
 )
 from include.lifecycle.snapshots import split as split_days
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.tuning import FoldRows, Trial, best, fit, tune, walk_forward
+from include.lifecycle.tuning import FoldRows, Trial, best
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
     NothingToLearnError
         If no day has matured.
     """
-    days = _snapshot_days(model, lake, as_of)
+    days = training_data.snapshot_days(model, lake, as_of)
     outcomes = model.dataset.clean(model.label_table)
     outcome_days = lake.days(outcomes)
     windows = {day: model.label_window(day, outcome_days) for day in days}
@@ -119,14 +121,18 @@ def train(
     NothingToLearnError
         If no day has matured, or a part of the split has hardly any outcomes of one kind.
     PartitionNotFoundError
-        If labels are missing; run `assemble` first.
+        If labels are missing; run `assemble` first. If segments are to be compared and their batches are missing;
+        run `segment_training.stage_batches` first.
     UntrustedModelError
         If the fitted model contains types that its spec does not trust.
     """
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         data = _read(model, lake, as_of, seed, scratch)
-        result = _learn(model, data, trials, seed)
+        own = segment_training.collect(
+            model, lake, as_of, data.inputs, trials=trials, seed=seed, run=run, scratch=scratch
+        )
+        result = _learn(model, data, own, trials, seed)
         training = {
             "model": model.name,
             "as_of": as_of.isoformat(),
@@ -135,8 +141,13 @@ def train(
             "reason": reason,
             "code_version": run.code_version,
             **_story(model, data, result),
+            "per_segment": {"params": own.params, "failed": own.failed},
         }
-        training["warnings"] = _warnings(model, lake, as_of, data.split, training["metrics"])
+        training["warnings"] = [
+            *_warnings(model, data.split, training["metrics"]),
+            *_gap_warnings(model, lake, as_of),
+            *_segment_warnings(model, own),
+        ]
         figures = kind_of(model).draw(result.holdout)
         html = model_card.render_card(model, training, figures)
         (scratch / "model_card.html").write_text(html)
@@ -151,32 +162,9 @@ def train(
     return staged
 
 
-def _snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
-    """The days to learn from, oldest first.
-
-    Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
-    for one who stayed.
-    """
-    feature_days = lake.days(model.dataset.features_prefix)
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
-    matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
-    gaps = missing_outcomes(matured, outcome_days, model)
-    days = spaced_days([day for day in matured if day not in gaps], model.snapshot_every_days)
-    if not days:
-        raise NothingToLearnError(
-            f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
-            f"{model.horizon_days + model.label_delay_days} days after the features, but the first features are "
-            f"of {min(feature_days, default='no day')} and the last outcomes of "
-            f"{max(outcome_days, default='no day')}. Run {model.dataset.name}_etl for more days, or train as of "
-            "a later day."
-        )
-    return days
-
-
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
-    rows = {day: _rows(model, lake, day, scratch) for day in _snapshot_days(model, lake, as_of)}
-    # A symbol has no features before its history is long enough, so the first days may be empty.
-    split = split_days([day for day, frame in rows.items() if frame.height], model)
+    rows = training_data.snapshots(model, lake, as_of, scratch)
+    split = split_days(list(rows), model)
     days = sorted({*split.fit.days, *split.holdout.days})
 
     def part(part: Part) -> pl.DataFrame:
@@ -189,23 +177,11 @@ def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -
         [FoldRows(part(fold.search), part(fold.validation)) for fold in split.folds],
         part(split.fit),
         part(split.holdout),
-        lake.digests(model.dataset.features_prefix, days) | lake.digests(model.labels_prefix, days),
+        training_data.inputs(model, lake, days),
     )
     for name, frame in _named_rows(data):
         _require_labels(model, name, frame)
     return data
-
-
-def _rows(model: ModelSpec, lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
-    key = model.dataset.key
-    features = lake.scan(model.dataset.features_prefix, [day], scratch)
-    labels = lake.scan(model.labels_prefix, [day], scratch).select(*key, "label")
-    columns = dict.fromkeys((*key, "dt", *model.features, *_scale(model), "label"))
-    return features.join(labels, on=key).select(*columns).collect()
-
-
-def _scale(model: ModelSpec) -> tuple[str, ...]:
-    return (model.interval.scale,) if model.interval else ()
 
 
 def _named_rows(data: _Data) -> list[tuple[str, pl.DataFrame]]:
@@ -225,23 +201,28 @@ def _require_labels(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
         )
 
 
-def _learn(model: ModelSpec, data: _Data, trials: int, seed: int) -> _Result:
-    tried = tune(model, data.folds, budget=trials, seed=seed)
-    chosen = best(tried)
-    build = {candidate.name: candidate.build for candidate in model.candidates()}[chosen.candidate]
+def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: int) -> _Result:
+    pooled = tuning.tune(model, data.folds, budget=trials, seed=seed)
+    build = {candidate.name: candidate.build for candidate in model.candidates()}[best(pooled).candidate]
     builders: dict[str, Callable[[], Any]] = {
-        "candidate": partial(build, chosen.params, seed),
+        "candidate": partial(build, best(pooled).params, seed),
         "baseline": partial(model.baseline, seed),
         **{name: partial(reference, seed) for name, reference in model.references.items()},
     }
+    tried = [*pooled, *_segment_trials(model, data, own, builders["candidate"], len(pooled))]
+    segmented = own.estimators.get(best(tried).candidate)
     fitted = {
         who: _fit(model, builder(), data.fit, seed, calibrate=who == "candidate")
         for who, builder in builders.items()
     }
+    if segmented:
+        fitted["candidate"] = SegmentModels(str(model.segment_by), dict(segmented), fitted["candidate"])
     holdout = data.holdout.with_columns(
         **{f"{who}_score": predict(estimator, data.holdout, model) for who, estimator in fitted.items()}
     )
-    walked = walk_forward(model, data.folds, builders) if model.interval else data.holdout.clear()
+    walked = tuning.walk_forward(model, data.folds, builders) if model.interval else data.holdout.clear()
+    if segmented:
+        walked = own.with_own_scores(model, walked, best(tried).candidate, "candidate_score")
     intervals = {
         who: fit_interval(model.interval, walked, f"{who}_score")
         for who in ("candidate", "baseline")
@@ -250,10 +231,28 @@ def _learn(model: ModelSpec, data: _Data, trials: int, seed: int) -> _Result:
     return _Result(fitted["candidate"], fitted["baseline"], tried, holdout, walked, intervals)
 
 
+def _segment_trials(
+    model: ModelSpec, data: _Data, own: SegmentFits, otherwise: Callable[[], Any], first_number: int
+) -> list[Trial]:
+    """A trial for each candidate that was fitted on each segment; `otherwise` answers for those without a fit."""
+    kind = kind_of(model)
+    metric = kind.tuning_metric(model)
+    candidates = [name for name, fits in own.estimators.items() if fits]
+    folds = [tuning.walk_forward(model, [fold], {"pooled": otherwise}) for fold in data.folds if candidates]
+
+    def value(candidate: str, fold: pl.DataFrame) -> float:
+        return kind.measure(own.with_own_scores(model, fold, candidate, "pooled_score"), "pooled_score")[metric]
+
+    return [
+        Trial(number, candidate, {}, math.fsum(value(candidate, fold) for fold in folds) / len(folds), "COMPLETE")
+        for number, candidate in enumerate(candidates, start=first_number)
+    ]
+
+
 def _fit(model: ModelSpec, estimator: Any, rows: pl.DataFrame, seed: int, *, calibrate: bool) -> Any:
     matrix, labels = to_matrix(rows, model), rows["label"].to_numpy()
     if not calibrate:
-        return fit(estimator, matrix, labels)
+        return tuning.fit(estimator, matrix, labels)
     folds = (places(rows, model.dataset.key, seed) * FITTING_FOLDS).astype(int)
     return kind_of(model).fit(estimator, matrix, labels, folds)
 
@@ -303,7 +302,7 @@ def _texts(part: Part) -> list[str]:
     return [str(day) for day in part.days]
 
 
-def _warnings(model: ModelSpec, lake: Lake, as_of: date, split: Split, measured: dict[str, float]) -> list[str]:
+def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> list[str]:
     warnings = []
     name, limit = model.suspicious
     if measured[f"holdout_{name}"] > limit:
@@ -316,7 +315,7 @@ def _warnings(model: ModelSpec, lake: Lake, as_of: date, split: Split, measured:
             "The history is too short for a holdout that is later than what was learnt from, so it consists of "
             "other customers of the same day: how the model does on later days is not known."
         )
-    return [*warnings, *_gap_warnings(model, lake, as_of)]
+    return warnings
 
 
 def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
@@ -329,6 +328,15 @@ def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
     return [
         f"The outcomes of {len(missing)} days are missing ({', '.join(map(str, missing))}), so {len(gaps)} days "
         f"whose labels depend on them were not learnt from; run {model.dataset.name}_etl for these days."
+    ]
+
+
+def _segment_warnings(model: ModelSpec, own: SegmentFits) -> list[str]:
+    if not own.failed:
+        return []
+    return [
+        f"{len(own.failed)} values of {model.segment_by} could not be fitted on their own, and what was learnt "
+        f"from all answers for them: {segment_training.described(own.failed)}."
     ]
 
 

@@ -43,7 +43,23 @@ class FoldRows:
 
 
 def tune(model: ModelSpec, folds: Sequence[FoldRows], *, budget: int, seed: int) -> list[Trial]:
-    """Try `budget` sets of hyperparameters, shared out evenly over the candidates; the mean over the folds counts.
+    """Try hyperparameters of all candidates but those for one segment each; see `shares` and `search`.
+
+    Raises
+    ------
+    ValueError
+        If the budget is smaller than the number of candidates.
+    """
+    trials: list[Trial] = []
+    share = shares(model, budget)
+    for candidate in model.candidates():
+        if not candidate.per_segment:
+            trials += search(model, candidate, folds, share[candidate.name], seed, len(trials))
+    return trials
+
+
+def shares(model: ModelSpec, budget: int) -> dict[str, int]:
+    """How many sets of hyperparameters of each candidate are tried, by its name: even shares of the budget.
 
     Raises
     ------
@@ -56,12 +72,8 @@ def tune(model: ModelSpec, folds: Sequence[FoldRows], *, budget: int, seed: int)
             f"A tuning budget of {budget} is too small for the {len(candidates)} candidates of model "
             f"{model.name!r}; give at least one trial to each."
         )
-    matrices = [_Fold(to_matrix(fold.search, model), to_matrix(fold.validation, model), fold) for fold in folds]
-    trials: list[Trial] = []
-    for position, candidate in enumerate(candidates):
-        share = budget // len(candidates) + (position < budget % len(candidates))
-        trials += _search(model, candidate, matrices, share, seed, len(trials))
-    return trials
+    share, rest = divmod(budget, len(candidates))
+    return {candidate.name: share + (position < rest) for position, candidate in enumerate(candidates)}
 
 
 def walk_forward(
@@ -94,23 +106,23 @@ def fit(estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any]) -> Any:
         return estimator.fit(matrix, labels)
 
 
-@dataclass(frozen=True)
-class _Fold:
-    search: pd.DataFrame
-    validation: pd.DataFrame
-    rows: FoldRows
-
-
-def _search(
-    model: ModelSpec, candidate: Candidate, folds: Sequence[_Fold], budget: int, seed: int, first_number: int
+def search(
+    model: ModelSpec,
+    candidate: Candidate,
+    folds: Sequence[FoldRows],
+    budget: int,
+    seed: int,
+    first_number: int = 0,
 ) -> list[Trial]:
+    """Try `budget` sets of a candidate's hyperparameters; the mean of the tuning metric over the folds counts."""
     import optuna
 
     metric = kind_of(model).tuning_metric(model)
+    matrices = [_Fold(to_matrix(fold.search, model), to_matrix(fold.validation, model), fold) for fold in folds]
 
     def objective(trial: optuna.Trial) -> float:
         params = candidate.suggest(trial)
-        values = [_value(model, metric, candidate.build(params, seed), fold) for fold in folds]
+        values = [_value(model, metric, candidate.build(params, seed), fold) for fold in matrices]
         value = math.fsum(values) / len(values)
         log.info("Trial %d, %s: %s %.4f.", first_number + trial.number, candidate.name, metric, value)
         return value
@@ -128,6 +140,13 @@ def _search(
         )
         for trial in study.trials
     ]
+
+
+@dataclass(frozen=True)
+class _Fold:
+    search: pd.DataFrame
+    validation: pd.DataFrame
+    rows: FoldRows
 
 
 def _value(model: ModelSpec, metric: str, estimator: Any, fold: _Fold) -> float:

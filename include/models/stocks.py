@@ -8,7 +8,7 @@ from include.lifecycle.specs import DriftPolicy
 # the two years before them, and nine of ten within 0.6, without anything new.
 DRIFT = DriftPolicy(window_days=183, min_rows=200, all_days_of_a_key=True, numeric_threshold=0.6)
 TRUSTED_TYPES = (
-    "include.lifecycle.segments.PerSegment",
+    "include.lifecycle.segments.SegmentModels",
     "include.lifecycle.segments.Persistence",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )

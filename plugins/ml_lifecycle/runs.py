@@ -48,6 +48,13 @@ def label_days(days: Sequence[str]) -> list[date]:
     return [date.fromisoformat(day) for day in days]
 
 
+def label_segments(segments: Sequence[str]) -> None:
+    """Make the segments of a mapped task its label in the UI."""
+    context = cast("dict[str, Any]", get_current_context())
+    more = f" to {segments[-1]} ({len(segments)})" if len(segments) > 1 else ""
+    context["segments_label"] = f"{segments[0]}{more}"
+
+
 def report_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> None:
     """Give the task its button to the validation page, and stop the run, without a retry, if a day was rejected.
 

@@ -17,6 +17,7 @@ from include.lifecycle.drift import Reference
 from include.lifecycle.intervals import Interval
 from include.lifecycle.lake import Lake
 from include.lifecycle.registry import keep_reference, load_trusted
+from include.lifecycle.segment_training import fit_batch, stage_batches
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training import assemble, train
 from include.models.returns import RETURNS
@@ -53,6 +54,8 @@ def quick(model: ModelSpec) -> ModelSpec:
 def trained(model: ModelSpec, lake: Lake) -> str:
     """The digest of the staged training as of AS_OF."""
     assemble(model, lake, AS_OF, RUN)
+    for batch, _ in enumerate(stage_batches(model, lake, AS_OF, RUN)):
+        fit_batch(model, lake, AS_OF, batch, trials=3, seed=7, run=RUN)
     return train(model, lake, AS_OF, trials=3, seed=7, run=RUN).digest
 
 

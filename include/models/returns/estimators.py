@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from include.datasets.market.features import NUMERIC
-from include.lifecycle.segments import PerSegment, Persistence
+from include.lifecycle.segments import Persistence
 from include.lifecycle.specs import Candidate
 
 if TYPE_CHECKING:
@@ -25,14 +25,9 @@ def suggest_ridge(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build_ridge(params: dict[str, Any], seed: int) -> Pipeline:
-    """A penalised linear model on scaled features, pooled over the symbols."""
+    """A penalised linear model on scaled features."""
     columns = ColumnTransformer([("numeric", StandardScaler(), list(NUMERIC))])
     return make_pipeline(columns, Ridge(**params))
-
-
-def build_ridge_per_symbol(params: dict[str, Any], seed: int) -> PerSegment:
-    """`build_ridge` for each symbol on its own."""
-    return PerSegment(build_ridge(params, seed), "symbol")
 
 
 def suggest_boosting(trial: optuna.Trial) -> dict[str, Any]:
@@ -68,6 +63,6 @@ def build_persistence(seed: int) -> Persistence:
 
 CANDIDATES = (
     Candidate(name="ridge_pooled", suggest=suggest_ridge, build=build_ridge),
-    Candidate(name="ridge_per_symbol", suggest=suggest_ridge, build=build_ridge_per_symbol),
+    Candidate(name="ridge_per_symbol", suggest=suggest_ridge, build=build_ridge, per_segment=True),
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
 )

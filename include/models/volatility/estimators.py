@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from include.lifecycle.segments import PerSegment, Persistence
+from include.lifecycle.segments import Persistence
 from include.lifecycle.specs import Candidate
 from include.models.volatility.inputs import HAR, NUMERIC
 
@@ -31,11 +31,6 @@ def build_har(params: dict[str, Any], seed: int) -> Pipeline:
     """
     columns = ColumnTransformer([("har", StandardScaler(), list(HAR))])
     return make_pipeline(columns, Ridge(**params))
-
-
-def build_har_per_symbol(params: dict[str, Any], seed: int) -> PerSegment:
-    """`build_har` for each symbol on its own."""
-    return PerSegment(build_har(params, seed), "symbol")
 
 
 def suggest_boosting(trial: optuna.Trial) -> dict[str, Any]:
@@ -66,6 +61,6 @@ def build_mean(seed: int) -> DummyRegressor:
 
 CANDIDATES = (
     Candidate(name="har_pooled", suggest=suggest_har, build=build_har),
-    Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har_per_symbol),
+    Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
 )

@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LinearRegression
+from sklearn.dummy import DummyRegressor
 
-from include.lifecycle.segments import PerSegment, Persistence
-
-
-class OnX(LinearRegression):  # type: ignore[misc]
-    """A linear regression on the column `x` alone."""
-
-    def fit(self, X: pd.DataFrame, y: np.ndarray) -> OnX:
-        return super().fit(X[["x"]], y)
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        return super().predict(X[["x"]])
+from include.lifecycle.segments import Persistence, SegmentModels
 
 
-def frame() -> tuple[pd.DataFrame, np.ndarray]:
-    """Two segments with opposite slopes, interleaved, and one with a single row."""
-    x = np.arange(100.0)
-    names = np.where(np.arange(100) % 2 == 0, "up", "down")
-    labels = np.where(names == "up", x, -x)
-    table = pd.DataFrame({"x": [*x, 5.0], "symbol": [*names, "rare"]})
-    return table, np.append(labels, 0.0)
+def constant(number: float) -> DummyRegressor:
+    """A fitted regressor that always says the number."""
+    return DummyRegressor(strategy="constant", constant=number).fit([[0.0]], [0.0])
 
 
-def test_each_segment_is_predicted_by_what_was_learnt_from_it_alone() -> None:
-    table, labels = frame()
+def test_each_segment_is_answered_by_its_own_model_and_others_by_the_common_one() -> None:
+    table = pd.DataFrame({"symbol": ["A", "new", "B", "A"], "x": np.zeros(4)})
+    models = SegmentModels("symbol", {"A": constant(1), "B": constant(2)}, constant(9))
 
-    predicted = PerSegment(OnX(), "symbol", min_rows=10).fit(table, labels).predict(table)
-
-    np.testing.assert_allclose(predicted[:100], labels[:100], atol=1e-9)
-
-
-def test_a_small_or_unknown_segment_is_predicted_by_what_was_learnt_from_all() -> None:
-    table, labels = frame()
-    estimator = PerSegment(OnX(), "symbol", min_rows=10).fit(table, labels)
-    pooled = OnX().fit(table, labels)
-    unknown = pd.DataFrame({"x": [1.0, 2.0], "symbol": ["rare", "new"]})
-
-    assert set(estimator.segments_) == {"up", "down"}
-    np.testing.assert_array_equal(estimator.predict(unknown), pooled.predict(unknown))
+    np.testing.assert_array_equal(models.predict(table), [1, 9, 2, 1])
 
 
 def test_persistence_says_the_column() -> None:
-    table, labels = frame()
+    table = pd.DataFrame({"x": [1.0, -2.0]})
 
-    np.testing.assert_array_equal(Persistence("x").fit(table, labels).predict(table), table["x"])
+    np.testing.assert_array_equal(Persistence("x").fit(table, np.zeros(2)).predict(table), [1, -2])

@@ -1,0 +1,100 @@
+"""A model of its own for each symbol, fitted by mapped tasks through Airflow: one at a time, and four."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.orchestration import free_port
+from include.datasets.market import MARKET
+from include.lifecycle.etl import build_features
+from include.lifecycle.lake import Lake, RunInfo
+from include.samples.market import MarketSettings, generate
+from include.stack.airflow_api import AirflowApi
+from include.stack.control import running
+from include.stack.s3 import s3_client
+from include.stack.settings import Ports, StackSettings
+
+SYMBOLS = int(os.environ.get("SEGMENT_SYMBOLS", "200"))
+SESSIONS = 1260
+LAST = date(2025, 12, 31)
+TRIALS = 12
+WORKERS = (1, 4)
+MIN_RATIO = 1.7
+DAG, POOL = "volatility_training", "heavy"
+RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
+
+
+def fill_lake(lake: Lake, scratch: Path) -> None:
+    """Clean prices and features of the generated market."""
+    symbols = tuple(f"S{number:04d}" for number in range(SYMBOLS))
+    sessions = MARKET.calendar.days(date(2020, 1, 1), LAST)[-SESSIONS:]
+    prices = generate(MarketSettings(symbols=symbols, halts=()), sessions)
+    rows = prices.cast(pl.Schema(MARKET.table("prices").columns)).sort("date", "symbol")
+    for (day,), frame in rows.partition_by("date", as_dict=True).items():
+        lake.publish_frame(MARKET.clean("prices"), day, frame, run=RUN, scratch=scratch)
+    build_features(MARKET, lake, sessions, RUN)
+
+
+def train(api: AirflowApi, workers: int) -> tuple[float, float]:
+    """Train with so many heavy tasks at a time; seconds of fitting the symbols, and of the whole run.
+
+    Fitting is all between the end of what batches the symbols and the end of the last batch, so that Airflow's
+    scheduling counts.
+    """
+    api.patch(f"/pools/{POOL}", {"name": POOL, "slots": workers, "include_deferred": False})
+    run_id = api.trigger(DAG, {"day": LAST.isoformat(), "trials": TRIALS, "reason": f"{workers} workers"})
+    while (state := api.run_state(DAG, run_id)) in ("queued", "running"):
+        time.sleep(1)
+    if state != "success":
+        raise RuntimeError(f"{DAG} ended as {state}; its page is under {DAG}/runs/{run_id}.")
+    instances = api.task_instances(DAG, run_id)
+    [batched] = [end_of(instance) for instance in instances if instance["task_id"] == "batch_segments"]
+    fitted = [end_of(instance) for instance in instances if instance["task_id"] == "fit_segments"]
+    starts = [datetime.fromisoformat(instance["start_date"]) for instance in instances]
+    whole = max(end_of(instance) for instance in instances) - min(starts)
+    return (max(fitted) - batched).total_seconds(), whole.total_seconds()
+
+
+def end_of(instance: dict[str, str]) -> datetime:
+    """When a task instance ended."""
+    return datetime.fromisoformat(instance["end_date"])
+
+
+def measure() -> Sequence[tuple[float, float]]:
+    """Seconds of fitting, and of the whole run, for each number of workers."""
+    with TemporaryDirectory(prefix="segments-") as folder:
+        settings = StackSettings(state_dir=Path(folder), ports=Ports(*(free_port() for _ in range(4))))
+        with running(settings), AirflowApi(settings) as api:
+            fill_lake(Lake(s3_client(settings), "ml-lake"), Path(folder))
+            api.unpause(DAG)
+            return [train(api, workers) for workers in WORKERS]
+
+
+def main() -> None:
+    measured = measure()
+    table = Table(
+        "workers",
+        "fitting the symbols, s",
+        "times faster",
+        "at least",
+        "whole training, s",
+        title=f"{SYMBOLS} symbols, {TRIALS} trials, as mapped tasks on {os.cpu_count()} cores",
+    )
+    (alone, _), *_ = measured
+    for workers, (fitting, whole) in zip(WORKERS, measured, strict=True):
+        limit = f"{MIN_RATIO}" if workers > 1 else ""
+        table.add_row(str(workers), f"{fitting:.1f}", f"{alone / fitting:.2f}", limit, f"{whole:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+"""Training each segment (a symbol) on its own, in batches that tasks work on side by side.
+
+`stage_batches` stages the rows of each batch of segments, `fit_batch` tunes and fits the segments of one batch,
+and `collect` gives `training.train` what came out, to compare with the estimators that learn from all segments
+together. The three meet on the lake alone. A segment that cannot be fitted stops no other one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import polars as pl
+
+from include.lifecycle import model_files, training_data, tuning
+from include.lifecycle.estimator_input import to_matrix
+from include.lifecycle.etl import chunks
+from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.registry import load_trusted
+from include.lifecycle.snapshots import Split, split
+from include.lifecycle.specs import Candidate, ModelSpec
+from include.lifecycle.tuning import FoldRows
+
+FEWEST_ROWS = 50
+"""Rows without which a segment, or one of its folds, is left to what was learnt from all."""
+
+_SHOWN = 20
+_ESTIMATORS = "estimators.skops"
+_WALKED = "walked.parquet"
+_STORY = "fits.json"
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+
+class SegmentsFailedError(ValueError):
+    """Some segments of a batch could not be fitted."""
+
+
+@dataclass(frozen=True)
+class SegmentFits:
+    """What came of fitting segments on their own.
+
+    `estimators` and `params`: by candidate and segment. `walked`: key, `dt` and a `<candidate>_score` of each
+    candidate, for the validation rows of the folds. `failed`: why, by segment.
+    """
+
+    estimators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    params: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    walked: pl.DataFrame = field(default_factory=pl.DataFrame)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def with_own_scores(self, model: ModelSpec, rows: pl.DataFrame, candidate: str, score: str) -> pl.DataFrame:
+        """Validation rows with `score` replaced by that of the segment's own fit, where there is one."""
+        key = [*model.dataset.key, "dt"]
+        own = self.walked.select(*key, own=f"{candidate}_score")
+        joined = rows.join(own, on=key, how="left", maintain_order="left")
+        return joined.with_columns(pl.coalesce("own", score).alias(score)).drop("own")
+
+
+def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[list[str]]:
+    """Stage the rows of each batch of segments under `segment_rows_prefix`; returns the segments of each batch.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no day has matured, or too few for the folds.
+    PartitionNotFoundError
+        If labels are missing; run `training.assemble` first.
+    """
+    if not own_candidates(model):
+        return []
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        rows = training_data.snapshots(model, lake, as_of, scratch)
+        split(list(rows), model)
+        table = pl.concat(rows.values(), how="vertical_relaxed")
+        segment = table[str(model.segment_by)].cast(pl.String)
+        batches = chunks(segment.unique().sort().to_list(), model.segments_per_task)
+        description = {"days": [str(day) for day in rows], "batches": batches}
+        (scratch / "batches.json").write_text(json.dumps(description, indent=2))
+        files = [LocalFile(scratch / "batches.json")]
+        for number, segments in enumerate(batches):
+            batch = table.filter(segment.is_in(segments))
+            batch.write_parquet(scratch / _batch_file(number), statistics=False)
+            files.append(LocalFile(scratch / _batch_file(number), batch.height))
+        inputs = training_data.inputs(model, lake, list(rows))
+        lake.publish(model.segment_rows_prefix, as_of, files, run=run, schema=table.schema, inputs=inputs)
+    return batches
+
+
+def fit_batch(
+    model: ModelSpec, lake: Lake, as_of: date, batch: int, *, trials: int, seed: int, run: RunInfo
+) -> Manifest:
+    """Tune and fit each segment of a batch on its own, and stage the results under `segment_fits_prefix`.
+
+    Hyperparameters are chosen for each segment by the folds on which all of them are compared. Those too young for
+    that are left out.
+
+    Parameters
+    ----------
+    batch : its place in the answer of `stage_batches`.
+    trials : the training's whole budget, of which each candidate has its share for each segment.
+
+    Raises
+    ------
+    SegmentsFailedError
+        If some segments could not be fitted. The others are staged all the same.
+    """
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        days = [date.fromisoformat(day) for day in _batches(model, lake, as_of)["days"]]
+        [path] = lake.download(model.segment_rows_prefix, as_of, scratch, _batch_file(batch))
+        fits = _fit_segments(model, pl.read_parquet(path), split(days, model), trials, seed)
+        staged = lake.publish(
+            model.segment_fits_prefix(batch),
+            as_of,
+            _stored(model, fits, scratch),
+            run=run,
+            inputs=_request(model, lake, as_of, trials, seed, run),
+        )
+    if fits.failed:
+        raise SegmentsFailedError(
+            f"{len(fits.failed)} of the batch could not be fitted on their own: {described(fits.failed)}. The "
+            "others are staged, and the training goes on without these; mend their data, then clear this task."
+        )
+    return staged
+
+
+def collect(
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    inputs: Mapping[str, str],
+    *,
+    trials: int,
+    seed: int,
+    run: RunInfo,
+    scratch: Path,
+) -> SegmentFits:
+    """What `fit_batch` staged for a training on the partitions `inputs` with this budget, seed and code.
+
+    Segments of a batch that left nothing count as failed.
+
+    Raises
+    ------
+    PartitionNotFoundError
+        If no batches are staged.
+    ValueError
+        If the staged batches are of other partitions.
+    """
+    if not own_candidates(model):
+        return SegmentFits()
+    if not inputs.items() <= lake.manifest(model.segment_rows_prefix, as_of).inputs.items():
+        raise ValueError(
+            f"The batches staged for {model.name!r} as of {as_of} are of other features or labels than there are "
+            "now; clear the tasks from `batch_segments` on."
+        )
+    asked = _request(model, lake, as_of, trials, seed, run)
+    return _joined(
+        [
+            _batch_fits(model, lake, as_of, number, segments, asked, scratch)
+            for number, segments in enumerate(_batches(model, lake, as_of)["batches"])
+        ]
+    )
+
+
+def own_candidates(model: ModelSpec) -> list[Candidate]:
+    """The candidates that are fitted on each segment on its own.
+
+    Raises
+    ------
+    ValueError
+        If the model has such candidates, but no segments, folds or candidate that learns from all of them.
+    """
+    candidates = model.candidates()
+    own = [candidate for candidate in candidates if candidate.per_segment]
+    if own and (model.segment_by is None or model.folds < 2 or len(own) == len(candidates)):
+        raise ValueError(
+            f"Model {model.name!r} has the candidate {own[0].name!r} for each segment on its own, which needs "
+            "`segment_by`, at least 2 `folds`, and a candidate for all segments together to compare with."
+        )
+    return own
+
+
+def described(failed: Mapping[str, str]) -> str:
+    """The segments that could not be fitted, each with its reason; those beyond a few are counted."""
+    shown = "; ".join(f"{segment} ({reason})" for segment, reason in list(failed.items())[:_SHOWN])
+    return shown if len(failed) <= _SHOWN else f"{shown}; and {len(failed) - _SHOWN} more"
+
+
+def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: int, seed: int) -> SegmentFits:
+    fits = []
+    for (segment,), own in rows.group_by(str(model.segment_by), maintain_order=True):
+        try:
+            fits.append(_fit_segment(model, str(segment), own, parts, trials, seed))
+        except Exception as error:
+            # Whatever is wrong with one segment must not stop the others; the task fails once these are staged.
+            log.exception("%s %s could not be fitted.", model.segment_by, segment)
+            fits.append(SegmentFits(failed={str(segment): f"{type(error).__name__}: {error}"}))
+    return _joined(fits)
+
+
+def _fit_segment(
+    model: ModelSpec, segment: str, rows: pl.DataFrame, parts: Split, trials: int, seed: int
+) -> SegmentFits:
+    folds = [
+        FoldRows(training_data.within(rows, fold.search), training_data.within(rows, fold.validation))
+        for fold in parts.folds
+    ]
+    folds = [fold for fold in folds if fold.search.height >= FEWEST_ROWS and not fold.validation.is_empty()]
+    fit = training_data.within(rows, parts.fit)
+    if not folds:
+        log.info("%s has too few rows to be fitted on its own.", segment)
+        return SegmentFits()
+    shares = tuning.shares(model, trials)
+    params, builders = {}, {}
+    for candidate in own_candidates(model):
+        tried = tuning.search(model, candidate, folds, shares[candidate.name], seed)
+        params[candidate.name] = tuning.best(tried).params
+        builders[candidate.name] = partial(candidate.build, params[candidate.name], seed)
+    matrix, labels = to_matrix(fit, model), fit["label"].to_numpy()
+    walked = tuning.walk_forward(model, folds, builders)
+    return SegmentFits(
+        {name: {segment: tuning.fit(build(), matrix, labels)} for name, build in builders.items()},
+        {name: {segment: chosen} for name, chosen in params.items()},
+        walked.select(*model.dataset.key, "dt", *(f"{name}_score" for name in builders)),
+    )
+
+
+def _joined(fits: list[SegmentFits]) -> SegmentFits:
+    frames = [fit.walked for fit in fits if not fit.walked.is_empty()]
+    return SegmentFits(
+        _union(fit.estimators for fit in fits),
+        _union(fit.params for fit in fits),
+        pl.concat(frames) if frames else pl.DataFrame(),
+        {segment: reason for fit in fits for segment, reason in fit.failed.items()},
+    )
+
+
+def _union(parts: Iterable[Mapping[str, Mapping[str, Value]]]) -> dict[str, dict[str, Value]]:
+    """All segments of each candidate."""
+    union: dict[str, dict[str, Value]] = defaultdict(dict)
+    for part in parts:
+        for candidate, segments in part.items():
+            union[candidate].update(segments)
+    return dict(union)
+
+
+def _batch_fits(
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    batch: int,
+    segments: list[str],
+    asked: Mapping[str, str],
+    scratch: Path,
+) -> SegmentFits:
+    prefix = model.segment_fits_prefix(batch)
+    staged = lake.find_manifest(prefix, as_of)
+    if staged is None or staged.inputs != asked:
+        return SegmentFits(failed=dict.fromkeys(segments, "its task left no result"))
+    [estimators] = lake.download(prefix, as_of, scratch, _ESTIMATORS)
+    [walked] = lake.download(prefix, as_of, scratch, _WALKED)
+    story = lake.read_json(prefix, as_of, _STORY)
+    return SegmentFits(
+        load_trusted(estimators, model.trusted_types, f"batch {batch} of {model.name!r}"),
+        story["params"],
+        pl.read_parquet(walked),
+        story["failed"],
+    )
+
+
+def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFile]:
+    model_files.dump(fits.estimators, scratch / _ESTIMATORS, model.trusted_types)
+    fits.walked.write_parquet(scratch / _WALKED, statistics=False)
+    (scratch / _STORY).write_text(json.dumps({"params": fits.params, "failed": fits.failed}, indent=2))
+    return [
+        LocalFile(scratch / _ESTIMATORS),
+        LocalFile(scratch / _WALKED, fits.walked.height),
+        LocalFile(scratch / _STORY),
+    ]
+
+
+def _request(model: ModelSpec, lake: Lake, as_of: date, trials: int, seed: int, run: RunInfo) -> dict[str, str]:
+    """What a batch's fits depend on, as their manifest names it."""
+    rows = lake.digests(model.segment_rows_prefix, [as_of])
+    return {**rows, "trials": str(trials), "seed": str(seed), "code_version": run.code_version}
+
+
+def _batches(model: ModelSpec, lake: Lake, as_of: date) -> Any:
+    return lake.read_json(model.segment_rows_prefix, as_of, "batches.json")
+
+
+def _batch_file(number: int) -> str:
+    return f"batch_{number:04d}.parquet"

@@ -1,0 +1,212 @@
+"""Symbols that are each fitted on their own, in batches: who answers for whom, and what a failure stops."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from include.datasets.market import MARKET
+from include.lifecycle.estimator_input import predict
+from include.lifecycle.lake import Lake
+from include.lifecycle.registry import load_trusted
+from include.lifecycle.segment_training import SegmentsFailedError, fit_batch, own_candidates, stage_batches
+from include.lifecycle.segments import SegmentModels
+from include.lifecycle.specs import Candidate, ModelSpec
+from include.lifecycle.training import train
+from include.models.volatility import VOLATILITY
+from include.models.volatility.estimators import build_boosting, build_har, suggest_boosting, suggest_har
+from tests.integration.real_market import RUN
+
+DAYS = MARKET.calendar.days(date(2020, 1, 2), date(2020, 8, 14))
+AS_OF = DAYS[-1]
+SLOPES = {"AAA": 1.0, "BBB": -1.0, "CCC": 3.0, "DDD": -2.0}
+CANDIDATES = (
+    Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
+    Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
+)
+MODEL = VOLATILITY.model_copy(
+    update={
+        "candidates": lambda: CANDIDATES,
+        "horizon_days": 1,
+        "snapshot_every_days": 1,
+        "segments_per_task": 2,
+        "folds": 2,
+    }
+)
+TRIALS, SEED = 4, 7
+
+
+def rows(day: date, broken: str | None = None) -> pl.DataFrame:
+    """Features and label of a day: the label is a symbol's own multiple of a feature, and a little noise."""
+    random = np.random.default_rng(day.toordinal())
+    frame = pl.DataFrame({"symbol": list(SLOPES)}).with_columns(
+        **{name: pl.Series(random.uniform(0.1, 1, len(SLOPES))) for name in VOLATILITY.numeric}
+    )
+    noise = pl.Series(random.normal(0, 0.01, len(SLOPES)))
+    label = pl.col("symbol").replace_strict(SLOPES) * pl.col("volatility_5d") + noise
+    is_broken = pl.col("symbol").eq_missing(pl.lit(broken))
+    return frame.with_columns(label=label).with_columns(
+        volatility_5d=pl.when(is_broken).then(None).otherwise("volatility_5d")
+    )
+
+
+def publish(lake: Lake, scratch: Path, broken: str | None = None) -> None:
+    for day in DAYS:
+        frame = rows(day, broken)
+        for prefix, columns in (
+            (MARKET.features_prefix, frame.drop("label")),
+            (MODEL.labels_prefix, frame.select("symbol", "label")),
+            (MARKET.clean("prices"), frame.select("symbol")),
+        ):
+            lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch)
+
+
+@pytest.fixture(scope="module")
+def market(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Four symbols that follow opposite laws."""
+    lake = Lake(s3_client, f"lake-{uuid.uuid4().hex[:12]}")
+    s3_client.create_bucket(Bucket=lake.bucket)
+    publish(lake, tmp_path_factory.mktemp("market"))
+    return lake
+
+
+def fit_batches(lake: Lake, *, but: int | None = None) -> list[list[str]]:
+    batches = stage_batches(MODEL, lake, AS_OF, RUN)
+    for number in range(len(batches)):
+        if number != but:
+            fit_batch(MODEL, lake, AS_OF, number, trials=TRIALS, seed=SEED, run=RUN)
+    return batches
+
+
+def story_of(lake: Lake) -> dict[str, Any]:
+    train(MODEL, lake, AS_OF, trials=TRIALS, seed=SEED, run=RUN)
+    story: dict[str, Any] = lake.read_json(MODEL.staging_prefix, AS_OF, "training.json")
+    return story
+
+
+def staged_estimator(lake: Lake, scratch: Path) -> Any:
+    [file] = lake.download(MODEL.staging_prefix, AS_OF, scratch, "model.skops")
+    return load_trusted(file, MODEL.trusted_types, "the test's model")
+
+
+def test_batches_share_out_all_symbols(market: Lake) -> None:
+    assert stage_batches(MODEL, market, AS_OF, RUN) == [["AAA", "BBB"], ["CCC", "DDD"]]
+
+
+def test_symbols_with_laws_of_their_own_are_answered_by_models_of_their_own(market: Lake, tmp_path: Path) -> None:
+    fit_batches(market)
+
+    story = story_of(market)
+
+    assert story["candidate"] == "har_per_symbol"
+    assert set(story["per_segment"]["params"]["har_per_symbol"]) == set(SLOPES)
+    assert story["warnings"] == [warning for warning in story["warnings"] if "on their own" not in warning]
+    estimator = staged_estimator(market, tmp_path)
+    assert isinstance(estimator, SegmentModels)
+    day = rows(DAYS[-1])
+    np.testing.assert_allclose(predict(estimator, day, MODEL), day["label"], atol=0.2)
+
+
+def test_the_evidence_is_the_walk_forward_scores_of_the_symbols_own_models(market: Lake) -> None:
+    fit_batches(market)
+
+    trials = {trial["candidate"]: trial["value"] for trial in story_of(market)["trials"]}
+
+    assert trials["har_per_symbol"] > 0.95
+    assert trials["boosting_pooled"] < trials["har_per_symbol"]
+
+
+def test_a_symbols_fit_knows_nothing_of_the_other_symbols(market: Lake, tmp_path: Path) -> None:
+    fit_batches(market)
+    story_of(market)
+    own = staged_estimator(market, tmp_path).models["CCC"]
+
+    past = pl.concat([rows(day).with_columns(dt=pl.lit(day)) for day in DAYS]).filter(symbol="CCC")
+
+    slope = LinearRegression().fit(past.select("volatility_5d").to_numpy(), past["label"].to_numpy()).coef_[0]
+    low, high = (
+        predict(own, past.head(1).with_columns(volatility_5d=pl.lit(value)), MODEL)[0] for value in (0.2, 0.8)
+    )
+    assert (high - low) / 0.6 == pytest.approx(slope, rel=0.1)
+
+
+def test_the_same_training_gives_the_same_bytes(market: Lake) -> None:
+    fit_batches(market)
+    first = train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED, run=RUN).digest
+    for number in (1, 0):
+        market.client.delete_object(
+            Bucket=market.bucket, Key=f"{MODEL.segment_fits_prefix(number)}/dt={AS_OF}/manifest.json"
+        )
+        fit_batch(MODEL, market, AS_OF, number, trials=TRIALS, seed=SEED, run=RUN)
+
+    assert train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED, run=RUN).digest == first
+
+
+def test_a_symbol_that_cannot_be_fitted_stops_no_other_one_and_is_named(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path, broken="BBB")
+    stage_batches(MODEL, lake, AS_OF, RUN)
+
+    with pytest.raises(SegmentsFailedError, match=r"BBB .ValueError: Input X contains NaN"):
+        fit_batch(MODEL, lake, AS_OF, 0, trials=TRIALS, seed=SEED, run=RUN)
+    fit_batch(MODEL, lake, AS_OF, 1, trials=TRIALS, seed=SEED, run=RUN)
+    story = story_of(lake)
+
+    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"AAA", "CCC", "DDD"}
+    assert set(story["per_segment"]["failed"]) == {"BBB"}
+    assert any("BBB (ValueError" in warning for warning in story["warnings"])
+    estimator = staged_estimator(lake, tmp_path)
+    day = rows(DAYS[-1], broken="BBB").filter(symbol="BBB")
+    np.testing.assert_array_equal(predict(estimator, day, MODEL), predict(estimator.otherwise, day, MODEL))
+
+
+def test_a_batch_that_left_nothing_is_named_and_the_training_goes_on(market: Lake) -> None:
+    for number in (0, 1):
+        market.client.delete_object(
+            Bucket=market.bucket, Key=f"{MODEL.segment_fits_prefix(number)}/dt={AS_OF}/manifest.json"
+        )
+    fit_batches(market, but=0)
+
+    story = story_of(market)
+
+    assert story["per_segment"]["failed"] == dict.fromkeys(["AAA", "BBB"], "its task left no result")
+    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"CCC", "DDD"}
+
+
+def test_fits_of_another_budget_or_seed_do_not_count(market: Lake) -> None:
+    fit_batches(market)
+
+    train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED + 1, run=RUN)
+
+    story = market.read_json(MODEL.staging_prefix, AS_OF, "training.json")
+    assert set(story["per_segment"]["failed"]) == set(SLOPES)
+    assert story["candidate"] == "boosting_pooled"
+
+
+def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path)
+    fit_batches(lake)
+    day = DAYS[10]
+    changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
+    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path)
+
+    with pytest.raises(ValueError, match="of other features or labels than there are now"):
+        train(MODEL, lake, AS_OF, trials=TRIALS, seed=SEED, run=RUN)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"segment_by": None}, {"folds": 1}, {"candidates": lambda: CANDIDATES[1:]}],
+    ids=["no segments", "one fold", "nothing to compare with"],
+)
+def test_candidates_per_segment_need_segments_folds_and_a_rival(change: dict[str, Any]) -> None:
+    contradictory: ModelSpec = MODEL.model_copy(update=change)
+
+    with pytest.raises(ValueError, match="'har_per_symbol' for each segment on its own"):
+        own_candidates(contradictory)
