@@ -135,10 +135,7 @@ def _excluded(
     fits = shares_history(window.select(rest).to_numpy(), min_history) if rest else ()
     for symbol, does_fit in zip(rest, fits, strict=True):
         if not does_fit:
-            obstacles[symbol] = (
-                "was traded on too few of the sessions on which the others were: "
-                f"less than {min_history} have them all"
-            )
+            obstacles[symbol] = f"with it, fewer than {min_history} sessions would have a return of every symbol"
     return {symbol: reason for symbol, reason in obstacles.items() if reason}
 
 

@@ -302,7 +302,7 @@ def test_symbols_that_share_too_few_sessions_are_not_held_together(
 
     made = publish.make(market, DAYS[-1], SETTINGS.model_copy(update={"window_sessions": 80}), run)
 
-    reason = "was traded on too few of the sessions on which the others were: less than 60 have them all"
+    reason = "with it, fewer than 60 sessions would have a return of every symbol"
     assert made["excluded"] == {"EEE": reason}
 
 
