@@ -56,24 +56,33 @@ def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scra
 
 
 def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, float]:
-    """Seconds of each step from the source to the published signals of `day`."""
+    """Seconds of each step, from the source to the published signals of `day`; days read again are among it."""
     symbols = MarketSettings(symbols=names()).symbols
     source = MARKET.make_source(
         {"kind": "postgres", "connection": "company", "symbols": symbols}, lambda _: connection
     )
     estimator = RETURNS.baseline(7)
     estimator.fit([[0.0]], [0.0])
-    dataset = MARKET.model_copy(update={"revisit_days": 0})
+    planned: list[date] = []
+
+    def plan() -> None:
+        planned.extend(etl.plan(MARKET, lake, source, None, day))
+
+    def land() -> None:
+        for landed in planned:
+            etl.land(MARKET, lake, source, landed, RUN)
 
     def score() -> None:
         for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
             scoring.score(RETURNS, lake, scored, estimator, version, RUN, INTERVAL)
 
     work: dict[str, Any] = {
-        "plan": lambda: etl.plan(dataset, lake, source, None, day),
-        "land": lambda: etl.land(dataset, lake, source, day, RUN),
-        "validate": lambda: validate(dataset, lake, [day], RUN),
-        "features": lambda: etl.build_features(dataset, lake, [*etl.outdated_features(dataset, lake), day], RUN),
+        "plan": plan,
+        "land": land,
+        "validate": lambda: validate(MARKET, lake, planned, RUN),
+        "features": lambda: etl.build_features(
+            MARKET, lake, etl.features_to_make(MARKET, lake, planned, day), RUN
+        ),
         "score": score,
         "publish": lambda: scoring.publish(RETURNS, lake, connection, day, RUN),
     }

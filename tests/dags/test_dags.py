@@ -52,6 +52,20 @@ def test_a_run_never_overtakes_another(dag: Any) -> None:
     assert dag.catchup is False
 
 
+def test_segments_are_fitted_in_mapped_tasks_whose_failure_does_not_stop_the_training(
+    dags: dict[str, Any],
+) -> None:
+    for name, model in MODELS.items():
+        training = dags[f"{name}_training"]
+        assert training.has_task("fit_segments") == bool(model.segment_by)
+        assert training.get_task("train").trigger_rule == "all_done_min_one_success"
+        if model.segment_by:
+            fit = training.get_task("fit_segments")
+            assert fit.is_mapped
+            assert fit.partial_kwargs["map_index_template"]
+            assert training.get_task("train").upstream_task_ids == {"build_labels", "fit_segments"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
 def test_a_dag_file_gives_the_same_dag_at_every_parse(path: Path) -> None:
     from airflow.utils.dag_version_inflation_checker import check_dag_file_stability

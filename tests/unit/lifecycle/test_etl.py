@@ -12,8 +12,24 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.lifecycle.etl import StaleSourceError, build_features, chunks, land, outdated_features, plan
-from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, PartitionNotFoundError, RunInfo
+from include.lifecycle.etl import (
+    StaleSourceError,
+    build_features,
+    chunks,
+    features_to_make,
+    land,
+    outdated_features,
+    plan,
+)
+from include.lifecycle.lake import (
+    LOOK_BACK_DAYS,
+    Lake,
+    LakeError,
+    LocalFile,
+    Manifest,
+    PartitionNotFoundError,
+    RunInfo,
+)
 from include.lifecycle.specs import DatasetSpec, TableSpec
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
@@ -156,6 +172,22 @@ def test_requested_days_are_redone_whatever_the_lake_has(world: World) -> None:
     assert plan(SHOPS, world.lake, SOURCE, (D4, D5), until=D5) == [D4]
 
 
+def test_days_that_the_lake_no_longer_looks_back_to_are_left_to_those_who_name_them(world: World) -> None:
+    world.clean(D2, 1)
+    world.build(D2)
+    last = D2 + timedelta(days=LOOK_BACK_DAYS)
+
+    assert plan(SHOPS, world.lake, SOURCE, None, until=last) == [D3, D4]
+    assert plan(SHOPS, world.lake, SOURCE, (D1, D1), until=last) == [D1]
+
+
+def test_a_lake_with_nothing_new_for_long_is_looked_at_whole(world: World) -> None:
+    world.clean(D2, 1)
+    world.build(D2)
+
+    assert plan(SHOPS, world.lake, SOURCE, None, until=D4 + timedelta(days=LOOK_BACK_DAYS)) == [D1, D3, D4]
+
+
 @pytest.mark.parametrize(
     ("source", "until", "sentence"),
     [
@@ -263,6 +295,17 @@ def test_a_redone_day_makes_the_later_days_that_look_at_it_outdated(world: World
     assert outdated_features(SHOPS, world.lake) == [D1, D2, D3]
     world.build(D1, D2, D3)
     assert outdated_features(SHOPS, world.lake) == []
+
+
+def test_validated_days_renew_the_features_that_look_at_them_however_old_they_are(world: World) -> None:
+    for day in (D1, D2, D4):
+        world.clean(day, day.day)
+    world.build(D1, D2, D4)
+    world.clean(D1, 100)
+    much_later = D4 + timedelta(days=LOOK_BACK_DAYS + 1)
+
+    assert features_to_make(SHOPS, world.lake, [D1], much_later) == [D1, D2]
+    assert features_to_make(SHOPS, world.lake, [], much_later) == []
 
 
 def test_features_made_before_a_day_came_in_are_outdated(world: World) -> None:
