@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import re
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -345,6 +348,20 @@ def test_a_refused_day_is_tried_again_when_its_inputs_change(market: Lake, run: 
     assert "2 symbols of at most" not in page_of(market, refused, tmp_path)
 
 
+@pytest.mark.parametrize("day", [None, str(DAYS[-1])])
+def test_a_day_named_in_the_form_fails_aloud_and_another_is_refused(
+    market: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: str | None
+) -> None:
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
+    build = build_of_the_dag(market, run, monkeypatch, day)
+
+    if day is None:
+        assert "2 symbols of at most 0.35" in build(str(DAYS[-1]))["reason"]
+    else:
+        with pytest.raises(PortfolioError, match=r"2 symbols of at most 0.35"):
+            build(day)
+
+
 def test_a_portfolio_that_its_new_inputs_refuse_is_not_tried_again_and_again(
     market: Lake, run: RunInfo, tmp_path: Path
 ) -> None:
@@ -416,6 +433,27 @@ def test_the_page_has_the_verdict_as_its_headline(market: Lake, run: RunInfo, tm
 
     verdict = market.read_json(publish.REPORT, DAYS[-1], "verdict.json")
     assert f"<h1>{verdict['headline']}</h1>" in page_of(market, DAYS[-1], tmp_path)
+
+
+def build_of_the_dag(
+    lake: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch, day: str | None
+) -> Callable[[str], Any]:
+    """What the task `build` calls, in a run whose form names the day."""
+    path = Path(__file__).parents[2] / "dags" / "portfolio.py"
+    spec = importlib.util.spec_from_file_location("portfolio_dag", path)
+    assert spec is not None
+    assert spec.loader is not None
+    dag_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dag_file)
+    context = {"params": {"day": day}, "dag_run": SimpleNamespace(run_type="manual")}
+    monkeypatch.setattr(dag_file, "get_current_context", lambda: context)
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
+    monkeypatch.setattr("ml_lifecycle.links.show_report", lambda *_: None)
+    monkeypatch.setattr("ml_lifecycle.runs.label_days", lambda days: [date.fromisoformat(name) for name in days])
+    monkeypatch.setattr("ml_lifecycle.runs.run_info", lambda: run)
+    monkeypatch.setattr("include.portfolio.settings.PortfolioSettings", lambda: SETTINGS)
+    build: Callable[[str], Any] = dag_file.portfolio().get_task("build").python_callable
+    return build
 
 
 def figures_on(page: str) -> dict[str, dict[str, str]]:
