@@ -20,8 +20,8 @@ KIND = "model_card"
 
 _SPLITS = {
     ("time", "time"): "by time, no label window reaches into a later part",
-    ("time", "key"): "holdout by time; the history is too short for more, so validation is by customer",
-    ("key", "key"): "by customer, as there are no snapshots far enough apart to split by time",
+    ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
+    ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
 }
 
 

@@ -104,7 +104,7 @@ def train(
 
     Hyperparameters are chosen by fitting on older days and measuring on a later one. The best are fitted once
     more on all days whose labels end before the holdout, and calibrated by Platt scaling on predictions for
-    customers that the predicting fit has not seen. The holdout is looked at once, at the end.
+    rows that the predicting fit has not seen. The holdout is looked at once, at the end.
 
     Parameters
     ----------
@@ -313,7 +313,8 @@ def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> lis
     if split.by == "key":
         warnings.append(
             "The history is too short for a holdout that is later than what was learnt from, so it consists of "
-            "other customers of the same day: how the model does on later days is not known."
+            f"other rows ({', '.join(model.dataset.key)}) of the same day: how the model does on later days is not "
+            "known."
         )
     return warnings
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
+from include.portfolio.weights import STRATEGIES
 from tests.e2e.conftest import World
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
@@ -60,6 +61,21 @@ def test_every_session_has_prices_and_rows_without_trade_are_in_quarantine(marke
     assert sum(manifests) == clean + quarantined.height
 
 
+def test_each_symbol_is_fitted_in_a_mapped_task_and_compared_with_the_pooled_models(scored: World) -> None:
+    for model, own in (("volatility", "har_per_symbol"), ("returns", "ridge_per_symbol")):
+        [run] = scored.api.runs(f"{model}_training")
+        fits = [
+            instance
+            for instance in scored.api.task_instances(f"{model}_training", run["dag_run_id"])
+            if instance["task_id"] == "fit_segments"
+        ]
+        training = scored.lake.read_json(f"staging/{model}", LAST, "training.json")
+
+        assert [fit["rendered_map_index"] for fit in fits] == ["AAPL to TSLA (5)"]
+        assert set(training["per_segment"]["params"][own]) == set(SYMBOLS)
+        assert {trial["candidate"] for trial in training["trials"]} > {own}
+
+
 def test_volatility_beats_persistence_and_becomes_champion(scored: World) -> None:
     training = scored.lake.read_json("staging/volatility", LAST, "training.json")
 
@@ -77,6 +93,23 @@ def test_returns_claim_no_skill_they_do_not_have(scored: World, tmp_path: Path) 
     assert set(predictions["signal"]) == {"HOLD"}
     assert (predictions["price_low"] < predictions["price_high"]).all()
     assert predictions["coverage"].is_between(0.7, 0.95).all()
+
+
+def test_the_portfolio_has_four_strategies_and_a_backtest_of_all_years(scored: World, tmp_path: Path) -> None:
+    assert scored.run("portfolio", day=DAY).state == "success"
+
+    read = {
+        name: pl.read_parquet(scored.lake.download("portfolio/market", LAST, tmp_path, f"{name}.parquet"))
+        for name in ("weights", "backtest")
+    }
+    held = read["weights"].group_by("strategy").agg(pl.col("weight").sum(), most=pl.col("weight").max())
+    assert set(held["strategy"]) == set(STRATEGIES)
+    assert held["weight"].to_list() == pytest.approx([1.0] * 4)
+    assert held["most"].max() <= 0.35 + 1e-9
+    assert read["backtest"]["date"].min() < date(2012, 1, 1)
+    assert read["backtest"]["date"].max() == LAST
+    verdict = scored.lake.read_json("reports/portfolio/portfolio", LAST, "verdict.json")
+    assert "equal weight" in verdict["headline"].lower()
 
 
 def test_the_monitoring_of_both_models_gives_a_verdict(scored: World) -> None:

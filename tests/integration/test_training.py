@@ -193,7 +193,7 @@ def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_war
     assert card["verdict"]["status"] == "warning"
     assert "more likely a leak than skill" in leak
     assert card["training"]["split"] == "key"
-    assert "other customers of the same day" in split
+    assert "other rows (customer_id) of the same day" in split
     assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps
 
 
