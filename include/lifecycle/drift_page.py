@@ -24,8 +24,8 @@ _HEADLINE = {
 _ADVICE = {
     "drift": (
         "Find out whether the world or the data changed. New gaps, new categories or another unit point at the "
-        "data: mend the source and run {dataset}_etl again for these days. If things really are different now, run "
-        "{model}_training, whose gate promotes a new model only if it is better."
+        "data: mend the source and run {dataset}_etl again for these days. If things really are different now, "
+        "run {model}_training, whose gate promotes a new model only if it is better."
     ),
     "no drift": "Nothing. Single features that moved are shown below; the scores do not follow them.",
     "not enough evidence": (

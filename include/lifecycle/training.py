@@ -313,8 +313,8 @@ def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> lis
     if split.by == "key":
         warnings.append(
             "The history is too short for a holdout that is later than what was learnt from, so it consists of "
-            f"other rows ({', '.join(model.dataset.key)}) of the same day: how the model does on later days is not "
-            "known."
+            f"other rows ({', '.join(model.dataset.key)}) of the same day: how the model does on later days is "
+            "not known."
         )
     return warnings
 

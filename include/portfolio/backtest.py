@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from include.models.returns.decisions import SESSIONS_A_YEAR
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.portfolio.returns import shares_history
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import (
@@ -146,7 +146,7 @@ def compare(returns: pl.DataFrame, settings: PortfolioSettings) -> dict[str, Com
     optima = [name for name in STRATEGIES if name in wide.columns and name != EQUAL_WEIGHT]
     if not optima:
         return {}
-    daily = wide.select(EQUAL_WEIGHT, *optima).to_numpy() - settings.risk_free_rate / SESSIONS_A_YEAR
+    daily = wide.select(EQUAL_WEIGHT, *optima).to_numpy() - settings.risk_free_rate / SESSIONS_PER_YEAR
     measured = _sharpe(daily)
     resampled = _resampled_sharpes(daily, settings)
     tail = (1 - CONFIDENCE) / len(optima) / 2
@@ -220,14 +220,14 @@ def _rows(dates: list[date], name: str, net: Vector, traded: float, settings: Po
 
 def _figures(rows: pl.DataFrame, risk_free_rate: float) -> Figures:
     net = rows["net_return"].to_numpy()
-    years = len(net) / SESSIONS_A_YEAR
+    years = len(net) / SESSIONS_PER_YEAR
     value = np.cumprod(1 + net)
     peak = np.maximum.accumulate(np.concatenate([[1.0], value]))[1:]
     later = rows[1:]
-    excess = net - risk_free_rate / SESSIONS_A_YEAR
+    excess = net - risk_free_rate / SESSIONS_PER_YEAR
     return Figures(
         annual_return=float(value[-1] ** (1 / years) - 1),
-        volatility=float(net.std() * math.sqrt(SESSIONS_A_YEAR)),
+        volatility=float(net.std() * math.sqrt(SESSIONS_PER_YEAR)),
         sharpe=float(_sharpe(excess[:, None])[0]),
         max_drawdown=float((value / peak - 1).min()),
         turnover_per_year=float(later["traded_value"].to_numpy().sum() / 2 / years),
@@ -239,7 +239,7 @@ def _sharpe(excess: NDArray[np.float64]) -> Vector:
     """Annual Sharpe ratio of each column of daily excess returns; 0 where they never change."""
     deviation = excess.std(axis=0)
     ratio: Vector = excess.mean(axis=0) / np.where(deviation > 0, deviation, np.inf)
-    return ratio * math.sqrt(SESSIONS_A_YEAR)
+    return ratio * math.sqrt(SESSIONS_PER_YEAR)
 
 
 def _resampled_sharpes(daily: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.float64]:
@@ -253,6 +253,6 @@ def _resampled_sharpes(daily: NDArray[np.float64], settings: PortfolioSettings) 
 
 
 def _answer(low: float, high: float, sessions: int) -> Answer:
-    if sessions < SESSIONS_A_YEAR or low <= 0 <= high:
+    if sessions < SESSIONS_PER_YEAR or low <= 0 <= high:
         return "no evidence"
     return "better" if low > 0 else "worse"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
 from include.datasets.market.features import suspected_splits
 from include.lifecycle.lake import Lake, partition
-from include.models.returns.decisions import SESSIONS_A_YEAR
 from include.models.returns.label import HORIZON
 from include.portfolio.returns import daily_returns, shares_history
 from include.portfolio.settings import PortfolioSettings
@@ -104,7 +104,7 @@ def annual_return(log_return: float) -> float:
     The half variance by which a mean of simple returns exceeds one of log returns is left out: with it, a model
     that predicts nothing would favour the most volatile symbols.
     """
-    return math.expm1(log_return) * SESSIONS_A_YEAR / HORIZON
+    return math.expm1(log_return) * SESSIONS_PER_YEAR / HORIZON
 
 
 def _read_prices(lake: Lake, days: Sequence[date], scratch: Path) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from skfolio.moments import LedoitWolf, ShrunkMu, ShrunkMuMethods
 from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting
 from skfolio.prior import BasePrior, ReturnDistribution
 
-from include.models.returns.decisions import SESSIONS_A_YEAR
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.portfolio.settings import PortfolioSettings
 
 Vector = NDArray[np.float64]
@@ -65,7 +65,7 @@ def shrunk_covariance(returns: Vector) -> Vector:
     """Annual covariance of daily simple returns (dates, symbols), shrunk as in Ledoit and Wolf (2004),
     "A well-conditioned estimator for large-dimensional covariance matrices"."""
     covariance: Vector = LedoitWolf().fit(returns).covariance_
-    return covariance * SESSIONS_A_YEAR
+    return covariance * SESSIONS_PER_YEAR
 
 
 def forecast_moments(returns: Vector, expected_returns: Vector, expected_volatilities: Vector) -> Moments:
@@ -99,7 +99,7 @@ def historical_moments(returns: Vector) -> Moments:
     analysis": single means of a year of returns are mostly noise.
     """
     shrunk = ShrunkMu(covariance_estimator=LedoitWolf(), method=ShrunkMuMethods.BAYES_STEIN).fit(returns)
-    return Moments(shrunk.mu_ * SESSIONS_A_YEAR, shrunk_covariance(returns))
+    return Moments(shrunk.mu_ * SESSIONS_PER_YEAR, shrunk_covariance(returns))
 
 
 def allocate_all(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
+SESSIONS_PER_YEAR = 252
+"""Of the New York Stock Exchange, as is customary; rates per session become annual with it."""
+
 _FIRST_DAY = date(1980, 1, 1)
 
 

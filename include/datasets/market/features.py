@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.windows import (
     Values,
     shifted,
@@ -54,7 +55,6 @@ SPLIT_TOLERANCE = 0.03
 
 _SHARES = np.array([*SPLITS, *(1 / ratio for ratio in SPLITS if ratio >= 2)])
 _MARKET_RETURNS = 21
-_SESSIONS_PER_YEAR = 252
 _BLOCK_ROWS = 2**17
 
 
@@ -221,7 +221,7 @@ def _block_features(close: Values, volume: Values) -> Iterator[tuple[str, Values
         yield f"return_{returns}d", log_close - shifted(log_close, returns)
     squares = (log_close - shifted(log_close, 1)) ** 2
     for returns in (5, 21, 63):
-        yield f"volatility_{returns}d", np.sqrt(_SESSIONS_PER_YEAR * window_mean(squares, returns))
+        yield f"volatility_{returns}d", np.sqrt(SESSIONS_PER_YEAR * window_mean(squares, returns))
     yield "rsi_14", _relative_strength(close - shifted(close, 1))
     yield "bollinger_20", _deviations(close, 20) / 2
     for rows in (10, 50):
@@ -253,7 +253,7 @@ def _of_market(
     squares = np.zeros(len(symbols))
     for returns in _summed_returns(prices.close, rows, (prices.day[rows] - first_day).astype(np.intp)).T:
         squares += (returns / symbols) ** 2
-    volatility = np.sqrt(_SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
+    volatility = np.sqrt(SESSIONS_PER_YEAR * squares / _MARKET_RETURNS)
     # bincount adds in the order of the rows, which within a day is that of the symbols, whatever other days are.
     means = {f"market_return_{n}d": np.bincount(day, columns[f"return_{n}d"]) / symbols for n in (1, 5)}
     return {name: values[day] for name, values in {**means, "market_volatility_21d": volatility}.items()}

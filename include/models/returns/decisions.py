@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.models.returns.label import HORIZON
 
-SESSIONS_A_YEAR = 252
 LEAST_RATIO = 0.15
 """Expected return in units of its risk from which on it is acted upon: over 5 sessions, a Sharpe ratio of about 1
 a year, more than most markets ever paid."""
@@ -23,7 +23,7 @@ def decide(scores: pl.DataFrame) -> pl.DataFrame:
       0.15 times its risk, the volatility scaled to 5 sessions; else HOLD. A model that has shown no skill is not
       champion, and the baseline in its place expects nothing: weak evidence means HOLD.
     """
-    risk = pl.col("volatility_21d") * (HORIZON / SESSIONS_A_YEAR) ** 0.5
+    risk = pl.col("volatility_21d") * (HORIZON / SESSIONS_PER_YEAR) ** 0.5
     ratio = pl.col("score") / risk
     # A price that has not moved has no risk to measure a return by.
     strong = (risk > 0) & (ratio.abs() >= LEAST_RATIO) & (pl.col("score").abs() >= LEAST_RETURN)

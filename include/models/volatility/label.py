@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 
+from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.outcomes import log_returns_after
 
 HORIZON = 21
@@ -28,5 +29,7 @@ def realized_volatility_ahead(day: date, features: pl.DataFrame, prices: pl.Lazy
     `symbol` and `label` (Float64).
     """
     returns = log_returns_after(day, prices).filter(pl.len().over("symbol") >= FEWEST_RETURNS)
-    measured = returns.group_by("symbol").agg(label=(252 * (pl.col("log_return") ** 2).mean()).sqrt())
+    measured = returns.group_by("symbol").agg(
+        label=(SESSIONS_PER_YEAR * (pl.col("log_return") ** 2).mean()).sqrt()
+    )
     return features.select("symbol").join(measured, on="symbol").sort("symbol")
