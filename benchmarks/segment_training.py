@@ -1,4 +1,7 @@
-"""A model of its own for each symbol, fitted by mapped tasks through Airflow: one at a time, and four."""
+"""A model of its own for each symbol, fitted by mapped tasks through Airflow: one at a time, and side by side.
+
+The stack has four workers, and its pool lets as many heavy tasks run at a time as a small machine has cores.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from include.samples.market import MarketSettings, generate
 from include.stack.airflow_api import AirflowApi
 from include.stack.control import running
 from include.stack.s3 import s3_client
-from include.stack.settings import Ports, StackSettings
+from include.stack.settings import HEAVY_TASKS, Ports, StackSettings
 
 SYMBOLS = int(os.environ.get("SEGMENT_SYMBOLS", "200"))
 SESSIONS = 1260
 LAST = date(2025, 12, 31)
-TRIALS = 12
-WORKERS = (1, 4)
+TRIALS = 60
+SIDE_BY_SIDE = (1, HEAVY_TASKS)
 MIN_RATIO = 1.7
 DAG, POOL = "volatility_training", "heavy"
 RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
@@ -44,14 +47,14 @@ def fill_lake(lake: Lake, scratch: Path) -> None:
     build_features(MARKET, lake, sessions, RUN)
 
 
-def train(api: AirflowApi, workers: int) -> tuple[float, float]:
-    """Train with so many heavy tasks at a time; seconds of fitting the symbols, and of the whole run.
+def train(api: AirflowApi, slots: int) -> tuple[float, float]:
+    """Train with so many heavy tasks side by side; seconds of fitting the symbols, and of the whole run.
 
     Fitting is all between the end of what batches the symbols and the end of the last batch, so that Airflow's
     scheduling counts.
     """
-    api.patch(f"/pools/{POOL}", {"name": POOL, "slots": workers, "include_deferred": False})
-    run_id = api.trigger(DAG, {"day": LAST.isoformat(), "trials": TRIALS, "reason": f"{workers} workers"})
+    api.patch(f"/pools/{POOL}", {"name": POOL, "slots": slots, "include_deferred": False})
+    run_id = api.trigger(DAG, {"day": LAST.isoformat(), "trials": TRIALS, "reason": f"{slots} side by side"})
     while (state := api.run_state(DAG, run_id)) in ("queued", "running"):
         time.sleep(1)
     if state != "success":
@@ -70,19 +73,19 @@ def end_of(instance: dict[str, str]) -> datetime:
 
 
 def measure() -> Sequence[tuple[float, float]]:
-    """Seconds of fitting, and of the whole run, for each number of workers."""
+    """Seconds of fitting, and of the whole run, for each number of tasks side by side."""
     with TemporaryDirectory(prefix="segments-") as folder:
         settings = StackSettings(state_dir=Path(folder), ports=Ports(*(free_port() for _ in range(4))))
         with running(settings), AirflowApi(settings) as api:
             fill_lake(Lake(s3_client(settings), "ml-lake"), Path(folder))
             api.unpause(DAG)
-            return [train(api, workers) for workers in WORKERS]
+            return [train(api, slots) for slots in SIDE_BY_SIDE]
 
 
 def main() -> None:
     measured = measure()
     table = Table(
-        "workers",
+        "side by side",
         "fitting the symbols, s",
         "times faster",
         "at least",
@@ -90,9 +93,9 @@ def main() -> None:
         title=f"{SYMBOLS} symbols, {TRIALS} trials, as mapped tasks on {os.cpu_count()} cores",
     )
     (alone, _), *_ = measured
-    for workers, (fitting, whole) in zip(WORKERS, measured, strict=True):
-        limit = f"{MIN_RATIO}" if workers > 1 else ""
-        table.add_row(str(workers), f"{fitting:.1f}", f"{alone / fitting:.2f}", limit, f"{whole:.1f}")
+    for slots, (fitting, whole) in zip(SIDE_BY_SIDE, measured, strict=True):
+        limit = f"{MIN_RATIO}" if slots > 1 else ""
+        table.add_row(str(slots), f"{fitting:.1f}", f"{alone / fitting:.2f}", limit, f"{whole:.1f}")
     Console().print(table)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from include.lifecycle import tuning
 from include.lifecycle.evaluation import metrics
 from include.lifecycle.kinds import FITTING_FOLDS, Measure, Picture
+from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ class Classification:
 
         Matrix products run on one thread: how a sum is shared out among threads changes its last bits.
         """
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             probabilities: NDArray[np.float64] = estimator.predict_proba(matrix)[:, 1]
         return probabilities
 

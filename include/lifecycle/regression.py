@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from include.lifecycle import tuning
 from include.lifecycle.kinds import Measure, Picture
+from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class Regression:
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
         """The predicted number, with matrix products on one thread so that its last bits are always the same."""
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             return np.asarray(estimator.predict(matrix), dtype=np.float64)
 
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:

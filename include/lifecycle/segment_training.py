@@ -226,8 +226,10 @@ def _fit_segment(
     params, builders = {}, {}
     for candidate in own_candidates(model):
         tried = tuning.search(model, candidate, folds, shares[candidate.name], seed)
-        params[candidate.name] = tuning.best(tried).params
-        builders[candidate.name] = partial(candidate.build, params[candidate.name], seed)
+        chosen = tuning.best(tried)
+        log.info("%s, %s: the best of %d trials reaches %.4f.", segment, candidate.name, len(tried), chosen.value)
+        params[candidate.name] = chosen.params
+        builders[candidate.name] = partial(candidate.build, chosen.params, seed)
     matrix, labels = to_matrix(fit, model), fit["label"].to_numpy()
     walked = tuning.walk_forward(model, folds, builders)
     return SegmentFits(

@@ -203,7 +203,7 @@ class ModelSpec(Spec):
             "Key column by whose values a regression's skill is shown, and candidates may be fitted, one by one."
         ),
     )
-    segments_per_task: int = Field(25, ge=1, description="So many segments at most are fitted by one mapped task.")
+    segments_per_task: int = Field(50, ge=1, description="So many segments at most are fitted by one mapped task.")
     label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "

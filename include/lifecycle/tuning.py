@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.kinds import kind_of
+from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,9 @@ def tune(model: ModelSpec, folds: Sequence[FoldRows], *, budget: int, seed: int)
     share = shares(model, budget)
     for candidate in model.candidates():
         if not candidate.per_segment:
-            trials += search(model, candidate, folds, share[candidate.name], seed, len(trials))
+            tried = search(model, candidate, folds, share[candidate.name], seed, len(trials))
+            log.info("%s: the best of %d trials reaches %.4f.", candidate.name, len(tried), best(tried).value)
+            trials += tried
     return trials
 
 
@@ -102,7 +104,7 @@ def fit(estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any]) -> Any:
     Matrix products run on one thread: how a sum is shared out among threads changes its last bits. OpenMP keeps
     its threads: histogram gradient boosting gives the same bits with any number of them.
     """
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return estimator.fit(matrix, labels)
 
 
@@ -123,9 +125,7 @@ def search(
     def objective(trial: optuna.Trial) -> float:
         params = candidate.suggest(trial)
         values = [_value(model, metric, candidate.build(params, seed), fold) for fold in matrices]
-        value = math.fsum(values) / len(values)
-        log.info("Trial %d, %s: %s %.4f.", first_number + trial.number, candidate.name, metric, value)
-        return value
+        return math.fsum(values) / len(values)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
