@@ -20,9 +20,8 @@ Brings **{title}** from the source to features, day by day.
 - **In:** the source chosen in the Airflow variable `{name}_source`.
 - **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
   page for each day. New features wake the scoring DAGs.
-- **Which days:** those of the last 400 days that the source has and the lake lacks; all of them where the lake has
-  none yet. Name a day or a range in the form, or start a backfill, to redo days. Features of later days that an
-  older day has changed are made anew as well.
+- **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
+  backfill, to redo days. Features of later days that an older day has changed are made anew as well.
 - **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
   The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
   trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.

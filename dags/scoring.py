@@ -20,8 +20,7 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **Out:** `predictions/{name}/dt=.../` as Parquet and CSV, `predictions/{name}/latest.json`, and the warehouse
   table `ml.{name}_predictions`. New predictions wake whoever waits for the asset `{name}_predictions`.
 - **Which days:** woken by new features or a new champion, it scores the days that have features and no
-  predictions, but none that the champion has seen the future of, and none from 400 days before the newest one.
-  Name a day in the form to score it all the same.
+  predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
 - **When it fails:** `score` red names the model or the features that do not fit; readers still see the previous
   state. `publish` red after its retries means that the lake or the warehouse is out of reach: clear the task.
 """

@@ -56,7 +56,8 @@ def training(model: ModelSpec) -> DAG:
                 minimum=2,
                 maximum=500,
                 title="Tuning budget",
-                description="How many sets of hyperparameters are tried, over all candidates.",
+                description="How many sets of hyperparameters are tried, over all candidates. A candidate that is "
+                "fitted on each segment on its own tries its share on each.",
             ),
             "seed": Param(
                 7, type="integer", title="Seed", description="The same seed and data give the same model."
@@ -81,7 +82,7 @@ def training(model: ModelSpec) -> DAG:
             assemble(model, lake(), as_of, run_info())
             return as_of.isoformat()
 
-        @task
+        @task(pool=HEAVY_POOL)
         def batch_segments(as_of: str) -> list[dict[str, Any]]:
             """Stage what each batch of segments is learnt from; returns the batches."""
             from include.lifecycle.segment_training import stage_batches
@@ -154,7 +155,7 @@ def training(model: ModelSpec) -> DAG:
 
         as_of = build_labels()
         trained = train(as_of)
-        if model.segment_by:
+        if model.segments_per_task:
             fit_segments.partial(as_of=as_of).expand(batch=batch_segments(as_of)) >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
         judge(as_of, push.output)

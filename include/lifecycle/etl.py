@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import TypeVar
 
 import polars as pl
 
-from include.lifecycle.lake import LOOK_BACK_DAYS, Lake, LakeError, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import DatasetSpec, Source, TableSpec
+
+LOOK_BACK_DAYS = 400
+"""So far back a run looks for features that others have left outdated."""
 
 Day = TypeVar("Day", date, str)
 
@@ -27,8 +31,9 @@ def plan(
 
     Without a request these are the days that the source has and that lack features (new ones, and those whose run
     was cut short), and the newest `revisit_days`, which the source may have corrected. A day that validation
-    rejected is left alone until somebody asks for it, since the same rows would be rejected again, and so is one
-    that the lake no longer looks back to. A requested range (both ends included) is redone whatever the lake has.
+    rejected is left alone until somebody asks for it, since the same rows would be rejected again. A requested
+    range (both ends included) is redone whatever the lake has. Days once found to be dealt with are not looked for
+    again, so that the cost does not grow with the history; see `_settled_until`.
 
     Raises
     ------
@@ -39,12 +44,13 @@ def plan(
     """
     given = [day for day in source.days() if day <= until]
     if requested is None:
-        since = lake.looked_back_to(dataset.features_prefix, until)
-        done = set(lake.days(dataset.features_prefix, since))
+        settled = _settled_until(dataset, lake, given)
+        done = set(lake.days(dataset.features_prefix, settled)) | {day for day in given if day <= settled}
         newest = given[-dataset.revisit_days :] if dataset.revisit_days else []
-        wanted = [day for day in given if (day >= since and day not in done) or day in newest]
+        wanted = [day for day in given if day not in done or day in newest]
         judged = set(lake.days(dataset.validation_prefix, since=wanted[0])) if wanted else set()
         days = [day for day in wanted if not (day in judged and _is_rejected(dataset, lake, day))]
+        _settle(dataset, lake, given, min((day for day in days if day not in done), default=date.max))
         if done.issuperset(days):
             _refuse_silence(dataset, source, given, until)
         return days
@@ -86,7 +92,10 @@ def land(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunIn
 
 
 def features_to_make(dataset: DatasetSpec, lake: Lake, validated: Sequence[date], until: date) -> list[date]:
-    """The days, oldest first, that were validated, and those whose features they or others have changed."""
+    """The days, oldest first, that were validated, and those whose features they or others have changed.
+
+    Others, whose runs ended between the two, count for `LOOK_BACK_DAYS` before `until`.
+    """
     since = min([*validated, until - timedelta(days=LOOK_BACK_DAYS)])
     return sorted({*validated, *outdated_features(dataset, lake, since)})
 
@@ -171,6 +180,31 @@ def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[
 def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
     """The days of a table that the features of `day` look at, oldest first."""
     return [day - timedelta(days=back) for back in range(dataset.history_days[table], -1, -1)]
+
+
+def _settled_until(dataset: DatasetSpec, lake: Lake, given: Sequence[date]) -> date:
+    """The day until which an earlier plan found each of the source's days made or rejected.
+
+    It counts as long as the source has as many days until then; where it has others now, all are looked for.
+    """
+    body = lake.read_object(_settled_key(dataset))
+    if body is None:
+        return date.min
+    mark = json.loads(body)
+    until = date.fromisoformat(mark["until"])
+    return until if sum(day <= until for day in given) == mark["days"] else date.min
+
+
+def _settle(dataset: DatasetSpec, lake: Lake, given: Sequence[date], first_open: date) -> None:
+    """Note that the days before `first_open` are dealt with."""
+    dealt_with = [day for day in given if day < first_open]
+    if dealt_with:
+        mark = {"until": dealt_with[-1].isoformat(), "days": len(dealt_with)}
+        lake.write_object(_settled_key(dataset), json.dumps(mark).encode())
+
+
+def _settled_key(dataset: DatasetSpec) -> str:
+    return f"plans/{dataset.name}/settled.json"
 
 
 def _earlier(day: date, days: int) -> date:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from pydantic import BaseModel, ConfigDict
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-LOOK_BACK_DAYS = 400
-"""So far back look runs that nobody asked for a day: their cost must not grow with the history."""
 _CONNECTIONS = 8
 # Boto3's transfers in parts start threads for each file, which takes longer than a small file itself.
 _ONE_REQUEST_BYTES = 2**23
@@ -125,14 +123,6 @@ class Lake:
     def days(self, prefix: str, since: date = date.min) -> list[date]:
         """Days of `prefix` from `since` on that have a manifest, oldest first."""
         return sorted(self.written(prefix, since))
-
-    def looked_back_to(self, prefix: str, until: date) -> date:
-        """The first day that a run of `until` looks at, if nobody asked for a day.
-
-        `LOOK_BACK_DAYS` earlier; the very first day where `prefix` has nothing since then, as when it is filled.
-        """
-        since = until - timedelta(days=LOOK_BACK_DAYS)
-        return since if self.days(prefix, since) else date.min
 
     def written(self, prefix: str, since: date = date.min) -> dict[date, datetime]:
         """Each day from `since` on that has a manifest, and when that was written, by the S3 server's clock."""

@@ -71,6 +71,7 @@ class Regression:
         measured = {
             "rmse": float((missed**2).mean()) ** 0.5,  # type: ignore[arg-type]
             "mae": float(missed.abs().mean()),  # type: ignore[arg-type]
+            # Where labels do not vary R² is not defined; like scikit-learn, say that nothing is explained.
             "r2": 1 - float((missed**2).sum()) / spread if spread else 0.0,
         }
         if "baseline_score" not in rows.columns:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.intervals import Interval
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import LOOK_BACK_DAYS, MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def plan(
     """The days to score now, oldest first, each with the version that was champion for it.
 
     Without a request these are the days that have features and no predictions made from them, and for which there
-    was a champion that had not seen their future: its scores would be hindsight passed off as history. Days from
-    `LOOK_BACK_DAYS` before the newest published one are left alone. A requested
+    was a champion that had not seen their future: its scores would be hindsight passed off as history. A requested
     range (both ends included) is scored whatever the lake has, days from before the first champion with the
     present one.
 
@@ -63,8 +62,8 @@ def plan(
     """
     entries = ledger.entries(connection, model.name)
     if requested is None:
-        days = _unscored(model, lake)
-        champions = {day: ledger.champion_as_of(entries, day) for day in days}
+        since = min((entry.effective_from for entry in entries), default=date.max)
+        champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, since)}
         return {day: version for day, version in champions.items() if version is not None}
     first, last = requested
     days = [day for day in lake.days(model.dataset.features_prefix) if first <= day <= last]
@@ -76,10 +75,8 @@ def plan(
     return {day: ledger.champion_as_of(entries, day) or present for day in days}
 
 
-def _unscored(model: ModelSpec, lake: Lake) -> list[date]:
-    """Days, oldest first, that have features and no predictions, or predictions of features since replaced."""
-    latest = _latest(model, lake)
-    since = date.fromisoformat(latest["day"]) - timedelta(days=LOOK_BACK_DAYS) if latest else date.min
+def _unscored(model: ModelSpec, lake: Lake, since: date) -> list[date]:
+    """Days from `since`, oldest first, with features and no predictions, or those of features since replaced."""
     built, predicted = (
         lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
     )

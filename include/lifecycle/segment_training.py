@@ -23,16 +23,15 @@ import polars as pl
 from include.lifecycle import model_files, training_data, tuning
 from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.etl import chunks
+from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.registry import load_trusted
 from include.lifecycle.snapshots import Split, split
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.tuning import FoldRows
 
-FEWEST_ROWS = 50
-"""Rows without which a segment, or one of its folds, is left to what was learnt from all."""
-
 _SHOWN = 20
+_FEWEST_VALIDATION_ROWS = 5
 _ESTIMATORS = "estimators.skops"
 _WALKED = "walked.parquet"
 _STORY = "fits.json"
@@ -77,7 +76,7 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
     PartitionNotFoundError
         If labels are missing; run `training.assemble` first.
     """
-    if not own_candidates(model):
+    if not own_candidates(model) or model.segments_per_task is None:
         return []
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -131,7 +130,8 @@ def fit_batch(
     if fits.failed:
         raise SegmentsFailedError(
             f"{len(fits.failed)} of the batch could not be fitted on their own: {described(fits.failed)}. The "
-            "others are staged, and the training goes on without these; mend their data, then clear this task."
+            "others are staged, and the training goes on without these; mend their data, then clear this run from "
+            "`build_labels` on."
         )
     return staged
 
@@ -147,7 +147,7 @@ def collect(
     run: RunInfo,
     scratch: Path,
 ) -> SegmentFits:
-    """What `fit_batch` staged for a training on the partitions `inputs` with this budget, seed and code.
+    """What `fit_batch` staged in this run, for the partitions `inputs` and with this budget, seed and code.
 
     Segments of a batch that left nothing count as failed.
 
@@ -163,7 +163,7 @@ def collect(
     if not inputs.items() <= lake.manifest(model.segment_rows_prefix, as_of).inputs.items():
         raise ValueError(
             f"The batches staged for {model.name!r} as of {as_of} are of other features or labels than there are "
-            "now; clear the tasks from `batch_segments` on."
+            "now; clear this run from `build_labels` on."
         )
     asked = _request(model, lake, as_of, trials, seed, run)
     return _joined(
@@ -180,14 +180,15 @@ def own_candidates(model: ModelSpec) -> list[Candidate]:
     Raises
     ------
     ValueError
-        If the model has such candidates, but no segments, folds or candidate that learns from all of them.
+        If they contradict `segments_per_task`, or none learns from all segments.
     """
     candidates = model.candidates()
     own = [candidate for candidate in candidates if candidate.per_segment]
-    if own and (model.segment_by is None or model.folds < 2 or len(own) == len(candidates)):
+    if bool(own) != bool(model.segments_per_task) or len(own) == len(candidates):
         raise ValueError(
-            f"Model {model.name!r} has the candidate {own[0].name!r} for each segment on its own, which needs "
-            "`segment_by`, at least 2 `folds`, and a candidate for all segments together to compare with."
+            f"Model {model.name!r} has {len(own)} of {len(candidates)} candidates with `per_segment`, and "
+            f"`segments_per_task` is {model.segments_per_task}; set it where there are such candidates, and give "
+            "at least one candidate for all segments together."
         )
     return own
 
@@ -199,10 +200,14 @@ def described(failed: Mapping[str, str]) -> str:
 
 
 def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: int, seed: int) -> SegmentFits:
+    share = tuning.shares(model, trials)
+    candidates = {candidate: share[candidate.name] for candidate in own_candidates(model)}
     fits = []
     for (segment,), own in rows.group_by(str(model.segment_by), maintain_order=True):
         try:
-            fits.append(_fit_segment(model, str(segment), own, parts, trials, seed))
+            fits.append(_fit_segment(model, candidates, str(segment), own, parts, seed))
+        except MemoryError:
+            raise
         except Exception as error:
             # Whatever is wrong with one segment must not stop the others; the task fails once these are staged.
             log.exception("%s %s could not be fitted.", model.segment_by, segment)
@@ -211,21 +216,26 @@ def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: in
 
 
 def _fit_segment(
-    model: ModelSpec, segment: str, rows: pl.DataFrame, parts: Split, trials: int, seed: int
+    model: ModelSpec,
+    candidates: Mapping[Candidate, int],
+    segment: str,
+    rows: pl.DataFrame,
+    parts: Split,
+    seed: int,
 ) -> SegmentFits:
+    """Tune and fit `candidates`, each with so many trials; nothing where the rows are too few."""
     folds = [
         FoldRows(training_data.within(rows, fold.search), training_data.within(rows, fold.validation))
         for fold in parts.folds
     ]
-    folds = [fold for fold in folds if fold.search.height >= FEWEST_ROWS and not fold.validation.is_empty()]
+    folds = [fold for fold in folds if _is_enough(model, fold)]
     fit = training_data.within(rows, parts.fit)
     if not folds:
         log.info("%s has too few rows to be fitted on its own.", segment)
         return SegmentFits()
-    shares = tuning.shares(model, trials)
     params, builders = {}, {}
-    for candidate in own_candidates(model):
-        tried = tuning.search(model, candidate, folds, shares[candidate.name], seed)
+    for candidate, trials in candidates.items():
+        tried = tuning.search(model, candidate, folds, trials, seed)
         chosen = tuning.best(tried)
         log.info("%s, %s: the best of %d trials reaches %.4f.", segment, candidate.name, len(tried), chosen.value)
         params[candidate.name] = chosen.params
@@ -237,6 +247,12 @@ def _fit_segment(
         {name: {segment: chosen} for name, chosen in params.items()},
         walked.select(*model.dataset.key, "dt", *(f"{name}_score" for name in builders)),
     )
+
+
+def _is_enough(model: ModelSpec, fold: FoldRows) -> bool:
+    """Whether a fold of one segment has rows enough to learn from, and to measure on."""
+    shortage = kind_of(model).shortage(fold.search["label"])
+    return shortage is None and fold.validation.height >= _FEWEST_VALIDATION_ROWS
 
 
 def _joined(fits: list[SegmentFits]) -> SegmentFits:
@@ -296,7 +312,8 @@ def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFil
 def _request(model: ModelSpec, lake: Lake, as_of: date, trials: int, seed: int, run: RunInfo) -> dict[str, str]:
     """What a batch's fits depend on, as their manifest names it."""
     rows = lake.digests(model.segment_rows_prefix, [as_of])
-    return {**rows, "trials": str(trials), "seed": str(seed), "code_version": run.code_version}
+    asked = {"run": run.run_id, "code_version": run.code_version, "trials": str(trials), "seed": str(seed)}
+    return rows | asked
 
 
 def _batches(model: ModelSpec, lake: Lake, as_of: date) -> Any:

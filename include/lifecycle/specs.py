@@ -203,7 +203,11 @@ class ModelSpec(Spec):
             "Key column by whose values a regression's skill is shown, and candidates may be fitted, one by one."
         ),
     )
-    segments_per_task: int = Field(50, ge=1, description="So many segments at most are fitted by one mapped task.")
+    segments_per_task: int | None = Field(
+        None,
+        ge=1,
+        description="Mapped tasks fit so many segments each; None: no candidate is fitted on each segment alone.",
+    )
     label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "
@@ -253,7 +257,15 @@ class ModelSpec(Spec):
                 f"Model {self.name!r} is a {self.kind}, which {self.metric!r} does not measure; use 'skill_low' "
                 "for a regression, 'average_precision' or 'roc_auc' for a classification."
             )
+        if self.segments_per_task and not self._has_segments_to_fit():
+            raise ValueError(
+                f"Model {self.name!r} has `segments_per_task`, which needs a regression with at least 2 `folds` "
+                f"and `segment_by` ({self.segment_by!r}) among its `categorical` features."
+            )
         return self
+
+    def _has_segments_to_fit(self) -> bool:
+        return self.kind == "regression" and self.folds > 1 and self.segment_by in self.categorical
 
     def matures_on(self, day: date) -> date:
         """The day at whose end the labels of `day` are known."""

@@ -209,7 +209,9 @@ def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: i
         "baseline": partial(model.baseline, seed),
         **{name: partial(reference, seed) for name, reference in model.references.items()},
     }
-    tried = [*pooled, *_segment_trials(model, data, own, builders["candidate"], len(pooled))]
+    needs_walk = model.interval or model.segments_per_task
+    folds = [tuning.walk_forward(model, [fold], builders) for fold in data.folds if needs_walk]
+    tried = [*pooled, *_segment_trials(model, folds, own, len(pooled))]
     segmented = own.estimators.get(best(tried).candidate)
     fitted = {
         who: _fit(model, builder(), data.fit, seed, calibrate=who == "candidate")
@@ -220,7 +222,7 @@ def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: i
     holdout = data.holdout.with_columns(
         **{f"{who}_score": predict(estimator, data.holdout, model) for who, estimator in fitted.items()}
     )
-    walked = tuning.walk_forward(model, data.folds, builders) if model.interval else data.holdout.clear()
+    walked = pl.concat(folds, how="vertical_relaxed") if folds else data.holdout.clear()
     if segmented:
         walked = own.with_own_scores(model, walked, best(tried).candidate, "candidate_score")
     intervals = {
@@ -232,16 +234,19 @@ def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: i
 
 
 def _segment_trials(
-    model: ModelSpec, data: _Data, own: SegmentFits, otherwise: Callable[[], Any], first_number: int
+    model: ModelSpec, folds: list[pl.DataFrame], own: SegmentFits, first_number: int
 ) -> list[Trial]:
-    """A trial for each candidate that was fitted on each segment; `otherwise` answers for those without a fit."""
+    """A trial for each candidate that was fitted on each segment, on the validation rows of each fold.
+
+    Where a segment has no fit of its own, the `candidate_score` of what was learnt from all stays.
+    """
     kind = kind_of(model)
     metric = kind.tuning_metric(model)
     candidates = [name for name, fits in own.estimators.items() if fits]
-    folds = [tuning.walk_forward(model, [fold], {"pooled": otherwise}) for fold in data.folds if candidates]
 
     def value(candidate: str, fold: pl.DataFrame) -> float:
-        return kind.measure(own.with_own_scores(model, fold, candidate, "pooled_score"), "pooled_score")[metric]
+        rows = own.with_own_scores(model, fold, candidate, "candidate_score")
+        return kind.measure(rows.drop("baseline_score"), "candidate_score")[metric]
 
     return [
         Trial(number, candidate, {}, math.fsum(value(candidate, fold) for fold in folds) / len(folds), "COMPLETE")

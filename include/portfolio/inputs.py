@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,7 @@ import polars as pl
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
 from include.datasets.market.features import suspected_splits
-from include.lifecycle.lake import Lake, partition
+from include.lifecycle.lake import Lake
 from include.models.returns.label import HORIZON
 from include.portfolio.returns import daily_returns, shares_history
 from include.portfolio.settings import PortfolioSettings
@@ -65,11 +64,8 @@ def digests(lake: Lake, day: date, settings: PortfolioSettings) -> dict[str, str
     """Path and digest of every partition that the portfolio of `day` is made of, and the hash of the settings."""
     before = previous_day(lake, day)
     prices = sessions(lake.days(PRICES), day, settings)
-    asked = [*((PRICES, session) for session in prices), (RETURNS, day), (VOLATILITY, day)]
-    asked += [] if before is None else [(PORTFOLIO, before)]
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        manifests = pool.map(lambda part: lake.manifest(*part), asked)
-        found = {partition(*part): manifest.digest for part, manifest in zip(asked, manifests, strict=True)}
+    asked = {PRICES: prices, RETURNS: [day], VOLATILITY: [day], PORTFOLIO: [before] if before else []}
+    found = {path: digest for prefix, days in asked.items() for path, digest in lake.digests(prefix, days).items()}
     return found | {"settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest()}
 
 
@@ -82,7 +78,7 @@ def read(lake: Lake, day: date, settings: PortfolioSettings, scratch: Path) -> I
         If the day lacks prices, or predictions of one of the models.
     """
     prices = _read_prices(lake, sessions(lake.days(PRICES), day, settings), scratch)
-    splits = suspected_splits(prices.rename({"date": "dt"})).cast({"symbol": pl.String})
+    splits = suspected_splits(prices.rename({"date": "dt"}))
     daily = daily_returns(prices, splits)
     expected = {prefix: _read_scores(lake, prefix, day, scratch) for prefix in (RETURNS, VOLATILITY)}
     excluded = _excluded(day, prices, daily.tail(settings.window_sessions), expected, settings.min_history)
@@ -108,10 +104,7 @@ def annual_return(log_return: float) -> float:
 
 
 def _read_prices(lake: Lake, days: Sequence[date], scratch: Path) -> pl.DataFrame:
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        files = list(pool.map(lambda day: lake.download(PRICES, day, scratch), days))
-    paths = [path for parts in files for path in parts]
-    return pl.scan_parquet(paths).select("symbol", "date", "open", "close").collect()
+    return lake.scan(PRICES, days, scratch).select("symbol", "date", "open", "close").collect()
 
 
 def _read_scores(lake: Lake, prefix: str, day: date, scratch: Path) -> dict[str, float]:

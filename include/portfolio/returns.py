@@ -30,13 +30,16 @@ def daily_returns(prices: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
 def shares_history(returns: NDArray[np.float64], min_history: int) -> NDArray[np.bool_]:
     """Which symbols can be held from now on: those with a return now, and enough of them on common sessions.
 
-    Symbols are taken in the order of how many returns they have, as long as there are `min_history` sessions on
-    which all of those taken have one. `returns` (sessions, symbols) ends now, and is NaN without a trade.
+    Symbols are taken in the order of how many returns they have; one with which fewer than `min_history` sessions
+    would have a return of all of those taken is passed over. `returns` (sessions, symbols) ends now, and is NaN
+    without a trade.
     """
     traded = ~np.isnan(returns)
     traded &= traded[-1]
-    order = np.argsort(-traded.sum(axis=0), kind="stable")
-    common = np.logical_and.accumulate(traded[:, order], axis=1).sum(axis=0)
     chosen = np.zeros(returns.shape[1], dtype=bool)
-    chosen[order[common >= min_history]] = True
+    common = np.ones(len(returns), dtype=bool)
+    for symbol in np.argsort(-traded.sum(axis=0), kind="stable"):
+        together = common & traded[:, symbol]
+        if together.sum() >= min_history:
+            chosen[symbol], common = True, together
     return chosen

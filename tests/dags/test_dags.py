@@ -57,9 +57,9 @@ def test_segments_are_fitted_in_mapped_tasks_whose_failure_does_not_stop_the_tra
 ) -> None:
     for name, model in MODELS.items():
         training = dags[f"{name}_training"]
-        assert training.has_task("fit_segments") == bool(model.segment_by)
+        assert training.has_task("fit_segments") == bool(model.segments_per_task)
         assert training.get_task("train").trigger_rule == "all_done_min_one_success"
-        if model.segment_by:
+        if model.segments_per_task:
             fit = training.get_task("fit_segments")
             assert fit.is_mapped
             assert fit.partial_kwargs["map_index_template"]

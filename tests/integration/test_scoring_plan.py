@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from include.lifecycle import ledger, scoring
-from include.lifecycle.lake import LOOK_BACK_DAYS, Lake, RunInfo
+from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.scoring import PredictionsError
 from include.models.churn import CHURN
 
@@ -46,17 +46,6 @@ def test_a_day_whose_features_were_corrected_is_scored_again(
     publish_features(scored, run, tmp_path, age=41)
 
     assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
-
-
-def test_days_long_before_the_newest_published_one_are_left_alone(
-    scored: Lake, postgres: Any, run: RunInfo, tmp_path: Path
-) -> None:
-    publish_features(scored, run, tmp_path, age=41)
-    newest = DAY + timedelta(days=LOOK_BACK_DAYS + 1)
-    scored.write_object("predictions/churn/latest.json", f'{{"day": "{newest}"}}'.encode())
-
-    assert scoring.plan(CHURN, scored, postgres, None) == {}
-    assert scoring.plan(CHURN, scored, postgres, (DAY, DAY)) == {DAY: 1}
 
 
 def test_a_named_day_is_scored_whatever_there_is(scored: Lake, postgres: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -57,9 +59,10 @@ def rows(day: date, broken: str | None = None) -> pl.DataFrame:
     )
 
 
-def publish(lake: Lake, scratch: Path, broken: str | None = None) -> None:
+def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequence[str] = ()) -> None:
+    """Features, labels and outcomes; `broken` lacks a feature, `young` are there on the last 20 days alone."""
     for day in DAYS:
-        frame = rows(day, broken)
+        frame = rows(day, broken).filter(~pl.col("symbol").is_in(young) | (day in DAYS[-20:]))
         for prefix, columns in (
             (MARKET.features_prefix, frame.drop("label")),
             (MODEL.labels_prefix, frame.select("symbol", "label")),
@@ -179,14 +182,36 @@ def test_a_batch_that_left_nothing_is_named_and_the_training_goes_on(market: Lak
     assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"CCC", "DDD"}
 
 
-def test_fits_of_another_budget_or_seed_do_not_count(market: Lake) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"trials": TRIALS + 2}, {"seed": SEED + 1}, {"run": replace(RUN, run_id="another")}],
+    ids=["budget", "seed", "run"],
+)
+def test_fits_of_another_budget_seed_or_run_do_not_count(market: Lake, change: dict[str, Any]) -> None:
     fit_batches(market)
 
-    train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED + 1, run=RUN)
+    train(MODEL, market, AS_OF, **{"trials": TRIALS, "seed": SEED, "run": RUN, **change})
 
     story = market.read_json(MODEL.staging_prefix, AS_OF, "training.json")
     assert set(story["per_segment"]["failed"]) == set(SLOPES)
     assert story["candidate"] == "boosting_pooled"
+
+
+def test_a_batch_without_any_fit_does_not_stop_the_training(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path, young=("AAA", "BBB"))
+
+    fit_batches(lake)
+
+    story = story_of(lake)
+    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"CCC", "DDD"}
+    assert story["per_segment"]["failed"] == {}
+
+
+def test_a_budget_too_small_for_the_candidates_is_said_once_and_not_of_each_symbol(market: Lake) -> None:
+    stage_batches(MODEL, market, AS_OF, RUN)
+
+    with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
+        fit_batch(MODEL, market, AS_OF, 0, trials=1, seed=SEED, run=RUN)
 
 
 def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
@@ -202,11 +227,17 @@ def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"segment_by": None}, {"folds": 1}, {"candidates": lambda: CANDIDATES[1:]}],
-    ids=["no segments", "one fold", "nothing to compare with"],
+    [{"segments_per_task": None}, {"candidates": lambda: CANDIDATES[:1]}, {"candidates": lambda: CANDIDATES[1:]}],
+    ids=["no tasks for them", "tasks for none", "nothing to compare with"],
 )
-def test_candidates_per_segment_need_segments_folds_and_a_rival(change: dict[str, Any]) -> None:
+def test_candidates_and_segments_per_task_must_agree(change: dict[str, Any]) -> None:
     contradictory: ModelSpec = MODEL.model_copy(update=change)
 
-    with pytest.raises(ValueError, match="'har_per_symbol' for each segment on its own"):
+    with pytest.raises(ValueError, match="candidates with `per_segment`"):
         own_candidates(contradictory)
+
+
+@pytest.mark.parametrize("change", [{"segment_by": None}, {"folds": 1}, {"categorical": ()}], ids=str)
+def test_a_spec_with_segments_to_fit_says_what_it_lacks(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="has `segments_per_task`, which needs a regression"):
+        ModelSpec(**(dict(MODEL) | change))

@@ -149,7 +149,8 @@ def suspected_splits(prices: pl.DataFrame) -> pl.DataFrame:
     """
     rows = _sorted(prices)
     shares = pl.Series(_split_ratios(rows))
-    return rows.select("symbol", date="dt", ratio=shares).filter(pl.col("ratio").is_not_nan())
+    symbol = pl.col("symbol").cast(pl.String)
+    return rows.select(symbol, date="dt", ratio=shares).filter(pl.col("ratio").is_not_nan())
 
 
 def _sorted(prices: pl.DataFrame) -> pl.DataFrame:

@@ -52,6 +52,7 @@ RETURNS = ModelSpec(
     numeric=NUMERIC,
     categorical=("symbol",),
     segment_by="symbol",
+    segments_per_task=50,
     label=return_ahead,
     label_table="prices",
     horizon_days=HORIZON,

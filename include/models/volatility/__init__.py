@@ -45,6 +45,7 @@ VOLATILITY = ModelSpec(
     numeric=NUMERIC,
     categorical=("symbol",),
     segment_by="symbol",
+    segments_per_task=50,
     label=realized_volatility_ahead,
     label_table="prices",
     horizon_days=HORIZON,

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from include.lifecycle.etl import (
+    LOOK_BACK_DAYS,
     StaleSourceError,
     build_features,
     chunks,
@@ -22,7 +23,6 @@ from include.lifecycle.etl import (
     plan,
 )
 from include.lifecycle.lake import (
-    LOOK_BACK_DAYS,
     Lake,
     LakeError,
     LocalFile,
@@ -172,20 +172,33 @@ def test_requested_days_are_redone_whatever_the_lake_has(world: World) -> None:
     assert plan(SHOPS, world.lake, SOURCE, (D4, D5), until=D5) == [D4]
 
 
-def test_days_that_the_lake_no_longer_looks_back_to_are_left_to_those_who_name_them(world: World) -> None:
-    world.clean(D2, 1)
-    world.build(D2)
-    last = D2 + timedelta(days=LOOK_BACK_DAYS)
+def test_a_day_cut_short_is_taken_up_however_many_later_days_are_done(world: World) -> None:
+    for day in (D1, D3, D4):
+        world.clean(day, 1)
+    world.build(D1, D3, D4)
+    for _ in range(2):
+        assert plan(SHOPS, world.lake, SOURCE, None, until=D5) == [D2]
 
-    assert plan(SHOPS, world.lake, SOURCE, None, until=last) == [D3, D4]
-    assert plan(SHOPS, world.lake, SOURCE, (D1, D1), until=last) == [D1]
+
+def test_days_once_dealt_with_are_not_looked_for_again(world: World) -> None:
+    for day in (D1, D2, D4):
+        world.clean(day, 1)
+    world.build(D1, D2, D4)
+    assert plan(SHOPS, world.lake, SOURCE, None, until=D5) == [D3]
+    world.lake.client.delete_object(Bucket=world.lake.bucket, Key=f"{SHOPS.features_prefix}/dt={D1}/manifest.json")
+
+    assert plan(SHOPS, world.lake, SOURCE, None, until=D5) == [D3]
+    assert plan(SHOPS, world.lake, SOURCE, (D1, D1), until=D5) == [D1]
 
 
-def test_a_lake_with_nothing_new_for_long_is_looked_at_whole(world: World) -> None:
-    world.clean(D2, 1)
-    world.build(D2)
+def test_a_source_that_has_got_an_older_day_is_looked_through_again(world: World) -> None:
+    later = Shops({day: SOURCE.sales[day] for day in (D2, D3, D4)})
+    for day in (D2, D3, D4):
+        world.clean(day, 1)
+    world.build(D2, D3, D4)
+    assert plan(SHOPS, world.lake, later, None, until=D5) == []
 
-    assert plan(SHOPS, world.lake, SOURCE, None, until=D4 + timedelta(days=LOOK_BACK_DAYS)) == [D1, D3, D4]
+    assert plan(SHOPS, world.lake, SOURCE, None, until=D5) == [D1]
 
 
 @pytest.mark.parametrize(
