@@ -65,10 +65,7 @@ class Classification:
         return calibrated.set_params(cv=FITTING_FOLDS)
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
-        """Probability of label 1.
-
-        Matrix products run on one thread: how a sum is shared out among threads changes its last bits.
-        """
+        """Probability of label 1."""
         with one_blas_thread():
             probabilities: NDArray[np.float64] = estimator.predict_proba(matrix)[:, 1]
         return probabilities

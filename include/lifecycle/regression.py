@@ -59,7 +59,7 @@ class Regression:
         return tuning.fit(estimator, matrix, labels)
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:
-        """The predicted number, with matrix products on one thread so that its last bits are always the same."""
+        """The predicted number."""
         with one_blas_thread():
             return np.asarray(estimator.predict(matrix), dtype=np.float64)
 

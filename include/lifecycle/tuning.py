@@ -101,8 +101,7 @@ def best(trials: list[Trial]) -> Trial:
 def fit(estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any]) -> Any:
     """Fit an estimator so that the result does not depend on the number of threads.
 
-    Matrix products run on one thread: how a sum is shared out among threads changes its last bits. OpenMP keeps
-    its threads: histogram gradient boosting gives the same bits with any number of them.
+    OpenMP keeps its threads: histogram gradient boosting gives the same bits with any number of them.
     """
     with one_blas_thread():
         return estimator.fit(matrix, labels)

@@ -223,7 +223,6 @@ class StackSettings:
             "WORKERS__EXECUTION_API_TIMEOUT": "30",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 

@@ -76,5 +76,13 @@ def test_symbols_are_held_together_as_long_as_they_share_enough_sessions() -> No
     assert shares_history(returns, 7).tolist() == [False] * 4
 
 
+def test_a_symbol_that_shares_too_few_sessions_keeps_no_other_one_out() -> None:
+    returns = np.zeros((6, 3))
+    returns[:2, 1] = np.nan
+    returns[2:5, 0] = np.nan
+
+    assert shares_history(returns, 4).tolist() == [False, True, True]
+
+
 def test_a_predicted_return_is_of_the_horizon_of_its_model() -> None:
     assert annual_return(math.log(1.01)) == pytest.approx(0.01 * 252 / RETURNS.horizon_days)
