@@ -25,7 +25,8 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.
-- **When it fails:** `fit_segments` red names what could not be fitted on its own; the training goes on without it.
+- **When it fails:** `fit_segments` red names what could not be fitted on its own; the training goes on without it,
+  the run ends green, and the model card says so.
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
 """
@@ -63,10 +64,10 @@ def training(model: ModelSpec) -> DAG:
                 7, type="integer", title="Seed", description="The same seed and data give the same model."
             ),
             "reason": Param(
-                "scheduled",
+                "",
                 type="string",
                 title="Reason",
-                description="Why this training takes place; it is kept with the model.",
+                description="Why this training takes place; it is kept with the model. Empty: how it was started.",
             ),
         },
     )
@@ -120,14 +121,15 @@ def training(model: ModelSpec) -> DAG:
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
-            params, day = get_current_context()["params"], date.fromisoformat(as_of)
+            context, day = get_current_context(), date.fromisoformat(as_of)
+            params = context["params"]
             staged = train_model(
                 model,
                 lake(),
                 day,
                 trials=params["trials"],
                 seed=params["seed"],
-                reason=params["reason"],
+                reason=params["reason"] or context["dag_run"].run_type,
                 run=run_info(),
             )
             show_report(model.report_prefix("model_card"), day)

@@ -117,7 +117,8 @@ def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
         own, rival = (_metric(model, compared, column) for column in (score, "baseline_score"))
         if not own > rival:
             sentences.append(
-                f"Beside the naive model {name!r} its {model.metric} is {own:.6f}, which is not above {rival:.6f}."
+                f"The candidate's {model.metric} beside the naive model {name!r} is {own:.6f}, which is not above "
+                f"{rival:.6f}."
             )
     return tuple(sentences)
 

@@ -61,7 +61,10 @@ def verdict_of(model: ModelSpec, training: Mapping[str, Any]) -> Verdict:
     rows = training["rows"]["holdout"]
     measured = f"{title} on {rows:,} holdout rows: {candidate:.3f}, baseline {baseline:.3f}."
     if not candidate > baseline:
-        return Verdict("bad", "The candidate does not beat the naive baseline", measured)
+        stays = (
+            f"{measured} The champion stays; where none has ever beaten the baseline, that is the baseline itself."
+        )
+        return Verdict("bad", "The candidate does not beat the naive baseline, so it is not promoted", stays)
     if training["warnings"]:
         return Verdict("warning", "The candidate beats the naive baseline, with reservations", measured)
     return Verdict("good", "The candidate beats the naive baseline", measured)

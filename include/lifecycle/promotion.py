@@ -47,11 +47,12 @@ class GateDecision(Spec):
 
 def decide(evidence: GateEvidence) -> GateDecision:
     """Promote a candidate only on complete evidence that it beats the baseline and the champion."""
-    obstacles = _identity(evidence) or _missing(evidence) or _defeats(evidence)
+    obstacles = _identity(evidence) or _missing(evidence) or (*_defeats(evidence), *evidence.problems)
     if not obstacles:
         return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
     if evidence.champion_version is None:
-        return GateDecision(action="baseline", reasons=obstacles, evidence=evidence)
+        reasons = (*obstacles, "There is no champion yet, so the baseline becomes champion.")
+        return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
     return GateDecision(action="keep", reasons=obstacles, evidence=evidence)
 
 
@@ -65,12 +66,12 @@ def _missing(evidence: GateEvidence) -> tuple[str, ...]:
     scores = {"candidate": evidence.candidate_score, "baseline": evidence.baseline_score}
     if evidence.champion_version is not None:
         scores["champion"] = evidence.champion_score
-    absent = (
+    absent = tuple(
         f"The {who} has no {evidence.metric} on the holdout (it is {score})."
         for who, score in scores.items()
         if score is None or not math.isfinite(score)
     )
-    return (*evidence.problems, *absent)
+    return (*evidence.problems, *absent) if absent else ()
 
 
 def _defeats(evidence: GateEvidence) -> tuple[str, ...]:

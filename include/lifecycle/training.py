@@ -341,8 +341,8 @@ def _segment_warnings(model: ModelSpec, own: SegmentFits) -> list[str]:
     if not own.failed:
         return []
     return [
-        f"{len(own.failed)} values of {model.segment_by} could not be fitted on their own, and what was learnt "
-        f"from all answers for them: {segment_training.described(own.failed)}."
+        f"Not every {model.segment_by} could be fitted on its own, and what was learnt from all answers for "
+        f"{len(own.failed)}, also where candidates are compared: {segment_training.described(own.failed)}."
     ]
 
 
