@@ -40,8 +40,8 @@ _METHOD = (
     "maximum Sharpe means shrunk towards their average (Bayes-Stein) in place of predictions, which most of these "
     "days lack. Bought at that same close, which nobody quite manages. A symbol that is not traded keeps its last "
     "value, and is sold at it if it is still not traded at the next rebalancing, which flatters where a company "
-    "went under. The return is compounded, the Sharpe ratio made of the mean daily return, so that the two may differ "
-    "in sign."
+    "went under. The return is compounded, the Sharpe ratio made of the mean daily return, so that the two may "
+    "differ in sign."
 )
 _SPLITS = (
     "The price opened near a usual fraction of its last close, or a multiple: most likely a split that the source "
