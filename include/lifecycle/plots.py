@@ -82,8 +82,7 @@ def to_svg(figure: Figure) -> str:
 
 def _figure(drawing: Callable[..., None], *data: Any) -> Figure:
     with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.2))
-        figure.subplots_adjust(left=0.12, right=0.97, bottom=0.13, top=0.91)
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         drawing(axes, *data)
         axes.legend()

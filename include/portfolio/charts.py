@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
@@ -45,7 +46,8 @@ def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str
     """Inline SVG: expected return against expected volatility, with the four strategies marked."""
     with rc_context(STYLE):
         figure, axes = _one_panel()
-        axes.plot(frontier["risk"], frontier["expected_return"], color=plots.INK, alpha=0.5, label="frontier")
+        if frontier.height > 1:
+            axes.plot(frontier["risk"], frontier["expected_return"], color=plots.INK, alpha=0.5, label="frontier")
         for name, expected in expectations.items():
             place = [expected["expected_volatility"]], [expected["expected_return"]]
             axes.plot(*place, _MARKERS[name], color=_COLORS[name], markersize=8, label=name)
@@ -70,14 +72,14 @@ def draw_growth(growth: pl.DataFrame) -> str:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel="Session", ylabel="Value of 1 invested at the start")
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
+        axes.set(ylabel="Value of 1 invested at the start")
         axes.legend()
     return plots.to_svg(figure)
 
 
 def _one_panel() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.0))
-    figure.subplots_adjust(left=0.12, right=0.97, bottom=0.14, top=0.96)
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     return figure, figure.add_subplot()
 
 
