@@ -32,8 +32,6 @@ from include.lifecycle.snapshots import (
     NothingToLearnError,
     Part,
     Split,
-    matured_days,
-    missing_outcomes,
     places,
     select,
 )
@@ -325,9 +323,7 @@ def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> lis
 
 
 def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
-    matured = matured_days(lake.days(model.dataset.features_prefix), outcome_days, as_of, model.matures_on)
-    gaps = missing_outcomes(matured, outcome_days, model)
+    _, gaps = training_data.matured_and_gaps(model, lake, as_of)
     if not gaps:
         return []
     missing = sorted({day for days in gaps.values() for day in days})

@@ -23,12 +23,11 @@ def snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
     NothingToLearnError
         If no day has matured.
     """
-    feature_days = lake.days(model.dataset.features_prefix)
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
-    matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
-    gaps = missing_outcomes(matured, outcome_days, model)
+    matured, gaps = matured_and_gaps(model, lake, as_of)
     days = spaced_days([day for day in matured if day not in gaps], model.snapshot_every_days)
     if not days:
+        feature_days = lake.days(model.dataset.features_prefix)
+        outcome_days = lake.days(model.dataset.clean(model.label_table))
         raise NothingToLearnError(
             f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
             f"{model.horizon_days + model.label_delay_days} days after the features, but the first features are "
@@ -37,6 +36,13 @@ def snapshot_days(model: ModelSpec, lake: Lake, as_of: date) -> list[date]:
             "a later day."
         )
     return days
+
+
+def matured_and_gaps(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], dict[date, list[date]]]:
+    """The days whose outcomes are known by `as_of`, and those of them that lack some, with what they lack."""
+    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    matured = matured_days(lake.days(model.dataset.features_prefix), outcome_days, as_of, model.matures_on)
+    return matured, missing_outcomes(matured, outcome_days, model)
 
 
 def snapshots(model: ModelSpec, lake: Lake, as_of: date, scratch: Path) -> dict[date, pl.DataFrame]:

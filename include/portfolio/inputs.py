@@ -27,8 +27,6 @@ PORTFOLIO = "portfolio/market"
 WEIGHTS = "weights.parquet"
 PREDICTIONS = "predictions.parquet"
 
-_CONNECTIONS = 8
-
 
 @dataclass(frozen=True)
 class Inputs:
