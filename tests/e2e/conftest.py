@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
 from include.lifecycle.lake import Lake
+from include.samples.database import ensure_history
+from include.samples.settings import CompanySettings
 from include.stack.airflow_api import AirflowApi
 from include.stack.control import running
 from include.stack.s3 import s3_client
@@ -21,6 +24,9 @@ from include.stack.settings import Ports, StackSettings
 from tests.conftest import free_port
 
 RUN_SECONDS = 600
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+START = YESTERDAY - timedelta(days=4)
+COMPANY = CompanySettings(customers=3000, history_days=110, seed=11)
 
 
 @dataclass(frozen=True)
@@ -93,10 +99,38 @@ class World:
         }
 
 
+@contextmanager
+def new_world(folder: Path) -> Iterator[World]:
+    """A stack of its own on free ports, with its state in `folder`."""
+    settings = StackSettings(state_dir=folder, ports=Ports(*(free_port() for _ in range(4))))
+    with running(settings), AirflowApi(settings) as api:
+        yield World(settings, api)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world of its own for each test module."""
-    ports = Ports(*(free_port() for _ in range(4)))
-    settings = StackSettings(state_dir=tmp_path_factory.mktemp("world"), ports=ports)
-    with running(settings), AirflowApi(settings) as api:
-        yield World(settings, api)
+    with new_world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+def pass_days(world: World, until: date) -> None:
+    """Let days pass at the company, without the DAG that would go on until yesterday."""
+    with closing(psycopg2.connect(world.settings.postgres_dsn("company"))) as connection:
+        ensure_history(connection, COMPANY, until)
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A small company, trained and scored as of START, whose last four days are still to come."""
+    with new_world(tmp_path_factory.mktemp("company")) as made:
+        made.set_variable("sample_world", COMPANY.model_dump(mode="json", exclude_defaults=True))
+        source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
+        made.set_variable("customers_source", source)
+        pass_days(made, START)
+        made.api.unpause("churn_scoring")
+        assert made.run("customers_etl").state == "success"
+        trained = made.run("churn_training", trials=4, day=START.isoformat(), reason="first life")
+        assert trained.state == "success", trained.tasks
+        made.wait_for_predictions("churn", START)
+        yield made

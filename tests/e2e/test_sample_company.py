@@ -1,54 +1,26 @@
 """The churn model's whole life at the sample company, through the real scheduler.
 
-The tests of this module build on each other: one company lives through them, in the order of the file.
+The tests of this module build on each other: one company lives through them, in the order of the file, and goes on
+to live in the modules whose names begin like this one's.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import polars as pl
 import psycopg2
 import pytest
 
-from include.samples.database import ensure_history
 from include.samples.poison import PoisonKind, poison, restore
-from include.samples.settings import CompanySettings
-from tests.e2e.conftest import World
+from tests.e2e.conftest import START, YESTERDAY, World, pass_days
 
-YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-START = YESTERDAY - timedelta(days=4)
 PUBLISHED = ("clean/", "quarantine/", "features/", "labels/", "predictions/", "reports/")
 
 
-COMPANY = CompanySettings(customers=3000, history_days=110, seed=11)
-
-
-def pass_days(world: World, until: date) -> None:
-    """Let days pass at the company, without the DAG that would go on until yesterday."""
-    with closing(psycopg2.connect(world.settings.postgres_dsn("company"))) as connection:
-        ensure_history(connection, COMPANY, until)
-
-
-@pytest.fixture(scope="module")
-def company(world: World) -> World:
-    """A small company with enough history to train on, whose last four days are still to come."""
-    world.set_variable("sample_world", COMPANY.model_dump(mode="json", exclude_defaults=True))
-    source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
-    world.set_variable("customers_source", source)
-    pass_days(world, START)
-    world.api.unpause("churn_scoring")
-    assert world.run("customers_etl").state == "success"
-    return world
-
-
 def test_the_first_life_ends_with_a_prediction_for_every_customer(company: World) -> None:
-    trained = company.run("churn_training", trials=4, day=START.isoformat(), reason="first life")
-    assert trained.state == "success", trained.tasks
-    company.wait_for_predictions("churn", START)
-
     manifest = company.lake.manifest("predictions/churn", START)
     features = company.lake.manifest("features/customers", START)
     assert manifest.rows == features.rows > 2000
