@@ -26,7 +26,7 @@ parity side by side, with a back-test that says whether any of them beats equal 
   of one, a warning in the log of `build`, and is tried again when its prices, predictions or the settings change.
   Name a day in the form to make it all the same.
 - **When it fails:** `build` red names the day's missing partition, or, if the form named the day, the symbols that
-  are too few for the weight cap. Mend that and trigger this DAG with the day; readers still see the previous
+  are too few for the weight cap. Fix that and trigger this DAG with the day; readers still see the previous
   state.
 """
 

@@ -2,7 +2,7 @@
 
 Causes come before effects: whether a customer leaves on a day is drawn from the state at the end of the day
 before, and nothing a customer does depends on whether it will leave. Effects are log hazard ratios, chosen so
-that an honest model of leaving within 30 days reaches a ROC AUC near .84 and 4-5 % of the customers leave in a
+that an honest model of leaving within 30 days reaches a ROC AUC near 0.84 and 4-5 % of the customers leave in a
 month; part of the hazard (`restlessness`) shows in no table.
 """
 

@@ -68,7 +68,7 @@ class _State:
 
 @dataclass(frozen=True)
 class _Events:
-    """What happened on a day that the state at its end no longer tells."""
+    """What happened on a day that the state at its end no longer shows."""
 
     new_versions: pl.DataFrame
     closed: pl.DataFrame

@@ -49,7 +49,7 @@ def wait_until_healthy(
 
 
 def is_healthy(settings: StackSettings, program: str) -> bool:
-    """Tell whether a program of the stack is doing its work at this moment."""
+    """Say whether a program of the stack is doing its work at this moment."""
     try:
         return _probe(program)(settings)
     except (httpx.HTTPError, BotoCoreError, ClientError):

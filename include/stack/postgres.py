@@ -89,7 +89,7 @@ def create_databases(settings: StackSettings) -> None:
 
 
 def is_ready(settings: StackSettings) -> bool:
-    """Tell whether the server takes connections.
+    """Say whether the server takes connections.
 
     Raises:
         StackError: it does, but refuses the stored password.

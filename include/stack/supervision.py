@@ -36,7 +36,7 @@ def log_tail(settings: StackSettings, program: str, lines: int = 15) -> str:
 
 
 def is_current(settings: StackSettings, programs: Iterable[Program]) -> bool:
-    """Tell whether the running supervisor was started with these settings and programs."""
+    """Say whether the running supervisor was started with these settings and programs."""
     file = configuration_file(settings)
     return file.exists() and file.read_text() == configuration(settings, programs)
 
@@ -83,7 +83,7 @@ def states(settings: StackSettings) -> list[dict[str, Any]]:
 
 
 def is_running(settings: StackSettings) -> bool:
-    """Tell whether this stack's supervisor answers."""
+    """Say whether this stack's supervisor answers."""
     return bool(states(settings))
 
 
