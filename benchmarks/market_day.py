@@ -35,7 +35,7 @@ LAST = date(2025, 12, 31)
 HISTORY_LOOKED_AT = 130
 RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
 INTERVAL = Interval("volatility_21d", multiple=0.2, nominal=0.8, measured=0.8)
-STEPS = ("plan", "land", "validate", "features", "score", "publish")
+STEPS = ("plan", "extract", "validate", "features", "score", "publish")
 
 
 def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scratch: Path) -> None:
@@ -68,9 +68,9 @@ def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, flo
     def plan() -> None:
         planned.extend(etl.plan(MARKET, lake, source, None, day))
 
-    def land() -> None:
-        for landed in planned:
-            etl.land(MARKET, lake, source, landed, RUN)
+    def extract() -> None:
+        for session in planned:
+            etl.extract(MARKET, lake, source, session, RUN)
 
     def score() -> None:
         for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
@@ -78,7 +78,7 @@ def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, flo
 
     work: dict[str, Any] = {
         "plan": plan,
-        "land": land,
+        "extract": extract,
         "validate": lambda: validate(MARKET, lake, planned, RUN),
         "features": lambda: etl.build_features(
             MARKET, lake, etl.features_to_make(MARKET, lake, planned, day), RUN

@@ -1,7 +1,7 @@
 """The churn chain of one day through Airflow, beside the same functions called in one warm Python process.
 
-The chain: land, validate, features, labels, train, push, gate, score, publish. Both sides work on the same company
-and the same history, each on a lake of its own.
+The chain: extract, validate, features, labels, train, push, gate, score, publish. Both sides work on the same
+company and the same history, each on a lake of its own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Chain:
         with self.database("company") as company:
             source = CUSTOMERS.make_source(SOURCE, lambda _: company)
             for day in days:
-                etl.land(CUSTOMERS, self.lake, source, day, run)
+                etl.extract(CUSTOMERS, self.lake, source, day, run)
         validation.validate(CUSTOMERS, self.lake, days, run)
         etl.build_features(CUSTOMERS, self.lake, days, run)
 

@@ -1,4 +1,4 @@
-"""`<dataset>_etl`: extract, land raw, validate, quarantine, clean, features. One DAG per dataset."""
+"""`<dataset>_etl`: extract, validate, quarantine, clean, features. One DAG per dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ Brings **{title}** from the source to features, day by day.
   The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
   trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
   `find_days` red means that the source has stopped delivering, or lacks the day asked for.
-  `land` red after its retries means that the source or the lake is out of reach: clear the task once it is back.
+  `extract` red after its retries means that the source or the lake is out of reach: clear the task once it is
+  back.
 """
 
 
@@ -64,16 +65,16 @@ def etl(dataset: DatasetSpec) -> DAG:
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(map_index_template="{{ days_label }}")
-        def land(days: list[str]) -> list[str]:
+        def extract(days: list[str]) -> list[str]:
             """Store the source's tables as they are."""
-            from include.lifecycle.etl import land as land_day
+            from include.lifecycle.etl import extract as extract_day
             from ml_lifecycle.hooks import lake, source
             from ml_lifecycle.runs import label_days, run_info
 
             store, run = lake(), run_info()
             with source(dataset) as origin:
                 for day in label_days(days):
-                    land_day(dataset, store, origin, day, run)
+                    extract_day(dataset, store, origin, day, run)
             return days
 
         @task(map_index_template="{{ days_label }}", pool=HEAVY_POOL)
@@ -110,8 +111,8 @@ def etl(dataset: DatasetSpec) -> DAG:
 
             build_days(dataset, lake(), label_days(days), run_info())
 
-        landed = land.expand(days=find_days())
-        validated = validate.expand(days=landed)
+        extracted = extract.expand(days=find_days())
+        validated = validate.expand(days=extracted)
         build_features.expand(days=find_features(validated))
 
     return build()

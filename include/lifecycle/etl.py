@@ -1,4 +1,4 @@
-"""From the source to the features: which days to work on, landing them raw, and making features of clean days."""
+"""From the source to the features: which days to work on, copying them raw, and making features of clean days."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TypeVar
 import polars as pl
 
 from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
-from include.lifecycle.specs import DatasetSpec, Source, TableSpec
+from include.lifecycle.line_count import count_data_lines
+from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
 
 LOOK_BACK_DAYS = 400
 """So far back a run looks for features that others have left outdated."""
@@ -69,26 +70,29 @@ def chunks(days: Sequence[Day], size: int) -> list[list[Day]]:
     return [list(days[start : start + size]) for start in range(0, len(days), size)]
 
 
-def land(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunInfo) -> dict[str, Manifest]:
+def extract(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunInfo) -> dict[str, Manifest]:
     """Copy each of the source's tables as it is into the lake: `raw/<dataset>/<table>/dt=<day>/table.csv`.
 
-    Tables that the source lacks are left out of the answer.
+    No file is parsed, so none is too broken for it: what cannot be read is for validation to say. The manifest has
+    the rows that the source counted, or else the file's lines. Tables that the source lacks are left out of the
+    answer.
 
     Raises
     ------
     LakeError
         If the source lacks a table of which the lake has this day: validation would mix two sources.
     """
-    landed = {}
+    published = {}
     with TemporaryDirectory() as scratch:
         for table in dataset.tables:
             file = Path(scratch) / table.name / "table.csv"
             file.parent.mkdir()
-            if source.extract(table.name, day, file):
-                landed[table.name] = _publish_csv(lake, dataset.raw(table.name), day, file, run)
-            else:
+            extracted = source.extract(table.name, day, file)
+            if extracted is None:
                 _refuse_other_source(dataset, lake, table.name, day)
-    return landed
+            else:
+                published[table.name] = _publish_csv(lake, dataset.raw(table.name), day, file, extracted, run)
+    return published
 
 
 def features_to_make(dataset: DatasetSpec, lake: Lake, validated: Sequence[date], until: date) -> list[date]:
@@ -222,10 +226,10 @@ def _has_younger_input(
     )
 
 
-def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, run: RunInfo) -> Manifest:
-    rows = pl.scan_csv(file, infer_schema=False)
-    count = rows.select(pl.len()).collect().item()
-    return lake.publish(prefix, day, [LocalFile(file, count)], run=run, schema=rows.collect_schema())
+def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extracted, run: RunInfo) -> Manifest:
+    if extracted.records is not None:
+        return lake.publish(prefix, day, [LocalFile(file, extracted.records)], run=run)
+    return lake.publish(prefix, day, [LocalFile(file, count_data_lines(file))], run=run, counted="lines")
 
 
 def _refuse_other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> None:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -60,7 +60,10 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a partition holds, and what it was made of."""
+    """What a partition holds, and what it was made of.
+
+    `rows` are those of its largest file. Of text that nobody has parsed they are the lines, and `counted` says so.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,6 +74,7 @@ class Manifest(BaseModel):
     code_version: str
     run_id: str
     created_at: datetime
+    counted: Literal["rows", "lines"] = "rows"
 
     @property
     def digest(self) -> str:
@@ -180,6 +184,7 @@ class Lake:
         run: RunInfo,
         schema: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
+        counted: Literal["rows", "lines"] = "rows",
     ) -> Manifest:
         """Make `files` the content of a partition: the files first, the manifest last.
 
@@ -189,6 +194,7 @@ class Lake:
         ----------
         schema : column name to data type, for tables.
         inputs : lake path of each partition that was read to its manifest's digest.
+        counted : what the files' `rows` are.
         """
         entries = tuple(_entry(file) for file in files)
         manifest = Manifest(
@@ -199,6 +205,7 @@ class Lake:
             code_version=run.code_version,
             run_id=run.run_id,
             created_at=run.started_at,
+            counted=counted,
         )
         present = self.find_manifest(prefix, day)
         if present is not None and _content(present) == _content(manifest):

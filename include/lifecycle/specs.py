@@ -23,6 +23,14 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+class Extracted(Spec):
+    """What a source says of a table of a day that it wrote to a file."""
+
+    records: int | None = Field(
+        None, ge=0, description="The rows that the source itself counted; None where only the file can tell."
+    )
+
+
 class Source(Protocol):
     """Where a dataset's tables come from."""
 
@@ -35,10 +43,10 @@ class Source(Protocol):
         """The complete days that the source can give, oldest first."""
         ...
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write one day of a table, as known at the end of that day, to `file` as CSV with a header.
 
-        Returns False, and writes nothing, where the source has no such table. An empty day is a header alone.
+        Returns None, and writes nothing, where the source has no such table. An empty day is a header alone.
         """
         ...
 

@@ -16,7 +16,7 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import NUMERIC
 from include.datasets.customers.sources import make_source
-from include.lifecycle.etl import build_features, land, plan
+from include.lifecycle.etl import build_features, extract, plan
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.specs import Source
 from include.lifecycle.validation import DayVerdict, validate
@@ -70,7 +70,7 @@ def source_of(connection: Any) -> Source:
 def etl(lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
     """What the DAG does with a chunk of days."""
     for day in days:
-        land(CUSTOMERS, lake, source, day, run)
+        extract(CUSTOMERS, lake, source, day, run)
     verdicts = validate(CUSTOMERS, lake, days, run)
     build_features(CUSTOMERS, lake, [verdict.day for verdict in verdicts if verdict.accepted], run)
     return verdicts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.lifecycle.etl import build_features, land
+from include.lifecycle.etl import build_features, extract
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.training import assemble, train
 from include.lifecycle.validation import validate
@@ -22,7 +22,7 @@ AS_OF = DAY + timedelta(35)
 def test_the_telco_file_gives_an_honest_roc_auc(lake: Lake, run: RunInfo) -> None:
     dataset = CHURN.dataset
     source = dataset.make_source({"kind": "csv", "path": str(TELCO), "day": str(DAY)}, lambda _: None)
-    land(dataset, lake, source, DAY, run)
+    extract(dataset, lake, source, DAY, run)
     validate(dataset, lake, [DAY], run)
     build_features(dataset, lake, [DAY], run)
     assemble(CHURN, lake, AS_OF, run)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
 from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE
-from include.lifecycle.specs import Source
+from include.lifecycle.specs import Extracted, Source
 
 TELCO_COLUMNS = {
     "customerID": "customer_id",
@@ -120,16 +120,16 @@ class PostgresSource:
         last = self._last_day
         return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Stream a table's rows of `day`, as known at the end of that day, into `file`."""
         present = self._columns[table]
         if not present:
-            return False
+            return None
         since = day - timedelta(days=OPENING_DAYS) if day == self._first_day else day
         with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
             query = cursor.mogrify(EXTRACTS[table].query(present), {"day": day, "since": since}).decode()
             cursor.copy_expert(f"copy ({query}) to stdout with (format csv, header, encoding 'UTF8')", target)
-        return True
+            return Extracted(records=cursor.rowcount)
 
     @cached_property
     def _columns(self) -> dict[str, list[str]]:
@@ -186,7 +186,7 @@ class TelcoFileSource:
         """The file's one day."""
         return [self.day]
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the file's customers, or those who left, under our names; texts stay as they are."""
         rows = pl.scan_csv(self.path, infer_schema=False)
         names = rows.collect_schema().names()
@@ -202,9 +202,9 @@ class TelcoFileSource:
         elif table == CHURNS_TABLE.name and "Churn" in names:
             extracted = _telco_churns(rows, day)
         else:
-            return False
+            return None
         extracted.sink_csv(file)
-        return True
+        return Extracted()
 
 
 @dataclass(frozen=True)
@@ -218,13 +218,13 @@ class FolderSource:
         """Days that have a folder."""
         return sorted(date.fromisoformat(entry.name) for entry in self.folder.iterdir() if entry.is_dir())
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Copy the day's file of the table, if there is one."""
         given = self.folder / day.isoformat() / f"{table}.csv"
         if not given.exists():
-            return False
+            return None
         shutil.copyfile(given, file)
-        return True
+        return Extracted()
 
 
 def _telco_customers(rows: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.tables import PRICES, SYMBOL_PATTERN
-from include.lifecycle.specs import Source
+from include.lifecycle.specs import Extracted, Source
 
 # The files may have further columns, e.g. OpenInt, which shares do not have; they are not read.
 FILE_COLUMNS = {"Date": "date", **{name.title(): name for name in (*PRICES, "volume")}}
@@ -163,12 +163,13 @@ class FileSource:
         first, last = self._rows.select(pl.col("parsed").first(), last=pl.col("parsed").last()).row(0)
         return self.period.sessions(first, last)
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the rows that are landed with `day`, by symbol and date."""
         landed = self.period.landed_on(day)
         first, last = (self._rows["parsed"].search_sorted(end, side) for end, side in _ends(landed))
-        self._rows[first:last].sort("symbol", "parsed", maintain_order=True).select(_COLUMNS).write_csv(file)
-        return True
+        rows = self._rows[first:last].sort("symbol", "parsed", maintain_order=True)
+        rows.select(_COLUMNS).write_csv(file)
+        return Extracted(records=rows.height)
 
     @cached_property
     def _rows(self) -> pl.DataFrame:
@@ -192,7 +193,7 @@ class HttpSource:
         """All sessions from the first to the last day on which any symbol has a row."""
         return self._files.days()
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the rows that are landed with `day`, by symbol and date."""
         return self._files.extract(table, day, file)
 
@@ -229,10 +230,10 @@ class PostgresSource:
         )
         return self.period.sessions(first, last)
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Stream the rows that are landed with `day` into `file`, by symbol and date."""
         if not self._columns:
-            return False
+            return None
         landed = self.period.landed_on(day)
         values = {"first": landed.first, "last": landed.last, "symbols": list(self.symbols)}
         query = (
@@ -242,7 +243,7 @@ class PostgresSource:
         with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
             rows = cursor.mogrify(query, values).decode()
             cursor.copy_expert(f"copy ({rows}) to stdout with (format csv, header, encoding 'UTF8')", target)
-        return True
+            return Extracted(records=cursor.rowcount)
 
     @cached_property
     def _columns(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which days the ETL works on, what it lands, and what the features of a day are made of."""
+"""Which days the ETL works on, what it extracts, and what the features of a day are made of."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from include.lifecycle.etl import (
     StaleSourceError,
     build_features,
     chunks,
+    extract,
     features_to_make,
-    land,
     outdated_features,
     plan,
 )
@@ -30,7 +30,7 @@ from include.lifecycle.lake import (
     PartitionNotFoundError,
     RunInfo,
 )
-from include.lifecycle.specs import DatasetSpec, TableSpec
+from include.lifecycle.specs import DatasetSpec, Extracted, TableSpec
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
@@ -73,15 +73,16 @@ class Shops:
 
     sales: Mapping[date, str]
     max_lag_days: int | None = None
+    records: int | None = None
 
     def days(self) -> list[date]:
         return sorted(self.sales)
 
-    def extract(self, table: str, day: date, file: Path) -> bool:
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         if table != "sales":
-            return False
+            return None
         file.write_text(self.sales[day])
-        return True
+        return Extracted(records=self.records)
 
 
 SOURCE = Shops(dict.fromkeys((D1, D2, D3, D4), "shop,amount\nnorth, 1\n"))
@@ -221,19 +222,36 @@ def test_chunks_keep_all_days_in_order() -> None:
     assert chunks([], 2) == []
 
 
-def test_tables_are_landed_byte_for_byte_and_missing_ones_left_out(world: World) -> None:
+def test_tables_are_extracted_byte_for_byte_and_missing_ones_left_out(world: World) -> None:
     raw = 'shop,amount\n north ,"1,5"\nsouth,\n'
-    landed = land(SHOPS, world.lake, Shops({D1: raw}), D1, world.run)
+    extracted = extract(SHOPS, world.lake, Shops({D1: raw}), D1, world.run)
 
     (file,) = world.lake.download("raw/shops/sales", D1, world.scratch)
     assert file.read_text() == raw
-    assert set(landed) == {"sales"}
-    assert landed["sales"].rows == 2
-    assert landed["sales"].schema_ == {"shop": "String", "amount": "String"}
+    assert set(extracted) == {"sales"}
+    assert (extracted["sales"].rows, extracted["sales"].counted) == (2, "lines")
 
 
-def test_an_empty_day_is_landed_as_no_rows(world: World) -> None:
-    assert land(SHOPS, world.lake, Shops({D1: "shop,amount\n"}), D1, world.run)["sales"].rows == 0
+def test_the_manifest_has_the_rows_that_the_source_counted_whatever_the_file_has(world: World) -> None:
+    source = Shops({D1: "shop,amount\nnorth,1\n"}, records=3)
+
+    manifest = extract(SHOPS, world.lake, source, D1, world.run)["sales"]
+
+    assert (manifest.rows, manifest.counted) == (3, "rows")
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff", "\x00", '"', 'shop,amount\n"north,1\n'])
+def test_no_file_is_too_broken_to_be_extracted(content: str, world: World) -> None:
+    source = Shops({D1: content})
+
+    extract(SHOPS, world.lake, source, D1, world.run)
+
+    (file,) = world.lake.download("raw/shops/sales", D1, world.scratch)
+    assert file.read_text() == content
+
+
+def test_an_empty_day_is_extracted_as_no_rows(world: World) -> None:
+    assert extract(SHOPS, world.lake, Shops({D1: "shop,amount\n"}), D1, world.run)["sales"].rows == 0
 
 
 def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
@@ -242,7 +260,7 @@ def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
     world.lake.publish(SHOPS.raw("opinions"), D1, [LocalFile(file, 1)], run=world.run)
 
     with pytest.raises(LakeError, match=r"no table 'opinions', but the lake has rows of it of 2026-03-01"):
-        land(SHOPS, world.lake, SOURCE, D1, world.run)
+        extract(SHOPS, world.lake, SOURCE, D1, world.run)
 
 
 def test_features_see_their_history_and_nothing_else(world: World) -> None:
