@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include.catalog import MODELS
@@ -20,8 +21,8 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 
 - **In:** `features/{dataset}/` and the matured outcomes in `clean/{dataset}/{label_table}/`.
 - **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a model card in `reports/{name}/model_card/`, a
-  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). Its end wakes
-  the scoring DAG, which uses a new champion from then on.
+  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). A new
+  champion wakes the scoring DAG, which uses it from then on.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.
@@ -34,6 +35,7 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 
 def training(model: ModelSpec) -> DAG:
     """The training DAG of a model."""
+    champion_asset = Asset(f"{model.name}_champion")
 
     @dag(
         dag_id=f"{model.name}_training",
@@ -135,10 +137,10 @@ def training(model: ModelSpec) -> DAG:
             show_report(model.report_prefix("model_card"), day)
             return staged.digest
 
-        @task(outlets=[Asset(f"{model.name}_champion")])
-        def judge(as_of: str, pushed: dict[str, Any]) -> str:
+        @task
+        def judge(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
             """Let the candidate meet the baseline and the champion on the same rows; returns the verdict."""
-            from include.lifecycle import gate
+            from include.lifecycle import gate, ledger
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import run_info
 
@@ -153,14 +155,27 @@ def training(model: ModelSpec) -> DAG:
                     run_info(),
                     pushed["version"],
                 )
-            return f"{decision.action}: {' '.join(decision.reasons)}"
+                champion = ledger.champion(connection, model.name)
+            return {
+                "day": as_of,
+                "version": champion,
+                "verdict": decision.action,
+                "reasons": list(decision.reasons),
+            }
+
+        @task(outlets=[champion_asset])
+        def announce_champion(verdict: dict[str, Any]) -> None:
+            """Wake those who wait for another champion; skipped where the champion stays."""
+            if verdict["verdict"] == "keep":
+                raise AirflowSkipException(f"Version {verdict['version']} stays champion.")
+            get_current_context()["outlet_events"][champion_asset].extra = verdict
 
         as_of = build_labels()
         trained = train(as_of)
         if model.segments_per_task:
             fit_segments.partial(as_of=as_of).expand(batch=batch_segments(as_of)) >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
-        judge(as_of, push.output)
+        announce_champion(judge(as_of, push.output))
 
     return build()
 

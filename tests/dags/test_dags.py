@@ -86,7 +86,30 @@ def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, 
 
 def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:
     features = dags["customers_etl"].get_task("build_features").partial_kwargs["outlets"]
-    champion = dags["churn_training"].get_task("judge").outlets
+    champion = dags["churn_training"].get_task("announce_champion").outlets
     awaited = dags["churn_scoring"].timetable.asset_condition.objects
 
     assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in [*features, *champion]}
+
+
+@pytest.mark.parametrize(("verdict", "announced"), [("promote", True), ("baseline", True), ("keep", False)])
+def test_only_another_champion_is_announced_and_the_event_says_which(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch, verdict: str, announced: bool
+) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+    from airflow.sdk.execution_time.context import OutletEventAccessors
+
+    training = dags["churn_training"]
+    announce = training.get_task("announce_champion")
+    events = OutletEventAccessors()
+    context = {"outlet_events": events}
+    monkeypatch.setitem(announce.python_callable.__globals__, "get_current_context", lambda: context)
+    said = {"day": "2026-03-01", "version": 3, "verdict": verdict, "reasons": ["It is better."]}
+
+    if announced:
+        announce.python_callable(said)
+        assert events[announce.outlets[0]].extra == said
+    else:
+        with pytest.raises(AirflowSkipException, match="Version 3 stays champion"):
+            announce.python_callable(said)
+    assert [task.task_id for task in training.tasks if task.outlets] == ["announce_champion"]
