@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,16 +125,20 @@ class Lake:
         """`s3://` address of a key."""
         return f"s3://{self.bucket}/{key}"
 
-    def days(self, prefix: str, since: date = date.min) -> list[date]:
-        """Days of `prefix` from `since` on that have a manifest, oldest first."""
-        return sorted(self.written(prefix, since))
+    def days(self, prefix: str, since: date = date.min, until: date = date.max) -> list[date]:
+        """Days of `prefix` from `since` to `until` that have a manifest, oldest first."""
+        return sorted(self.written(prefix, since, until))
 
-    def written(self, prefix: str, since: date = date.min) -> dict[date, datetime]:
-        """Each day from `since` on that has a manifest, and when that was written, by the S3 server's clock."""
+    def written(self, prefix: str, since: date = date.min, until: date = date.max) -> dict[date, datetime]:
+        """Each day from `since` to `until` with a manifest, and when that was written, by the server's clock."""
+        end = f"{partition(prefix, until)}/{MANIFEST}"
         pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
         return {
             date.fromisoformat(match[1]): item["LastModified"]
-            for item in self._objects(f"{prefix}/dt=", start_after=partition(prefix, since))
+            for item in takewhile(
+                lambda item: item["Key"] <= end,
+                self._objects(f"{prefix}/dt=", start_after=partition(prefix, since)),
+            )
             if (match := pattern.fullmatch(item["Key"]))
         }
 

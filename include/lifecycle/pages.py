@@ -17,17 +17,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 Cell = str | int | float | None
-Status = Literal["good", "warning", "bad"]
+Status = Literal["good", "neutral", "warning", "bad"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STATUS_WORDS: dict[Status, str] = {"good": "Good", "warning": "Attention", "bad": "Problem"}
+_STATUS_WORDS: dict[Status, str] = {
+    "good": "Good",
+    "neutral": "Note",
+    "warning": "Attention",
+    "bad": "Problem",
+}
+_MAIN = "<main>"
 _BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the page says before all else: a sentence as `headline`, and why as `reason`."""
+    """What the page says before all else: a sentence as `headline`, and why as `reason`.
+
+    `good`: all is as it should be. `neutral`: nothing to do, and nothing achieved either, e.g. too little evidence
+    yet, or a candidate refused while the champion stays. `warning`: worth a look. `bad`: somebody has to act.
+    """
 
     status: Status
     headline: str
@@ -71,13 +81,39 @@ class Page:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Link:
+    """A text and the address it leads to, absolute or relative to the page."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Navigation:
+    """Where a reader can go from a page. `groups` are lists of links under headings, shown above the page."""
+
+    previous: Link | None = None
+    next: Link | None = None
+    others: Sequence[Link] = ()
+    groups: Mapping[str, Sequence[Link]] = field(default_factory=dict)
+
+
 def render(page: Page) -> str:
     """The page as one self-contained HTML document. All text in it is escaped, except the figures' SVG."""
-    return _template().render(
+    return _template("page.html.j2").render(
         page=page,
         status_word=_STATUS_WORDS[page.verdict.status],
         style=Markup((_TEMPLATES / "page.css").read_text()),
     )
+
+
+def with_navigation(html: str, navigation: Navigation) -> str:
+    """A rendered page with links to its neighbours at its head.
+
+    A stored page does not change once it is published, so what lies beside it is added when it is shown.
+    """
+    return html.replace(_MAIN, _MAIN + _template("navigation.html.j2").render(navigation=navigation), 1)
 
 
 def percent(share: float) -> str:
@@ -85,8 +121,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
+
+
 @cache
-def _template() -> Template:
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -96,7 +136,7 @@ def _template() -> Template:
     )
     environment.filters["text"] = _wrappable
     environment.filters["svg"] = Markup
-    return environment.get_template("page.html.j2")
+    return environment
 
 
 def _wrappable(cell: Cell) -> Markup:

@@ -82,6 +82,7 @@ class DatasetSpec(Spec):
     description: str
     key: tuple[str, ...] = Field(description="Columns that identify a row of the features within a day.")
     timezone: str
+    first_day: date = Field(date(2000, 1, 1), description="No data, and no day of a form, lies before this day.")
     schedule: str = Field(description="Cron expression, in `timezone`, of the daily run.")
     calendar: Calendar = Field(EveryDay(), description="The days on which there are data.")
     revisit_days: int = Field(

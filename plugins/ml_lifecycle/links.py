@@ -79,9 +79,13 @@ class PortfolioLink(ReportLink):
 
 
 def show_report(prefix: str, day: date) -> None:
-    """Give the current task the button that opens a report, from the report's lake prefix and day."""
-    _, area, kind = prefix.split("/")
-    address = f"{REPORTS_URL}/{area}/{kind}/{day}/"
+    """Give the current task the button that opens a report.
+
+    `prefix` is the report's lake prefix: `reports/<area>/<kind>`, or `reports/<area>/<kind>/version=<n>` for one
+    that belongs to a version.
+    """
+    _, area, kind, *version = prefix.split("/")
+    address = "/".join([REPORTS_URL, area, kind, *version, f"{day}/"])
     get_current_context()["ti"].xcom_push(_report_key(kind), address)
 
 

@@ -58,16 +58,18 @@ def label_segments(segments: Sequence[str]) -> None:
 def report_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> None:
     """Give the task its button to the validation page, and stop the run, without a retry, if a day was rejected.
 
+    The button opens the newest day, or the first rejected one.
+
     Raises
     ------
     AirflowFailException
         With a sentence for each rejected day.
     """
     rejected = [verdict for verdict in verdicts if not verdict.accepted]
-    show_report(dataset.validation_prefix, (rejected or verdicts)[0].day)
+    show_report(dataset.validation_prefix, rejected[0].day if rejected else verdicts[-1].day)
     if rejected:
         reasons = " ".join(f"{verdict.day}: {' '.join(verdict.problems)}" for verdict in rejected)
         raise AirflowFailException(
             f"{dataset.title} was rejected for {len(rejected)} day(s). {reasons} "
-            "Open the validation page, mend the source, and trigger this DAG with the day."
+            "Open the validation page, fix the source, and trigger this DAG with the day."
         )

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import urlencode, urljoin
 
+import boto3
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.core_api.security import get_user
+from botocore.config import Config
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.pages import Page, Verdict, render
 from ml_lifecycle import reports
 
 DAY = date(2026, 3, 1)
@@ -68,18 +74,31 @@ def test_an_address_without_the_last_slash_leads_to_the_page(browser: TestClient
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    "path",
     [
-        ("/churn/drift/2026-03-02/", 404),
-        ("/churn/validation/2026-03-01/", 404),
-        ("/churn/drift/2026-03-01/nothing.html", 404),
-        ("/churn/drift/2026-03-01/manifest.json", 404),
-        ("/churn/%2e%2e/2026-03-01/", 422),
-        ("/churn/drift/yesterday/", 422),
+        "/churn/drift/2026-03-02/",
+        "/churn/validation/2026-03-01/",
+        "/churn/drift/2026-03-01/nothing.html",
+        "/churn/drift/2026-03-01/manifest.json",
+        "/churn/drift/version=3/2026-03-01/",
+        "/churn/validation/latest/",
+        "/churn/validation/",
+        "/churn/%2e%2e/2026-03-01/",
+        "/churn/drift/yesterday/",
+        "/churn/drift/2026-13-45/",
+        "/churn/drift/0001-01-01/",
+        "/churn/drift/9999-12-31/",
+        "/churn/drift/version=x/2026-03-01/",
+        "/nothing",
     ],
 )
-def test_what_was_not_published_is_not_found(browser: TestClient, path: str, status: int) -> None:
-    assert browser.get(path).status_code == status
+def test_what_was_not_published_is_a_page_that_says_so(browser: TestClient, path: str) -> None:
+    answer = browser.get(path)
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"].startswith("sandbox")
+    assert '<span class="status">Note</span>' in answer.text
 
 
 def test_a_page_that_was_changed_after_it_was_published_is_not_shown(browser: TestClient, published: Lake) -> None:
@@ -89,4 +108,118 @@ def test_a_page_that_was_changed_after_it_was_published_is_not_shown(browser: Te
     answer = browser.get("/churn/drift/2026-03-01/")
 
     assert answer.status_code == 500
-    assert "are not those its manifest names" in answer.json()["detail"]
+    assert "are not those its manifest names" in answer.text
+    assert "All is well" not in answer.text
+
+
+def test_half_a_manifest_is_damage_that_is_said(browser: TestClient, published: Lake) -> None:
+    published.write_object(f"reports/churn/drift/dt={DAY}/manifest.json", b'{"files": [')
+
+    answer = browser.get("/churn/drift/2026-03-01/")
+
+    assert answer.status_code == 500
+    assert "This report is damaged" in answer.text
+
+
+def publish_page(lake: Lake, run: RunInfo, folder: Path, prefix: str, day: date) -> None:
+    (folder / "index.html").write_text(render(Page("Drift", Verdict("good", f"Page of {day}", "r"))))
+    lake.publish(prefix, day, [LocalFile(folder / "index.html")], run=run)
+
+
+def links(answer: Response) -> list[str]:
+    """The addresses that a page links to, as a browser resolves them."""
+    return [urljoin(str(answer.url.path), found) for found in re.findall(r'<a[^>]* href="([^"]+)"', answer.text)]
+
+
+@pytest.fixture
+def days(published: Lake, run: RunInfo, tmp_path: Path) -> list[date]:
+    """Days with a page, near and far from each other."""
+    days = [date(2020, 1, 1), date(2026, 2, 1), date(2026, 2, 8), date(2026, 2, 15), date(2027, 9, 1)]
+    for day in days:
+        publish_page(published, run, tmp_path, "reports/churn/weekly", day)
+    return days
+
+
+def test_a_reader_gets_from_the_newest_page_to_the_oldest_and_back(browser: TestClient, days: list[date]) -> None:
+    answer = browser.get("/churn/weekly/latest/")
+
+    backwards, forwards = [answer.url.path], []
+    while previous := re.search(r'rel="prev" href="([^"]+)"', answer.text):
+        answer = browser.get(urljoin(answer.url.path, previous[1]))
+        backwards.append(answer.url.path)
+    while following := re.search(r'rel="next" href="([^"]+)"', answer.text):
+        answer = browser.get(urljoin(answer.url.path, following[1]))
+        forwards.append(answer.url.path)
+
+    assert backwards == [f"/churn/weekly/{day}/" for day in reversed(days)]
+    assert forwards == [f"/churn/weekly/{day}/" for day in days[1:]]
+
+
+def test_all_days_are_listed(browser: TestClient, days: list[date]) -> None:
+    answer = browser.get("/churn/weekly/")
+
+    assert links(answer) == [f"/churn/weekly/{day}/" for day in reversed(days)]
+    assert "February 2026" in answer.text
+
+
+def test_a_missing_page_links_to_the_nearest_ones(browser: TestClient, days: list[date]) -> None:
+    answer = browser.get("/churn/weekly/2026-02-10/")
+
+    assert answer.status_code == 404
+    assert {f"/churn/weekly/{day}/" for day in days[1:4]} <= set(links(answer))
+    assert "There is no weekly of churn for 2026-02-10" in answer.text
+
+
+def test_pages_of_versions_of_one_day_lie_side_by_side(
+    browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    for version in (2, 9, 10):
+        publish_page(published, run, tmp_path, f"reports/churn/model_card/version={version}", DAY)
+
+    newest = browser.get("/churn/model_card/latest/")
+    before = browser.get("/churn/model_card/version=9/2026-03-01")
+
+    assert newest.url.path == "/churn/model_card/version=10/2026-03-01/"
+    assert 'rel="next"' not in newest.text
+    assert {f"/churn/model_card/version={n}/2026-03-01/" for n in (2, 10)} <= set(links(before))
+    assert links(browser.get("/churn/model_card/")) == [
+        f"/churn/model_card/version={n}/2026-03-01/" for n in (10, 9, 2)
+    ]
+    assert "/churn/model_card/version=2/2026-03-01/" in links(browser.get("/churn/model_card/2026-03-01/"))
+
+
+def test_a_page_costs_no_look_at_all_days(
+    browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 300):
+        published.write_object(f"reports/churn/daily/dt={DAY - timedelta(number)}/manifest.json", b"{}")
+    publish_page(published, run, tmp_path, "reports/churn/daily", DAY)
+    seen: list[int] = []
+    objects = Lake._objects
+
+    def counted(lake: Lake, *args: str, **kwargs: str) -> Iterator[Any]:
+        for item in objects(lake, *args, **kwargs):
+            seen.append(1)
+            yield item
+
+    monkeypatch.setattr(Lake, "_objects", counted)
+
+    assert browser.get(f"/churn/daily/{DAY}/").status_code == 200
+    assert len(seen) < 60
+
+
+def test_a_lake_out_of_reach_is_a_page_that_says_so(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:1",
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    monkeypatch.setattr(reports, "lake", lambda: Lake(nowhere, "ml-lake"))
+
+    answer = browser.get("/churn/drift/2026-03-01/")
+
+    assert answer.status_code == 503
+    assert "The lake cannot be reached" in answer.text

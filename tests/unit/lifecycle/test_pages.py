@@ -88,7 +88,9 @@ def test_numbers_are_grouped_and_aligned_and_missing_is_a_dash() -> None:
     assert '<td class="number">\u2013</td>' in html
 
 
-@pytest.mark.parametrize(("status", "word"), [("good", "Good"), ("warning", "Attention"), ("bad", "Problem")])
+@pytest.mark.parametrize(
+    ("status", "word"), [("good", "Good"), ("neutral", "Note"), ("warning", "Attention"), ("bad", "Problem")]
+)
 def test_the_verdict_is_said_in_words_and_not_only_in_colour(status: Status, word: str) -> None:
     assert f'<span class="status">{word}</span>' in render(Page("t", Verdict(status, "h", "r")))
 
