@@ -46,8 +46,12 @@ def etl(dataset: DatasetSpec) -> DAG:
         default_args=DEFAULTS,
         tags=["etl", dataset.name],
         params={
-            "day": day_field("Day", "Redo this day. Empty: the days that the source has and the lake lacks."),
-            "last_day": day_field("Last day", "Redo all days from `day` to this one. Empty: `day` alone."),
+            "day": day_field(
+                "Day", "Redo this day. Empty: the days that the source has and the lake lacks.", dataset
+            ),
+            "last_day": day_field(
+                "Last day", "Redo all days from `day` to this one. Empty: `day` alone.", dataset
+            ),
         },
     )
     def build() -> None:
@@ -59,7 +63,7 @@ def etl(dataset: DatasetSpec) -> DAG:
 
             context = get_current_context()
             until = yesterday(context, dataset.timezone)
-            requested = requested_range(context, dataset.timezone)
+            requested = requested_range(context, dataset)
             with source(dataset) as origin:
                 days = plan(dataset, lake(), origin, requested, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]

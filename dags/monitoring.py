@@ -52,7 +52,7 @@ def monitoring(model: ModelSpec) -> DAG:
         default_args=DEFAULTS,
         tags=["monitoring", model.name],
         params={
-            "day": day_field("Day", "Last day of the week to report on. Empty: yesterday."),
+            "day": day_field("Day", "Last day of the week to report on. Empty: yesterday.", model.dataset),
         },
     )
     def build() -> None:
@@ -77,7 +77,7 @@ def monitoring(model: ModelSpec) -> DAG:
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
-            day = run_day(get_current_context(), model.dataset.timezone)
+            day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = drift.monitor(model, lake(), connection, day, run_info(), version_at_work())
             show_report(model.report_prefix(drift.KIND), day)
@@ -91,7 +91,7 @@ def monitoring(model: ModelSpec) -> DAG:
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
-            day = run_day(get_current_context(), model.dataset.timezone)
+            day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = performance.monitor(model, lake(), connection, day, run_info(), version_at_work())
             show_report(model.report_prefix(performance.KIND), day)

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from airflow.sdk import Asset, dag, get_current_context, task
 
+from include.catalog import DATASETS
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 
-TIMEZONE = "America/New_York"
+MARKET = DATASETS["market"]
 
 DOC = """
 Makes a portfolio of each day that both models predict: equal weight, minimum variance, maximum Sharpe and risk
@@ -43,8 +44,8 @@ parity side by side, with a back-test that says whether any of them beats equal 
     default_args=DEFAULTS,
     tags=["portfolio", "market"],
     params={
-        "day": day_field("Day", "Make the portfolio of this day. Empty: the days that lack one."),
-        "last_day": day_field("Last day", "Make all days from `day` to this one. Empty: `day` alone."),
+        "day": day_field("Day", "Make the portfolio of this day. Empty: the days that lack one.", MARKET),
+        "last_day": day_field("Last day", "Make all days from `day` to this one. Empty: `day` alone.", MARKET),
     },
 )
 def portfolio() -> None:
@@ -57,7 +58,7 @@ def portfolio() -> None:
         from include.portfolio.settings import PortfolioSettings
         from ml_lifecycle.hooks import lake
 
-        requested = requested_range(get_current_context(), TIMEZONE)
+        requested = requested_range(get_current_context(), MARKET)
         return [day.isoformat() for day in publish.plan(lake(), requested, PortfolioSettings())]
 
     # One at a time and oldest first: each portfolio starts from the one before.
@@ -71,7 +72,7 @@ def portfolio() -> None:
         from ml_lifecycle.runs import label_days, run_info
 
         [wanted] = label_days([day])
-        is_requested = requested_range(get_current_context(), TIMEZONE) is not None
+        is_requested = requested_range(get_current_context(), MARKET) is not None
         make = publish.make if is_requested else publish.make_or_refuse
         made = make(lake(), wanted, PortfolioSettings(), run_info())
         show_report(publish.REPORT, wanted)

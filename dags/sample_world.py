@@ -8,11 +8,13 @@ from typing import Any
 from airflow.sdk import Variable, dag, get_current_context, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from include.catalog import DATASETS
 from ml_lifecycle.days import chosen_day, yesterday
 from ml_lifecycle.defaults import DEFAULTS
 from ml_lifecycle.forms import day_field
 
-TIMEZONE = "UTC"
+# The company and the market live on the same days.
+WORLD = DATASETS["customers"]
 
 DOC = """
 Plays the part of the world: it writes each new day of a generated telecom company, and of a generated stock
@@ -31,14 +33,14 @@ project knows that the data is generated.
     dag_display_name="Sample world: a day passes",
     description="Write each new day of the generated company and market into their database.",
     doc_md=DOC,
-    schedule=CronDataIntervalTimetable("30 0 * * *", timezone=TIMEZONE),
+    schedule=CronDataIntervalTimetable("30 0 * * *", timezone=WORLD.timezone),
     start_date=datetime(2020, 1, 1),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
     tags=["sample"],
     params={
-        "day": day_field("Until", "Write the days up to and including this one. Empty: yesterday."),
+        "day": day_field("Until", "Write the days up to and including this one. Empty: yesterday.", WORLD),
     },
 )
 def sample_world() -> None:
@@ -51,7 +53,7 @@ def sample_world() -> None:
 
         settings: dict[str, Any] = Variable.get("sample_world", deserialize_json=True)
         context = get_current_context()
-        until = chosen_day(context) or yesterday(context, TIMEZONE)
+        until = chosen_day(context, WORLD) or yesterday(context, WORLD.timezone)
         with connect("company_db") as connection:
             ensure_history(connection, CompanySettings(**settings), until)
 
@@ -63,7 +65,7 @@ def sample_world() -> None:
 
         settings: dict[str, Any] = Variable.get("sample_market", deserialize_json=True)
         context = get_current_context()
-        until = chosen_day(context) or yesterday(context, TIMEZONE)
+        until = chosen_day(context, WORLD) or yesterday(context, WORLD.timezone)
         with connect("company_db") as connection:
             ensure_market(connection, MarketSettings(**settings), until)
 

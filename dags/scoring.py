@@ -45,8 +45,11 @@ def scoring(model: ModelSpec) -> DAG:
                 "Day",
                 "Score this day, with its own champion, or the present one if there was none yet. Empty: the days "
                 "that lack predictions.",
+                model.dataset,
             ),
-            "last_day": day_field("Last day", "Score all days from `day` to this one. Empty: `day` alone."),
+            "last_day": day_field(
+                "Last day", "Score all days from `day` to this one. Empty: `day` alone.", model.dataset
+            ),
         },
     )
     def build() -> None:
@@ -56,7 +59,7 @@ def scoring(model: ModelSpec) -> DAG:
             from include.lifecycle import scoring
             from ml_lifecycle.hooks import WarehouseHook, lake
 
-            requested = requested_range(get_current_context(), model.dataset.timezone)
+            requested = requested_range(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 jobs = scoring.plan(model, lake(), connection, requested)
             return [{"day": day.isoformat(), "version": str(version)} for day, version in jobs.items()]

@@ -52,7 +52,9 @@ def training(model: ModelSpec) -> DAG:
         default_args=DEFAULTS,
         tags=["training", model.name],
         params={
-            "day": day_field("As of", "Train on what was known at the end of this day. Empty: yesterday."),
+            "day": day_field(
+                "As of", "Train on what was known at the end of this day. Empty: yesterday.", model.dataset
+            ),
             "trials": Param(
                 10,
                 type="integer",
@@ -66,8 +68,9 @@ def training(model: ModelSpec) -> DAG:
                 7, type="integer", title="Seed", description="The same seed and data give the same model."
             ),
             "reason": Param(
-                "",
-                type="string",
+                None,
+                type=["null", "string"],
+                maxLength=500,
                 title="Reason",
                 description="Why this training takes place; it is kept with the model. Empty: how it was started.",
             ),
@@ -81,7 +84,7 @@ def training(model: ModelSpec) -> DAG:
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
-            as_of = run_day(get_current_context(), model.dataset.timezone)
+            as_of = run_day(get_current_context(), model.dataset)
             assemble(model, lake(), as_of, run_info())
             return as_of.isoformat()
 

@@ -8,12 +8,28 @@ from psycopg2 import DataError, ProgrammingError
 
 from include.lifecycle.lake import LakeError
 
-# An OSError comes first: some errors of the network are a ValueError as well.
+_PYTHON = (ValueError, TypeError, LookupError, ArithmeticError)
+
+# Rules are tried in order: a missing file is an OSError as well, and some errors of the network are a ValueError.
 RETRY_OUTAGES = ExceptionRetryPolicy(
     rules=[
+        RetryRule(
+            [FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError],
+            RetryAction.FAIL,
+            reason="A local file is missing or cannot be read, so trying again would fail again.",
+        ),
         RetryRule(OSError, RetryAction.DEFAULT, reason="A service is out of reach."),
         RetryRule(
-            [ValueError, TypeError, LookupError, PolarsError, LakeError, DataError, ProgrammingError],
+            [
+                ValueError,
+                TypeError,
+                LookupError,
+                ArithmeticError,
+                PolarsError,
+                LakeError,
+                DataError,
+                ProgrammingError,
+            ],
             RetryAction.FAIL,
             reason="The data or the settings are wrong, so trying again would fail again.",
         ),

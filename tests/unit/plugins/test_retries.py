@@ -33,6 +33,10 @@ BAD_DATA = (
     PartitionNotFoundError("no manifest"),
     CorruptFileError("other bytes"),
     UntrustedModelError("os.system"),
+    OverflowError("date value out of range"),
+    FileNotFoundError("customers.csv"),
+    NotADirectoryError("customers.csv/2026-01-01"),
+    PermissionError("customers.csv"),
 )
 
 
