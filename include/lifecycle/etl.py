@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -10,15 +10,34 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import polars as pl
+from pydantic import ValidationError
 
-from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import (
+    CorruptFileError,
+    CorruptManifestError,
+    Lake,
+    LakeError,
+    LocalFile,
+    Manifest,
+    RunInfo,
+    partition,
+)
 from include.lifecycle.line_count import count_data_lines
-from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
+from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
+
+log = logging.getLogger(__name__)
 
 LOOK_BACK_DAYS = 400
 """So far back a run looks for features that others have left outdated."""
 
 Day = TypeVar("Day", date, str)
+
+
+class _Settled(Spec):
+    """The note that all of the source's `days` days until `until` are dealt with."""
+
+    until: date
+    days: int
 
 
 class StaleSourceError(ValueError):
@@ -118,8 +137,9 @@ def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) 
     suspects = [
         day for day, written in sorted(built.items()) if _has_younger_input(dataset, cleaned, day, written)
     ]
-    inputs = _inputs(dataset, lake, suspects)
-    return [day for day in suspects if lake.manifest(dataset.features_prefix, day).inputs != inputs[day]]
+    inputs = _readable_inputs(dataset, lake, suspects)
+    built_of = {day: lake.usable_manifest(dataset.features_prefix, day) for day in inputs}
+    return [day for day, found in built_of.items() if found is None or found.inputs != inputs[day]]
 
 
 def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> None:
@@ -175,6 +195,17 @@ def _inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date
     return inputs
 
 
+def _readable_inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date, dict[str, str]]:
+    """As `_inputs`, without the days that look at a damaged partition: it is to be made again first."""
+    try:
+        return _inputs(dataset, lake, days)
+    except CorruptManifestError as error:
+        if len(days) == 1:
+            log.warning("The features of %s stay as they are: %s", days[0], error)
+            return {}
+    return {day: found for one in days for day, found in _readable_inputs(dataset, lake, [one]).items()}
+
+
 def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[date]) -> set[date]:
     """The clean days of a table within the histories of `days`."""
     wanted = {other for day in days for other in _history(dataset, table, day)}
@@ -189,22 +220,23 @@ def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
 def _settled_until(dataset: DatasetSpec, lake: Lake, given: Sequence[date]) -> date:
     """The day until which an earlier plan found each of the source's days made or rejected.
 
-    It counts as long as the source has as many days until then; where it has others now, all are looked for.
+    It counts as long as the source has as many days until then; where it has others now, or the note of it is
+    missing or damaged, all are looked for.
     """
     body = lake.read_object(_settled_key(dataset))
-    if body is None:
+    try:
+        mark = _Settled.model_validate_json(body or b"")
+    except ValidationError:
         return date.min
-    mark = json.loads(body)
-    until = date.fromisoformat(mark["until"])
-    return until if sum(day <= until for day in given) == mark["days"] else date.min
+    return mark.until if sum(day <= mark.until for day in given) == mark.days else date.min
 
 
 def _settle(dataset: DatasetSpec, lake: Lake, given: Sequence[date], first_open: date) -> None:
     """Note that the days before `first_open` are dealt with."""
     dealt_with = [day for day in given if day < first_open]
     if dealt_with:
-        mark = {"until": dealt_with[-1].isoformat(), "days": len(dealt_with)}
-        lake.write_object(_settled_key(dataset), json.dumps(mark).encode())
+        mark = _Settled(until=dealt_with[-1], days=len(dealt_with))
+        lake.write_object(_settled_key(dataset), mark.model_dump_json().encode())
 
 
 def _settled_key(dataset: DatasetSpec) -> str:
@@ -241,7 +273,11 @@ def _refuse_other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date
 
 
 def _is_rejected(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
-    return not lake.read_json(dataset.validation_prefix, day, "verdict.json")["accepted"]
+    try:
+        return not lake.read_json(dataset.validation_prefix, day, "verdict.json")["accepted"]
+    except (CorruptManifestError, CorruptFileError) as error:
+        log.warning("%s is worked on again: %s", day, error)
+        return False
 
 
 def _refuse_silence(dataset: DatasetSpec, source: Source, given: Sequence[date], until: date) -> None:

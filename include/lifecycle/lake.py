@@ -2,7 +2,8 @@
 
 A partition is `<prefix>/dt=<day>/`: files whose names carry their content hash, and `manifest.json`, written
 last by one atomic PUT. A reader starts from the manifest and refuses a file whose hash differs, so it never
-meets a half-written partition. Publishing the same content again changes nothing.
+meets a half-written partition. Publishing the same content again writes only what is missing or damaged; a
+manifest that cannot be read counts as none for whoever publishes the partition.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,10 @@ MANIFEST = "manifest.json"
 _CONNECTIONS = 8
 # Boto3's transfers in parts start threads for each file, which takes longer than a small file itself.
 _ONE_REQUEST_BYTES = 2**23
+_BLOCK_BYTES = 2**20
 _HASHED_NAME = re.compile(r"-[0-9a-f]{16}(?=\.)")
+_PARTITION_KEY = re.compile(r"(?P<prefix>.+)/dt=(?P<day>[^/]*)/(?P<name>[^/]+)")
+_NOT_FOUND = ("404", "NoSuchKey")
 
 
 class LakeError(Exception):
@@ -44,15 +49,30 @@ class CorruptFileError(LakeError):
     """A file's bytes are not those its manifest names."""
 
 
+class MissingFileError(CorruptFileError):
+    """A file that its manifest names does not exist."""
+
+
+class CorruptManifestError(LakeError):
+    """A manifest is not one: cut off, changed, or naming what no manifest may name."""
+
+
 class FileEntry(BaseModel):
     """A file of a partition. `name` carries the hash; `rows` is None for what has no rows, e.g. a page."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     rows: int | None
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, name: str) -> str:
+        if not _is_plain(name) or name == MANIFEST:
+            raise ValueError(f"{name!r} is no name of a file in the partition's own folder")
+        return name
 
     @property
     def plain_name(self) -> str:
@@ -76,6 +96,14 @@ class Manifest(BaseModel):
     run_id: str
     created_at: datetime
     counted: Literal["rows", "lines"] = "rows"
+
+    @field_validator("inputs")
+    @classmethod
+    def _inputs_stay_in_the_lake(cls, inputs: dict[str, str]) -> dict[str, str]:
+        for path in inputs:
+            if not all(map(_is_plain, path.split("/"))):
+                raise ValueError(f"{path!r} is no path of a partition in the lake")
+        return inputs
 
     @property
     def digest(self) -> str:
@@ -109,9 +137,33 @@ class LocalFile:
     rows: int | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an object lies: `<prefix>/dt=<day>/<name>`."""
+
+    prefix: str
+    day: date
+    name: str
+
+
 def partition(prefix: str, day: date) -> str:
     """Lake path of a day's partition."""
     return f"{prefix}/dt={day.isoformat()}"
+
+
+def partition_of(key: str) -> Place | None:
+    """The place of an object in a partition; None, with a warning, where what follows `dt=` is no day."""
+    found = _PARTITION_KEY.fullmatch(key)
+    if found is None:
+        return None
+    try:
+        day = date.fromisoformat(found["day"])
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != found["day"]:
+        log.warning("%s is passed over: %r is no day, which is written as YYYY-MM-DD.", key, found["day"])
+        return None
+    return Place(found["prefix"], day, found["name"])
 
 
 @dataclass(frozen=True)
@@ -132,19 +184,27 @@ class Lake:
     def written(self, prefix: str, since: date = date.min, until: date = date.max) -> dict[date, datetime]:
         """Each day from `since` to `until` with a manifest, and when that was written, by the server's clock."""
         end = f"{partition(prefix, until)}/{MANIFEST}"
-        pattern = re.compile(re.escape(prefix) + r"/dt=(\d{4}-\d\d-\d\d)/" + re.escape(MANIFEST))
+        listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since))
+        written = (
+            (partition_of(item["Key"]), item) for item in takewhile(lambda item: item["Key"] <= end, listed)
+        )
         return {
-            date.fromisoformat(match[1]): item["LastModified"]
-            for item in takewhile(
-                lambda item: item["Key"] <= end,
-                self._objects(f"{prefix}/dt=", start_after=partition(prefix, since)),
-            )
-            if (match := pattern.fullmatch(item["Key"]))
+            found.day: item["LastModified"]
+            for found, item in written
+            if found and found.prefix == prefix and found.name == MANIFEST
         }
+
+    def newest(self, prefix: str, since: date = date.min) -> tuple[date, Manifest] | None:
+        """The newest day from `since` on whose manifest can be read, with it."""
+        for day in reversed(self.days(prefix, since)):
+            manifest = self.usable_manifest(prefix, day)
+            if manifest is not None:
+                return day, manifest
+        return None
 
     def keys(self, prefix: str) -> list[str]:
         """All object keys that start with `prefix`."""
-        return [item["Key"] for item in self._objects(prefix)]
+        return [item["Key"] for item in self.objects(prefix)]
 
     def digests(self, prefix: str, days: Iterable[date]) -> dict[str, str]:
         """Path and manifest digest of each day's partition, as `inputs` name what was read.
@@ -159,10 +219,58 @@ class Lake:
             manifests = pool.map(lambda day: self.manifest(prefix, day), asked)
             return {partition(prefix, day): found.digest for day, found in zip(asked, manifests, strict=True)}
 
+    def has_manifest(self, prefix: str, day: date) -> bool:
+        """Whether the day has a manifest, readable or not."""
+        return self.read_object(f"{partition(prefix, day)}/{MANIFEST}") is not None
+
     def find_manifest(self, prefix: str, day: date) -> Manifest | None:
-        """The partition's manifest, or None where there is no partition."""
-        body = self.read_object(f"{partition(prefix, day)}/{MANIFEST}")
-        return None if body is None else Manifest.model_validate_json(body)
+        """The partition's manifest, or None where there is no partition.
+
+        Raises
+        ------
+        CorruptManifestError
+            If what lies there is no manifest.
+        """
+        key = f"{partition(prefix, day)}/{MANIFEST}"
+        body = self.read_object(key)
+        if body is None:
+            return None
+        try:
+            return Manifest.model_validate_json(body)
+        except ValidationError as error:
+            raise CorruptManifestError(_unreadable(self.uri(key), error)) from error
+
+    def usable_manifest(self, prefix: str, day: date) -> Manifest | None:
+        """The partition's manifest, or None where there is none that can be read: for those who make it again."""
+        try:
+            return self.find_manifest(prefix, day)
+        except CorruptManifestError as error:
+            log.warning("It counts as missing here: %s", error)
+            return None
+
+    def intact(self, prefix: str, day: date) -> Manifest | None:
+        """The manifest of a partition of which every byte is there and right, else None."""
+        manifest = self.usable_manifest(prefix, day)
+        return None if manifest is None or self.damaged(prefix, day, manifest) else manifest
+
+    def damaged(self, prefix: str, day: date, manifest: Manifest) -> dict[FileEntry, str]:
+        """The partition's files that are missing, or whose bytes are not those named; each with a sentence.
+
+        Sizes are compared first, then the hashes of the bytes: an ETag is no hash on every server.
+        """
+        folder = partition(prefix, day)
+        sizes = {item["Key"]: item["Size"] for item in self.objects(f"{folder}/")}
+
+        def fault(entry: FileEntry) -> str | None:
+            key = f"{folder}/{entry.name}"
+            if key not in sizes:
+                return _missing(self.uri(key))
+            is_right = sizes[key] == entry.bytes and self._sha256(key) == entry.sha256
+            return None if is_right else _corrupt(self.uri(key))
+
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            faults = zip(manifest.files, pool.map(fault, manifest.files), strict=True)
+            return {entry: sentence for entry, sentence in faults if sentence}
 
     def manifest(self, prefix: str, day: date) -> Manifest:
         """The partition's manifest.
@@ -171,6 +279,8 @@ class Lake:
         ------
         PartitionNotFoundError
             If the day has none.
+        CorruptManifestError
+            If what lies there is no manifest.
         """
         manifest = self.find_manifest(prefix, day)
         if manifest is None:
@@ -193,7 +303,8 @@ class Lake:
     ) -> Manifest:
         """Make `files` the content of a partition: the files first, the manifest last.
 
-        Where the partition already has this content, nothing is written and its manifest is returned.
+        Where the partition already has this content, its manifest is returned, and only those of its files are
+        written that are missing or damaged.
 
         Parameters
         ----------
@@ -212,12 +323,16 @@ class Lake:
             created_at=run.started_at,
             counted=counted,
         )
-        present = self.find_manifest(prefix, day)
-        if present is not None and _content(present) == _content(manifest):
-            return present
         folder = partition(prefix, day)
-        for file, entry in zip(files, entries, strict=True):
-            self.upload(file.path, f"{folder}/{entry.name}")
+        paths = {entry: file.path for file, entry in zip(files, entries, strict=True)}
+        present = self.usable_manifest(prefix, day)
+        if present is not None and _content(present) == _content(manifest):
+            for entry, sentence in self.damaged(prefix, day, present).items():
+                log.warning("Written again: %s", sentence)
+                self.upload(paths[entry], f"{folder}/{entry.name}")
+            return present
+        for entry, path in paths.items():
+            self.upload(path, f"{folder}/{entry.name}")
         self.write_object(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
         log.info("Published %s: %d files, %d rows.", self.uri(folder), len(entries), manifest.rows)
         return manifest
@@ -245,8 +360,8 @@ class Lake:
         ------
         PartitionNotFoundError
             If the day has no manifest.
-        CorruptFileError
-            If a file's bytes are not those the manifest names.
+        CorruptManifestError, CorruptFileError
+            If the manifest cannot be read; if a file is missing, or its bytes are not those the manifest names.
         """
         manifest = self.manifest(prefix, day)
         entries = manifest.files if plain_name is None else (manifest.file(plain_name),)
@@ -273,11 +388,20 @@ class Lake:
         return pl.concat(frames, how="vertical_relaxed")
 
     def read_json(self, prefix: str, day: date, plain_name: str) -> Any:
-        """The content of a JSON file of a partition."""
+        """The content of a JSON file of a partition.
+
+        Raises
+        ------
+        PartitionNotFoundError, CorruptManifestError, CorruptFileError
+            As in `download`.
+        """
         entry = self.manifest(prefix, day).file(plain_name)
-        body = self.read_object(f"{partition(prefix, day)}/{entry.name}")
-        if body is None or hashlib.sha256(body).hexdigest() != entry.sha256:
-            raise CorruptFileError(_corrupt(self.uri(f"{partition(prefix, day)}/{entry.name}")))
+        key = f"{partition(prefix, day)}/{entry.name}"
+        body = self.read_object(key)
+        if body is None:
+            raise MissingFileError(_missing(self.uri(key)))
+        if hashlib.sha256(body).hexdigest() != entry.sha256:
+            raise CorruptFileError(_corrupt(self.uri(key)))
         return json.loads(body)
 
     def read_object(self, key: str) -> bytes | None:
@@ -299,7 +423,8 @@ class Lake:
         else:
             self.client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": _content_type(key)})
 
-    def _objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
+    def objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
+        """All objects that start with `prefix`, as S3 lists them: `Key`, `Size` and `LastModified` of each."""
         pages = self.client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
             yield from page.get("Contents", ())
@@ -307,13 +432,32 @@ class Lake:
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:
         path = folder / entry.name
         if not path.exists() and entry.bytes <= _ONE_REQUEST_BYTES:
-            path.write_bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            body = self.read_object(key)
+            if body is None:
+                raise MissingFileError(_missing(self.uri(key)))
+            path.write_bytes(body)
         elif not path.exists():
-            self.client.download_file(self.bucket, key, str(path))
+            try:
+                self.client.download_file(self.bucket, key, str(path))
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _NOT_FOUND:
+                    raise
+                raise MissingFileError(_missing(self.uri(key))) from error
         if file_sha256(path) != entry.sha256:
             path.unlink()
             raise CorruptFileError(_corrupt(self.uri(key)))
         return path
+
+    def _sha256(self, key: str) -> str | None:
+        """SHA-256 of an object's bytes, read in blocks; None where there is no such object."""
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        except self.client.exceptions.NoSuchKey:
+            return None
+        digest = hashlib.sha256()
+        for block in body.iter_chunks(_BLOCK_BYTES):
+            digest.update(block)
+        return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -328,8 +472,13 @@ def _entry(file: LocalFile) -> FileEntry:
     return FileEntry(name=name, bytes=file.path.stat().st_size, sha256=digest, rows=file.rows)
 
 
-def _content(manifest: Manifest) -> tuple[str, dict[str, str]]:
-    return manifest.digest, manifest.inputs
+def _content(manifest: Manifest) -> tuple[str, int, dict[str, str]]:
+    return manifest.digest, manifest.rows, manifest.inputs
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name stays where it is looked for: no folder, no way up, nothing that cannot be seen."""
+    return name not in ("", ".", "..") and name.isprintable() and not set(name) & {"/", "\\"}
 
 
 def _content_type(key: str) -> str:
@@ -339,5 +488,21 @@ def _content_type(key: str) -> str:
 def _corrupt(uri: str) -> str:
     return (
         f"The bytes of {uri} are not those its manifest names: the file was changed or damaged after it was "
+        "published. Restore it, or run the DAG that makes the partition for this day again."
+    )
+
+
+def _missing(uri: str) -> str:
+    return (
+        f"{uri} is missing, though its manifest names it: it was deleted after it was published. Restore it, or "
+        "run the DAG that makes the partition for this day again."
+    )
+
+
+def _unreadable(uri: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the whole of it"
+    return (
+        f"{uri} cannot be read as a manifest ({where}: {first['msg']}): it was changed or damaged after it was "
         "published. Restore it, or run the DAG that makes the partition for this day again."
     )

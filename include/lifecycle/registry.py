@@ -122,7 +122,7 @@ def keep_reference(
         If the staged training of `as_of` is not the one named by `staged_digest`.
     """
     prefix = model.reference_prefix(version)
-    if lake.find_manifest(prefix, as_of) is not None:
+    if lake.intact(prefix, as_of):
         return
     with TemporaryDirectory() as scratch:
         staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))

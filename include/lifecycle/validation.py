@@ -183,7 +183,7 @@ def _conclude(
 
 
 def _has_clean_table(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
-    return any(lake.find_manifest(dataset.clean(table.name), day) for table in dataset.tables)
+    return any(lake.has_manifest(dataset.clean(table.name), day) for table in dataset.tables)
 
 
 def _publish_report(

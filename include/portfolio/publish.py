@@ -116,7 +116,7 @@ def _make(
     lake: Lake, day: date, inputs: Mapping[str, str], settings: PortfolioSettings, run: RunInfo
 ) -> dict[str, Any]:
     _note_settings(lake, settings)
-    present = lake.find_manifest(PORTFOLIO, day)
+    present = lake.intact(PORTFOLIO, day)
     done = present is not None and (present.inputs, present.code_version) == (inputs, run.code_version)
     done = done and _has_page(lake, day)
     while not done:
@@ -167,7 +167,7 @@ def _settings_written(lake: Lake, settings: PortfolioSettings) -> datetime | Non
 
 def _has_page(lake: Lake, day: date) -> bool:
     """Whether the day's page shows the portfolio that the lake has now."""
-    page_manifest = lake.find_manifest(REPORT, day)
+    page_manifest = lake.intact(REPORT, day)
     return page_manifest is not None and page_manifest.inputs == lake.digests(PORTFOLIO, [day])
 
 
@@ -193,9 +193,10 @@ def _is_done(
     if max(times) < shown and (made is None or max(times) < made < shown):
         return True
     inputs = sources.digests(lake, day, settings)
-    if lake.manifest(REPORT, day).inputs == inputs:  # the page of a refusal
+    page_manifest, portfolio = (lake.usable_manifest(prefix, day) for prefix in (REPORT, PORTFOLIO))
+    if page_manifest is not None and page_manifest.inputs == inputs:  # the page of a refusal
         return True
-    return made is not None and lake.manifest(PORTFOLIO, day).inputs == inputs and _has_page(lake, day)
+    return portfolio is not None and portfolio.inputs == inputs and _has_page(lake, day)
 
 
 def _publish(
@@ -341,14 +342,12 @@ def _publish_report(
 
 
 def _advance_latest(lake: Lake, day: date, manifest: Manifest) -> None:
-    """Let `latest.json` name the day, unless it names a later one."""
-    present = lake.read_object(LATEST)
-    if present is not None and json.loads(present)["day"] > day.isoformat():
-        return
+    """Let `latest.json` name the day, or the newest one where that is a later one."""
+    newest, named = lake.newest(PORTFOLIO, since=day) or (day, manifest)
     content = {
-        "day": day.isoformat(),
-        "manifest": f"{partition(PORTFOLIO, day)}/{MANIFEST}",
-        "files": [file.model_dump() for file in manifest.files],
-        "rows": manifest.file(WEIGHTS).rows,
+        "day": newest.isoformat(),
+        "manifest": f"{partition(PORTFOLIO, newest)}/{MANIFEST}",
+        "files": [file.model_dump() for file in named.files],
+        "rows": named.file(WEIGHTS).rows,
     }
     lake.write_object(LATEST, json.dumps(content, indent=2).encode())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,7 +13,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.lifecycle.lake import CorruptFileError, Lake, LocalFile, PartitionNotFoundError, RunInfo
+from include.lifecycle.lake import (
+    CorruptFileError,
+    CorruptManifestError,
+    Lake,
+    LocalFile,
+    MissingFileError,
+    PartitionNotFoundError,
+    RunInfo,
+)
 
 DAY = date(2026, 3, 1)
 PREFIX = "features/things"
@@ -109,3 +120,113 @@ def test_a_file_is_found_by_its_plain_name(lake: Lake, run: RunInfo, tmp_path: P
     assert lake.read_json("reports/things/validation", DAY, "verdict.json") == {"accepted": True}
     with pytest.raises(KeyError, match="verdict"):
         lake.manifest("reports/things/validation", DAY).file("index.html")
+
+
+def _of_the_same_length(body: bytes) -> bytes:
+    return bytes([body[0] ^ 1]) + body[1:]
+
+
+def _delete(lake: Lake, key: str) -> None:
+    lake.client.delete_object(Bucket=lake.bucket, Key=key)
+
+
+def _damage(change: Callable[[bytes], bytes]) -> Callable[[Lake, str], None]:
+    return lambda lake, key: lake.write_object(key, change(lake.read_object(key) or b""))
+
+
+DAMAGES: dict[str, Callable[[Lake, str], None]] = {
+    "deleted": _delete,
+    "cut off": _damage(lambda body: body[:7]),
+    "changed": _damage(_of_the_same_length),
+    "empty": _damage(lambda _: b""),
+}
+
+
+@pytest.mark.parametrize("what", ["the file", "the manifest"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_publishing_again_repairs_what_is_damaged(
+    lake: Lake, run: RunInfo, tmp_path: Path, damage: str, what: str
+) -> None:
+    _publish(lake, run, tmp_path, [1, 2], inputs={"raw/things/dt=2026-03-01": "abc"})
+    manifest = lake.manifest(PREFIX, DAY)
+    before = {key: lake.read_object(key) for key in lake.keys("")}
+    name = manifest.files[0].name if what == "the file" else "manifest.json"
+    DAMAGES[damage](lake, f"{PREFIX}/dt={DAY}/{name}")
+
+    assert lake.intact(PREFIX, DAY) is None
+    _publish(lake, run, tmp_path, [1, 2], inputs={"raw/things/dt=2026-03-01": "abc"})
+
+    assert {key: lake.read_object(key) for key in lake.keys("")} == before
+    assert lake.intact(PREFIX, DAY) == manifest
+
+
+def test_a_repair_keeps_the_manifest_that_survived(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1, 2])
+    manifest = lake.manifest(PREFIX, DAY)
+    _delete(lake, f"{PREFIX}/dt={DAY}/{manifest.files[0].name}")
+
+    later = replace(run, run_id="repair", started_at=datetime(2027, 1, 1, tzinfo=UTC))
+    _publish(lake, later, tmp_path, [1, 2])
+
+    assert lake.intact(PREFIX, DAY) == manifest
+
+
+def test_a_missing_file_is_named_in_a_sentence(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1])
+    name = lake.manifest(PREFIX, DAY).files[0].name
+    _delete(lake, f"{PREFIX}/dt={DAY}/{name}")
+
+    with pytest.raises(MissingFileError, match=rf"{name} is missing, though its manifest names it"):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+
+@pytest.mark.parametrize(
+    "file_name", ["../x.parquet", "a/b.parquet", "/etc/passwd", "..", "", "a\\b", "a\0b", "manifest.json"]
+)
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(
+    lake: Lake, run: RunInfo, tmp_path: Path, file_name: str
+) -> None:
+    _publish(lake, run, tmp_path, [1])
+    key = f"{PREFIX}/dt={DAY}/manifest.json"
+    content = json.loads(lake.read_object(key) or b"")
+    content["files"][0]["name"] = file_name
+    lake.write_object(key, json.dumps(content).encode())
+
+    with pytest.raises(
+        CorruptManifestError, match=r"manifest\.json cannot be read as a manifest \(files\.0\.name"
+    ):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+
+@pytest.mark.parametrize("path", ["../secrets", "/raw/things", "raw/../../x", "raw//x", "raw\\x"])
+def test_a_manifest_whose_inputs_lie_outside_the_lake_is_refused(
+    lake: Lake, run: RunInfo, tmp_path: Path, path: str
+) -> None:
+    _publish(lake, run, tmp_path, [1])
+    key = f"{PREFIX}/dt={DAY}/manifest.json"
+    content = json.loads(lake.read_object(key) or b"")
+    lake.write_object(key, json.dumps({**content, "inputs": {path: "abc"}}).encode())
+
+    with pytest.raises(CorruptManifestError, match="no path of a partition"):
+        lake.manifest(PREFIX, DAY)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"files": []}'])
+def test_half_a_manifest_is_named_in_a_sentence(lake: Lake, body: bytes) -> None:
+    lake.write_object(f"{PREFIX}/dt={DAY}/manifest.json", body)
+
+    with pytest.raises(CorruptManifestError, match=rf"{PREFIX}/dt={DAY}/manifest\.json cannot be read"):
+        lake.manifest(PREFIX, DAY)
+
+
+@pytest.mark.parametrize("day", ["2026-13-45", "20260301", "2026-3-1"])
+def test_a_folder_that_is_no_day_is_passed_over_by_name(
+    lake: Lake, run: RunInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture, day: str
+) -> None:
+    _publish(lake, run, tmp_path, [1])
+    lake.write_object(f"{PREFIX}/dt={day}/manifest.json", b"{}")
+
+    with caplog.at_level(logging.WARNING):
+        assert lake.days(PREFIX) == [DAY]
+
+    assert f"dt={day}/manifest.json is passed over" in caplog.text
