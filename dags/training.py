@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
@@ -26,11 +27,13 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.
-- **When it fails:** `fit_segments` red names what could not be fitted on its own; the training goes on without it,
-  the run ends green, and the model card says so.
+- **When it fails:** {segments}`build_labels` red says which settings or data do not allow a training, and
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
 """
+
+SEGMENTS_DOC = """`fit_segments` red names what could not be fitted on its own; the training goes on without it,
+  the run ends green, and the model card says so. `batch_segments` red stops the training. """
 
 
 def training(model: ModelSpec) -> DAG:
@@ -42,7 +45,11 @@ def training(model: ModelSpec) -> DAG:
         dag_display_name=f"{model.title}: training",
         description=f"Train, register and judge {model.title.lower()}.",
         doc_md=DOC.format(
-            title=model.title, name=model.name, dataset=model.dataset.name, label_table=model.label_table
+            title=model.title,
+            name=model.name,
+            dataset=model.dataset.name,
+            label_table=model.label_table,
+            segments=SEGMENTS_DOC if model.segments_per_task else "",
         ),
         schedule=CronTriggerTimetable(
             "0 4 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
@@ -61,18 +68,24 @@ def training(model: ModelSpec) -> DAG:
                 minimum=2,
                 maximum=500,
                 title="Tuning budget",
-                description="How many sets of hyperparameters are tried, over all candidates. A candidate that is "
-                "fitted on each segment on its own tries its share on each.",
+                description="How many sets of hyperparameters are tried, from 2 to 500, over all candidates. A "
+                "candidate that is fitted on each segment on its own tries its share on each.",
             ),
             "seed": Param(
-                7, type="integer", title="Seed", description="The same seed and data give the same model."
+                7,
+                type="integer",
+                minimum=0,
+                maximum=2**32 - 1,
+                title="Seed",
+                description="The same seed and data give the same model. From 0 to 4294967295.",
             ),
             "reason": Param(
                 None,
                 type=["null", "string"],
                 maxLength=500,
                 title="Reason",
-                description="Why this training takes place; it is kept with the model. Empty: how it was started.",
+                description="Why this training takes place, in at most 500 characters; it is kept with the model. "
+                "Empty: how it was started.",
             ),
         },
     )
@@ -81,10 +94,13 @@ def training(model: ModelSpec) -> DAG:
         def build_labels() -> str:
             """Publish the labels that have matured; returns the as-of day."""
             from include.lifecycle.training import assemble
+            from include.lifecycle.tuning import shares
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
-            as_of = run_day(get_current_context(), model.dataset)
+            context = get_current_context()
+            shares(model, context["params"]["trials"])
+            as_of = run_day(context, model.dataset)
             assemble(model, lake(), as_of, run_info())
             return as_of.isoformat()
 
@@ -117,8 +133,7 @@ def training(model: ModelSpec) -> DAG:
                 run=run_info(),
             )
 
-        # Segments that could not be fitted stop nothing: the model card and their red task name them.
-        @task(pool=HEAVY_POOL, trigger_rule="all_done_min_one_success")
+        @task(pool=HEAVY_POOL)
         def train(as_of: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
             from include.lifecycle.training import train as train_model
@@ -134,7 +149,7 @@ def training(model: ModelSpec) -> DAG:
                 day,
                 trials=params["trials"],
                 seed=params["seed"],
-                reason=params["reason"] or context["dag_run"].run_type,
+                reason=params["reason"] or f"{context['dag_run'].run_type.value.replace('_', ' ')} run",
                 run=run_info(),
             )
             show_report(model.report_prefix("model_card"), day)
@@ -176,7 +191,11 @@ def training(model: ModelSpec) -> DAG:
         as_of = build_labels()
         trained = train(as_of)
         if model.segments_per_task:
-            fit_segments.partial(as_of=as_of).expand(batch=batch_segments(as_of)) >> trained
+            # Segments that could not be fitted stop nothing, batches that could not be made stop the training.
+            batches = batch_segments(as_of)
+            fits_ended = EmptyOperator(task_id="fits_ended", trigger_rule="all_done")
+            fit_segments.partial(as_of=as_of).expand(batch=batches) >> fits_ended >> trained
+            batches >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
         announce_champion(judge(as_of, push.output))
 

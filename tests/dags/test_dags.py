@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.bases.decorator import DecoratedMappedOperator, DecoratedOperator
+from airflow.sdk.exceptions import ParamValidationError
 
 from include.catalog import DATASETS, MODELS
 
@@ -67,18 +70,54 @@ def test_a_run_never_overtakes_another(dag: Any) -> None:
     assert dag.catchup is False
 
 
-def test_segments_are_fitted_in_mapped_tasks_whose_failure_does_not_stop_the_training(
-    dags: dict[str, Any],
-) -> None:
+def test_numbers_and_texts_of_a_training_have_bounds(dags: dict[str, Any]) -> None:
+    for name in MODELS:
+        params = dags[f"{name}_training"].params
+        for refused in ({"seed": -1}, {"seed": 2**32}, {"trials": 1}, {"trials": 501}, {"reason": "x" * 501}):
+            [(field, value)] = refused.items()
+            with pytest.raises(ParamValidationError):
+                params.get_param(field).resolve(value)
+
+
+def test_segments_are_fitted_in_mapped_tasks(dags: dict[str, Any]) -> None:
     for name, model in MODELS.items():
         training = dags[f"{name}_training"]
         assert training.has_task("fit_segments") == bool(model.segments_per_task)
-        assert training.get_task("train").trigger_rule == "all_done_min_one_success"
         if model.segments_per_task:
             fit = training.get_task("fit_segments")
             assert fit.is_mapped
             assert fit.partial_kwargs["map_index_template"]
-            assert training.get_task("train").upstream_task_ids == {"build_labels", "fit_segments"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "batches", "expected"),
+    [("", 0, "success"), ("fit_segments", 2, "success"), ("batch_segments", 2, "upstream_failed")],
+)
+def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batches(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch, broken: str, batches: int, expected: str
+) -> None:
+    bag = DagBag(str(ROOT / "dags" / "training.py"))
+    training = bag.dags["volatility_training"].partial_subset("train", include_upstream=True)
+    answers = {"batch_segments": [{"number": number, "segments": ["A"]} for number in range(batches)]}
+
+    def replace_work(task_id: str) -> Any:
+        def work(*_: Any, **__: Any) -> Any:
+            if task_id == broken:
+                raise ValueError("It could not be made.")
+            return answers.get(task_id, "2026-03-01")
+
+        return work
+
+    for task in training.tasks:
+        if isinstance(task, (DecoratedOperator, DecoratedMappedOperator)):
+            monkeypatch.setattr(task, "python_callable", replace_work(task.task_id))
+        if task.is_mapped:
+            monkeypatch.setitem(task.partial_kwargs, "retries", 0)
+
+    run = training.test()
+
+    states = {instance.task_id: instance.state for instance in run.get_task_instances()}
+    assert states["train"] == expected
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
