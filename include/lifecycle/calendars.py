@@ -10,6 +10,11 @@ from typing import Protocol, runtime_checkable
 class Calendar(Protocol):
     """The days on which a dataset has data."""
 
+    @property
+    def unit(self) -> str:
+        """What one of the calendar's days is called."""
+        ...
+
     def days(self, first: date, last: date) -> list[date]:
         """The calendar's days from `first` to `last`, both included, oldest first."""
         ...
@@ -21,6 +26,8 @@ class Calendar(Protocol):
 
 class EveryDay:
     """All days."""
+
+    unit = "day"
 
     def days(self, first: date, last: date) -> list[date]:
         """All days from `first` to `last`."""

@@ -48,7 +48,8 @@ class ColumnEvidence(Spec):
     """How far one column of the window lies from the reference.
 
     `distance` is None where a side has fewer values than the policy's `min_rows`; `exceeded` says that Evidently's
-    test finds it beyond `threshold`. Rows are those of the samples that have a value.
+    test finds it beyond `threshold`. Rows are those of the samples that have a value. `outside` is the share of
+    the window's values that the reference lacks: numbers beyond its range, or other categories.
     """
 
     method: str
@@ -59,6 +60,7 @@ class ColumnEvidence(Spec):
     null_rate_current: float
     reference_rows: int
     current_rows: int
+    outside: float = 0.0
 
 
 class ColumnDrift(ColumnEvidence):
@@ -166,10 +168,11 @@ def monitor(
         with TemporaryDirectory() as folder:
             scratch = Path(folder)
             numeric = (*model.numeric, SCORE)
-            samples = clip(_read_samples(model, lake, window, reference, scratch), numeric)
-            comparison = compare(samples, numeric, model.categorical, model.drift)
+            samples = _read_samples(model, lake, window, reference, scratch)
+            clipped = clip(samples, numeric)
+            comparison = compare(clipped, numeric, model.categorical, model.drift)
             verdict = decide(_evidence(model, window, samples, comparison), model.drift)
-            page = drift_page.render_drift(model, day, reference, verdict, samples)
+            page = drift_page.render_drift(model, day, reference, verdict, samples, clipped)
             files = _write_files(verdict, page, comparison.report, scratch)
             lake.publish(prefix, day, files, run=run, inputs=inputs)
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "column_name"))
@@ -369,25 +372,28 @@ def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference)
 
 
 def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> Samples:
-    numeric = (*model.numeric, SCORE)
-    columns = tuple(dict.fromkeys((*model.dataset.key, "dt", *numeric, *model.categorical)))
+    numeric, on = (*model.numeric, SCORE), [*model.dataset.key, "dt"]
+    columns = dict.fromkeys((*on, *numeric, *model.categorical))
 
     def sample(frame: pl.LazyFrame) -> pl.DataFrame:
-        tidied = tidy(frame, numeric, model.categorical).select(columns)
-        policy = model.drift
-        return draw(tidied, model.dataset.key, policy.sample_rows, all_days=policy.all_days_of_a_key)
+        present, policy = frame.collect_schema(), model.drift
+        known = frame.select(name for name in columns if name in present)
+        return draw(known, model.dataset.key, policy.sample_rows, all_days=policy.all_days_of_a_key)
+
+    # Keys that are features too keep their type until the scores are joined.
+    def tidied(frame: pl.LazyFrame) -> pl.DataFrame:
+        return tidy(frame, numeric, model.categorical).collect(engine="streaming")
 
     prefix = model.reference_prefix(reference.model_version)
     [path] = lake.download(prefix, reference.day, scratch, HOLDOUT)
-    holdout = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
+    reference_rows = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
+    holdout = tidied(reference_rows.lazy())
     if not window.features:
         return Samples(holdout, holdout.clear())
-    rows = sample(lake.scan(model.dataset.features_prefix, window.features, scratch))
-    on = [*model.dataset.key, "dt"]
-    unscored = rows.clear().lazy().select(*on, SCORE)
+    rows = sample(lake.scan(model.dataset.features_prefix, window.features, scratch)).drop(SCORE, strict=False)
+    unscored = rows.clear().lazy().select(*on, pl.lit(None, pl.Float64).alias(SCORE))
     scores = pl.concat([unscored, *_read_scores(model, lake, window, reference, scratch)])
-    current = rows.drop(SCORE).lazy().join(scores, on=on, how="left", maintain_order="left")
-    return Samples(holdout, current.collect(engine="streaming"))
+    return Samples(holdout, tidied(rows.lazy().join(scores, on=on, how="left", maintain_order="left")))
 
 
 def _read_scores(
@@ -403,7 +409,11 @@ def _read_scores(
 def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: Comparison) -> DriftEvidence:
     # A day without predictions has no scores: that is no gap in those of the others.
     scored = samples.current.filter(pl.col("dt").is_in(list(window.predictions)))
-    score = comparison.columns[SCORE].model_copy(update={"null_rate_current": _null_rate(scored[SCORE])})
+    columns = {
+        name: column.model_copy(update={"outside": _outside(samples.reference[name], samples.current[name])})
+        for name, column in comparison.columns.items()
+    }
+    score = columns[SCORE].model_copy(update={"null_rate_current": _null_rate(scored[SCORE])})
     return DriftEvidence(
         reference_rows=samples.reference.height,
         current_rows=samples.current.height,
@@ -411,8 +421,16 @@ def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: C
         missing_days=tuple(day for day in window.days if day not in window.features),
         scored_days=window.predictions,
         score=score,
-        columns={name: comparison.columns[name] for name in model.features},
+        columns={name: columns[name] for name in model.features},
     )
+
+
+def _outside(reference: pl.Series, current: pl.Series) -> float:
+    before, now = reference.drop_nulls(), current.drop_nulls()
+    if before.is_empty() or now.is_empty():
+        return 0.0
+    known = now.is_between(before.min(), before.max()) if now.dtype.is_numeric() else now.is_in(before.implode())
+    return round(1 - int(known.sum()) / len(known), _DIGITS)
 
 
 def _write_files(verdict: DriftVerdict, page: str, report: Any, scratch: Path) -> list[LocalFile]:
@@ -427,7 +445,7 @@ def _write_files(verdict: DriftVerdict, page: str, report: Any, scratch: Path) -
 def _warehouse_rows(model: ModelSpec, day: date, verdict: DriftVerdict) -> pl.DataFrame:
     columns = {SCORE: verdict.score, **verdict.columns}
     rows = [
-        {"model": model.name, "dt": day, "column_name": name, **column.model_dump(exclude={"exceeded"})}
+        {"model": model.name, "dt": day, "column_name": name, **column.model_dump(exclude={"exceeded", "outside"})}
         for name, column in columns.items()
     ]
     return pl.DataFrame(rows, schema_overrides={"distance": pl.Float64}, infer_schema_length=None)

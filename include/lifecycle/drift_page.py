@@ -4,50 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from include.lifecycle.distribution_chart import distribution, label, shares
-from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, render
+from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
     from include.lifecycle.drift import ColumnDrift, DriftVerdict, Reference, Samples
 
-_STATUS: dict[str, Status] = {"drift": "bad", "no drift": "good", "not enough evidence": "warning"}
+Sides = tuple[pl.Series, pl.Series]
+"""A column's values in the reference and in the window."""
+
+_STATUS: dict[str, Status] = {"drift": "bad", "no drift": "good", "not enough evidence": "neutral"}
 _HEADLINE = {
     "drift": "{title} has drifted from its training",
     "no drift": "{title} shows no drift",
-    "not enough evidence": "There is not enough evidence on {title}",
+    "not enough evidence": "{title}: not enough evidence yet",
 }
 _ADVICE = {
     "drift": (
         "Find out whether the world or the data changed. New gaps, new categories or another unit point at the "
-        "data: mend the source and run {dataset}_etl again for these days. If things really are different now, "
+        "data: fix the source and run {dataset}_etl again for these days. If things really are different now, "
         "run {model}_training, whose gate promotes a new model only if it is better."
     ),
-    "no drift": "Nothing. Single features that moved are shown below; the scores do not follow them.",
+    "no drift": "Nothing to do. Features that moved are shown below; the scores did not follow them.",
     "not enough evidence": (
-        "Look at the facts for days that are missing. Run {dataset}_etl for days without features and "
-        "{model}_scoring for days without scores of the champion, then run {model}_monitoring again for this day."
+        "If the window is still filling up, wait. The facts below name the days that are missing: run "
+        "{dataset}_etl for those without features and {model}_scoring for those without scores, then "
+        "{model}_monitoring again for this day."
     ),
 }
 
 
 def render_drift(
-    model: ModelSpec, day: date, reference: Reference, verdict: DriftVerdict, samples: Samples
+    model: ModelSpec, day: date, reference: Reference, verdict: DriftVerdict, samples: Samples, clipped: Samples
 ) -> str:
-    """The page of a report, self-contained; `samples` are those that were compared, clipped."""
+    """The page of a report on the window that ends on `day`, self-contained.
+
+    Figures are those of `samples`, pictures those of `clipped`, whose distances were measured.
+    """
+    window = sorted([*verdict.days, *verdict.missing_days])
     names = {"title": model.title, "model": model.name, "dataset": model.dataset.name}
     return render(
         Page(
-            title=f"{model.title}: drift, {day}",
+            title=f"{model.title}: drift, {window[0] if window else day} to {day}",
             verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
             links=_links(verdict),
             sections=[
                 Section("What to do", _ADVICE[verdict.verdict].format(**names)),
-                *_figures(verdict, samples),
+                *_figures(verdict, samples, clipped),
                 _all_columns(verdict),
             ],
             facts=_facts(model, reference, verdict),
@@ -60,25 +69,39 @@ def _links(verdict: DriftVerdict) -> dict[str, str]:
     return {"Evidently's full report": "evidently.html"} if compared else {}
 
 
-def _figures(verdict: DriftVerdict, samples: Samples) -> list[Section]:
+def _figures(verdict: DriftVerdict, samples: Samples, clipped: Samples) -> list[Section]:
     shown = {"score": verdict.score} | {name: verdict.columns[name] for name in verdict.drifted}
-    return [_figure(name, column, samples) for name, column in shown.items()]
+    return [
+        _figure(name, column, _values(samples, name), _values(clipped, name)) for name, column in shown.items()
+    ]
 
 
-def _figure(name: str, column: ColumnDrift, samples: Samples) -> Section:
-    sides = samples.reference[name].drop_nulls(), samples.current[name].drop_nulls()
-    rates = f"{column.null_rate_reference:.1%} of the reference and {column.null_rate_current:.1%} of the window"
-    missing = (
-        f"On days with predictions, this version has not scored {rates}."
-        if name == "score"
-        else f"Missing are {rates}."
-    )
+def _values(samples: Samples, name: str) -> Sides:
+    return samples.reference[name].drop_nulls(), samples.current[name].drop_nulls()
+
+
+def _figure(name: str, column: ColumnDrift, values: Sides, drawn: Sides) -> Section:
+    has_gaps = column.null_rate_reference or column.null_rate_current
+    before, now = 1 - column.null_rate_reference, 1 - column.null_rate_current
+    what = "score of this version" if name == "score" else "value"
+    filled = f"{before:.1%} of the rows in the reference and {now:.1%} in the window have a {what}."
+    gaps = filled if has_gaps else ""
     if column.distance is None:
-        return Section(name, f"Too few values to compare. {missing}")
+        return Section(name, f"There are too few values to compare. {gaps}")
     side = "beyond" if column.exceeded else "within"
     measured = f"The {column.method} distance {column.distance:.3f} is {side} the limit of {column.threshold:g}."
-    gaps = missing if column.null_rate_reference or column.null_rate_current else ""
-    return Section(name, f"{_change(*sides)} {measured} {gaps}", figure=distribution(name, *sides))
+    text = " ".join(filter(None, [_change(*values), _unknown(column, values[0]), measured, gaps]))
+    return Section(name, text, figure=distribution(name, *drawn))
+
+
+def _unknown(column: ColumnDrift, reference: pl.Series) -> str:
+    if not column.outside:
+        return ""
+    share = percent(column.outside)
+    if not reference.dtype.is_numeric():
+        return f"{share} of the window's values are categories that the reference does not have."
+    low, high = float(reference.to_numpy().min()), float(reference.to_numpy().max())
+    return f"{share} of the window's values lie outside the reference's range, {low:,.4g} to {high:,.4g}."
 
 
 def _change(reference: pl.Series, current: pl.Series) -> str:
@@ -94,7 +117,7 @@ def _all_columns(verdict: DriftVerdict) -> Section:
     columns = {"score": verdict.score, **verdict.columns}
     order = ["score", *verdict.drifted, *(name for name in verdict.columns if name not in verdict.drifted)]
     rows = [_row(name, columns[name]) for name in order]
-    header = ["column", "drifted", "distance", "limit", "missing before", "missing now"]
+    header = ["column", "drifted", "distance", "limit", "outside the reference", "missing before", "missing now"]
     return Section("All columns", "Those that drifted come first.", table=Table(header, rows))
 
 
@@ -104,17 +127,21 @@ def _row(name: str, column: ColumnDrift) -> list[Cell]:
         "yes" if column.drifted else "no",
         None if column.distance is None else f"{column.distance:.3f}",
         f"{column.threshold:g}",
+        f"{column.outside:.1%}",
         f"{column.null_rate_reference:.1%}",
         f"{column.null_rate_current:.1%}",
     ]
 
 
 def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dict[str, str]:
-    policy, days = model.drift, len(verdict.days) + len(verdict.missing_days)
+    policy, window = model.drift, sorted([*verdict.days, *verdict.missing_days])
+    units = f"of {len(window)} {model.dataset.calendar.unit}s"
+    is_filling = verdict.days and all(day < verdict.days[0] for day in verdict.missing_days)
+    so_far = " so far" if verdict.missing_days and is_filling else ""
     return {
-        "Days compared": f"{len(verdict.days)} of {days}: {_days(verdict.days)}",
-        "Days without features": _days(verdict.missing_days),
-        "Days with scores": f"{len(verdict.scored_days)} of {days}",
+        "Compared": f"{len(verdict.days)} {units}{so_far}: {_ranges(verdict.days, window)}",
+        "Without features": _ranges(verdict.missing_days, window),
+        "With scores": f"{len(verdict.scored_days)} {units}{so_far}",
         "Rows drawn": f"{verdict.current_rows:,} from the window, {verdict.reference_rows:,} from the reference",
         "Champion": f"{model.name}, version {reference.model_version}",
         "Reference": f"holdout of its training of {reference.day}",
@@ -124,5 +151,8 @@ def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dic
     }
 
 
-def _days(days: Sequence[date]) -> str:
-    return ", ".join(map(str, days)) or "none"
+def _ranges(days: Sequence[date], window: Sequence[date]) -> str:
+    """Days of a window as ranges of those that follow each other in it."""
+    places = enumerate(window.index(day) for day in days)
+    runs = [[window[place] for _, place in run] for _, run in groupby(places, key=lambda pair: pair[1] - pair[0])]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs) or "none"

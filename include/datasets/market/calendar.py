@@ -22,6 +22,11 @@ class ExchangeCalendar:
 
     exchange: str
 
+    @property
+    def unit(self) -> str:
+        """What one of its days is called."""
+        return "session"
+
     def days(self, first: date, last: date) -> list[date]:
         """The sessions from `first` to `last`, both included, oldest first.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from datetime import date
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from include.lifecycle.distribution_chart import distribution, label
 from include.lifecycle.drift import SCORE, Reference, Samples, clip, compare, decide
 from include.lifecycle.drift import DriftEvidence as Evidence
-from include.lifecycle.drift_page import render_drift
+from include.lifecycle.drift_page import _ranges, render_drift
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
 
 DAYS = tuple(date(2026, 11, day) for day in (18, 19, 20))
@@ -64,9 +65,13 @@ def people(rows: int, *, charges: float = 0.0, payment: str = "Check", gaps: flo
     )
 
 
-def page(current: pl.DataFrame) -> str:
-    samples = clip(Samples(people(1_000), current), ("charges", SCORE))
-    columns = compare(samples, ("charges", SCORE), ("payment",), MODEL.drift).columns
+def page(current: pl.DataFrame, **outside: float) -> str:
+    samples = Samples(people(1_000), current)
+    clipped = clip(samples, ("charges", SCORE))
+    compared = compare(clipped, ("charges", SCORE), ("payment",), MODEL.drift).columns
+    columns = {
+        name: column.model_copy(update={"outside": outside.get(name, 0.0)}) for name, column in compared.items()
+    }
     evidence = Evidence(
         reference_rows=1_000,
         current_rows=current.height,
@@ -76,7 +81,7 @@ def page(current: pl.DataFrame) -> str:
         columns={name: columns[name] for name in MODEL.features},
     )
     verdict = decide(evidence, MODEL.drift)
-    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples)
+    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples, clipped)
     return html.replace("<wbr>", "")
 
 
@@ -104,17 +109,63 @@ def test_a_calm_week_shows_the_scores_alone() -> None:
 
 
 def test_new_gaps_are_told_with_both_rates() -> None:
-    assert "Missing are 0.0% of the reference and 10" in page(people(1_000, gaps=1.1))
-    assert "Too few values to compare." in page(people(1_000, gaps=1.1))
+    html = page(people(1_000, gaps=1.1))
+
+    assert "100.0% of the rows in the reference and 0.0% in the window have a value." in html
+    assert "There are too few values to compare." in html
 
 
 def test_too_little_evidence_says_what_to_run_and_which_days_are_missing() -> None:
     html = page(people(100))
 
-    assert "There is not enough evidence on Customer churn" in html
-    assert "Days without features</dt><dd>2026-11-18</dd>" in html
+    assert "Customer churn: not enough evidence yet" in html
+    assert "Without features</dt><dd>2026-11-18</dd>" in html
+    assert "Compared</dt><dd>2 of 3 days so far: 2026-11-19 to 2026-11-20</dd>" in html
+    assert '<span class="status">Note</span>' in html
     assert "customers_etl" in html
     assert "<svg" not in html
+
+
+def test_the_title_names_the_window() -> None:
+    assert "<title>Customer churn: drift, 2026-11-18 to 2026-11-20</title>" in page(people(1_000))
+
+
+def test_means_are_those_of_the_values_as_they_were_and_not_cut_off() -> None:
+    current = people(1_000).with_columns(charges=pl.lit(1_000.0))
+
+    html = unescape(page(current, charges=1.0, payment=0.25))
+
+    before = people(1_000)["charges"]
+    assert f"The mean went from {before.mean():,.4g} to 1,000." in html
+    reach = f"{before.min():,.4g} to {before.max():,.4g}"
+    assert f"100\u00a0% of the window's values lie outside the reference's range, {reach}." in html
+
+
+def test_categories_that_the_reference_lacks_are_counted() -> None:
+    html = unescape(page(people(1_000, payment="Transfer"), payment=0.5))
+
+    assert "50\u00a0% of the window's values are categories that the reference does not have." in html
+
+
+@pytest.mark.parametrize(
+    ("present", "text"),
+    [
+        ("0123456", "2026-11-01 to 2026-11-07"),
+        ("", "none"),
+        ("3", "2026-11-04"),
+        ("0135", "2026-11-01 to 2026-11-02, 2026-11-04, 2026-11-06"),
+    ],
+)
+def test_days_are_shown_as_ranges(present: str, text: str) -> None:
+    window = [date(2026, 11, day) for day in range(1, 8)]
+
+    assert _ranges([window[int(place)] for place in present], window) == text
+
+
+def test_days_on_both_sides_of_a_weekend_follow_each_other_where_it_has_no_session() -> None:
+    friday, monday = date(2026, 11, 13), date(2026, 11, 16)
+
+    assert _ranges([friday, monday], [friday, monday]) == "2026-11-13 to 2026-11-16"
 
 
 def test_the_page_leads_to_evidentlys_report_where_there_is_one() -> None:
