@@ -2,7 +2,7 @@
 
 Rows are judged in three steps, and a row that fails a step is not judged further:
 
-1. The file: the row splits into the header's columns, and none of the table's columns is missing.
+1. The file: the record splits into the header's columns, and none of the table's columns is missing.
 2. The text: each value reads as its column's type, and the key is there and identifies one row of its day. Of
    exact copies the first stays. Rows that share a key and differ all go, because nobody can say which is right.
 3. The table's own rules.
@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from include.lifecycle.csv_records import BROKEN_RECORDS
 from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.row_rules import broken_rows, rule_columns
 from include.lifecycle.specs import TableSpec
@@ -52,7 +53,7 @@ def rule_book(table: TableSpec, rules: Mapping[str, Any]) -> dict[str, Rule]:
     key, key_id = ", ".join(table.key), _key_id(table)
     return {
         f"{table.name}.schema.columns": Rule("The file lacks a column, so its rows cannot be judged."),
-        f"{table.name}.schema.fields": Rule("The line has another number of fields than the header."),
+        **{f"{table.name}.schema.{fault}": Rule(why) for fault, why in BROKEN_RECORDS.items()},
         **{
             f"{table.name}.type.{name}": Rule(f"The text in {name} does not read as {_in_words(dtype)}.", (name,))
             for name, dtype in table.columns.items()

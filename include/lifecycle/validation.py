@@ -28,16 +28,50 @@ log = logging.getLogger(__name__)
 
 
 class TableVerdict(BaseModel):
-    """What was found in one table of a day: rows = good + quarantined. `rules` counts rows per broken rule."""
+    """What was found in one table of a day: rows = good + quarantined. `rules` counts rows per broken rule.
+
+    `counted` is how many rows the source says it wrote (None where it does not count), `lines` how many lines of
+    data the file has. Both are counted without the reader, and both must be met: good and quarantined rows add up
+    to `counted`, and their lines to `lines`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    counted: int | None
+    lines: int
     rows: int
     good: int
+    good_lines: int
     quarantined: int
+    quarantined_lines: int
     rules: dict[str, int]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def bad_share(self) -> float:
+        """Share of the lines that went to quarantine; those that a broken record takes in count too."""
+        return self.quarantined_lines / max(self.good_lines + self.quarantined_lines, 1)
+
+    @property
+    def imbalance(self) -> str:
+        """A sentence where good and quarantined rows are not what the source gave; empty where they are."""
+        if self.good + self.quarantined != self.rows:
+            return (
+                f"{self.rows:,} rows were read, and {self.good:,} are good and {self.quarantined:,} quarantined. "
+                "This is a fault of validation; report it."
+            )
+        if self.good_lines + self.quarantined_lines != self.lines:
+            return (
+                f"its file has {self.lines:,} lines of data, and good and quarantined rows account for "
+                f"{self.good_lines + self.quarantined_lines:,}. This is a fault of validation; report it."
+            )
+        if self.counted not in (None, self.rows):
+            return (
+                f"the source counted {self.counted:,} rows, and its file has {self.rows:,}. "
+                "Extract this day again; if it stays so, find out what the source loses."
+            )
+        return ""
 
 
 class DayVerdict(BaseModel):
@@ -114,7 +148,9 @@ def _read(dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, scratch
         never_had = table.optional and not lake.days(prefix)
         return None if never_had else no_rows(table, day, "was not extracted")
     [path] = lake.download(prefix, day, scratch)
-    return replace(read_raw(path, table, day), inputs={partition(prefix, day): manifest.digest})
+    [file] = manifest.files
+    counted = file.rows if manifest.counted == "rows" else None
+    return replace(read_raw(path, table, day, counted), inputs={partition(prefix, day): manifest.digest})
 
 
 def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:
@@ -122,35 +158,50 @@ def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: J
     good = judged.good.filter(is_day).drop("dt")
     quarantined = judged.quarantined.filter(is_day)
     broken = judged.broken.filter(is_day).drop("dt")
-    counts = dict(sorted(broken["rule"].value_counts().iter_rows()))
+    quarantined_lines = int(quarantined["raw_lines"].sum())
     verdict = TableVerdict(
+        counted=raw.counted,
+        lines=raw.lines,
         rows=raw.frame.height,
         good=good.height,
+        good_lines=int(raw.frame["raw_lines"].sum()) - quarantined_lines,
         quarantined=quarantined.height,
-        rules=counts,
-        problems=_problems(table, raw, quarantined.height, counts),
+        quarantined_lines=quarantined_lines,
+        rules=dict(sorted(broken["rule"].value_counts().iter_rows())),
+        problems=(),
         warnings=_warnings(table, raw),
     )
-    columns = [*raw.text_columns, "raw_row", "raw_line", "broken_rules"]
+    verdict = verdict.model_copy(update={"problems": _problems(table, raw, verdict)})
+    columns = [*raw.text_columns, "raw_row", "raw_lines", "raw_line", "broken_rules"]
     return CheckedTable(table, book, raw.inputs, verdict, good, quarantined.select(columns), broken)
 
 
-def _problems(table: TableSpec, raw: RawTable, bad: int, counts: Mapping[str, int]) -> tuple[str, ...]:
+def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str, ...]:
     """What is wrong with the table as a whole."""
-    rows = raw.frame.height
     if raw.fault:
         return (f"{table.name} {raw.fault}.",)
+    if found.imbalance:
+        return (f"{table.name} does not add up: {found.imbalance}",)
     if raw.missing:
-        return (f"{table.name} lacks {_names(raw.missing)}, so none of its {rows:,} rows can be judged.",)
-    if rows < table.min_rows:
-        return (f"{table.name} has {rows:,} rows, and the minimum is {table.min_rows:,}.",)
-    if bad > table.max_bad_share * rows:
-        rule, most = max(counts.items(), key=lambda count: count[1])
-        return (
-            f"{table.name} has {percent(bad / rows)} bad rows, and the limit is {percent(table.max_bad_share)}; "
-            f"{most:,} of its {rows:,} rows break {rule}.",
-        )
+        return (f"{table.name} lacks {_names(raw.missing)}, so none of its {found.rows:,} rows can be judged.",)
+    if found.rows < table.min_rows:
+        return (f"{table.name} has {found.rows:,} rows, and the minimum is {table.min_rows:,}.",)
+    if found.bad_share > table.max_bad_share:
+        return (_too_many_bad_rows(table, found),)
     return ()
+
+
+def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
+    rule, most = max(found.rules.items(), key=lambda count: count[1])
+    swallowed = (
+        f" The bad rows take {found.quarantined_lines:,} of its {found.lines:,} lines."
+        if found.quarantined_lines > found.quarantined
+        else ""
+    )
+    return (
+        f"{table.name} has {percent(found.bad_share)} bad rows, and the limit is {percent(table.max_bad_share)}; "
+        f"{most:,} of its {found.rows:,} rows break {rule}.{swallowed}"
+    )
 
 
 def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def _bar(table: CheckedTable, top: float, scale: float) -> str:
 
 
 def _bad_share(table: CheckedTable) -> float:
-    return table.verdict.quarantined / max(table.verdict.rows, 1)
+    return table.verdict.bad_share
 
 
 def _short(value: str | None) -> str:

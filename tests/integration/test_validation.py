@@ -54,11 +54,11 @@ SHOP = DatasetSpec(
 
 @pytest.fixture
 def land(lake: Lake, run: RunInfo, tmp_path: Path) -> Any:
-    def land(day: date, **tables: str) -> None:
-        for table, text in tables.items():
+    def land(day: date, counted: int | None = None, **tables: str | bytes) -> None:
+        for table, content in tables.items():
             path = tmp_path / "table.csv"
-            path.write_text(text)
-            lake.publish(SHOP.raw(table), day, [LocalFile(path)], run=run)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            lake.publish(SHOP.raw(table), day, [LocalFile(path, counted)], run=run)
 
     return land
 
@@ -98,7 +98,7 @@ def test_bad_rows_are_set_aside_and_the_day_goes_on(lake: Lake, land: Any, run: 
     assert verdict.accepted
     assert (orders.rows, orders.good, orders.quarantined) == (21, 20, 1)
     quarantined = rows(lake, SHOP.quarantine("orders"), MONDAY, tmp_path)
-    assert quarantined.select("amount", "raw_row", "broken_rules").row(0) == ("many", 21, "orders.type.amount")
+    assert quarantined.select("amount", "raw_row", "broken_rules").row(0) == ("many", 22, "orders.type.amount")
     assert rows(lake, SHOP.clean("orders"), MONDAY, tmp_path).height == 20
     assert lake.read_json(SHOP.validation_prefix, MONDAY, "verdict.json") == verdict.model_dump(mode="json")
 
@@ -115,8 +115,18 @@ def test_bad_rows_are_set_aside_and_the_day_goes_on(lake: Lake, land: Any, run: 
             "orders lacks the column amount, so none of its 2 rows can be judged.",
         ),
         ({"orders": "order_id,amount\n"}, "orders has 0 rows, and the minimum is 2."),
-        ({"orders": ""}, "orders is not a UTF-8 CSV file with a header: Empty CSV file."),
+        ({"orders": ""}, "orders has no header: the file is empty."),
         ({}, "orders was not extracted."),
+        (
+            {"orders": ORDERS.encode("utf-16-le")},
+            "orders has NUL characters in its header, line 1, as UTF-16 without a byte order mark has; "
+            "save it as UTF-8.",
+        ),
+        (
+            {"orders": ORDERS.replace("o03", '"o03').replace("o15", 'o15"')},
+            "orders has 65 % bad rows, and the limit is 10 %; 1 of its 8 rows break orders.schema.lines. "
+            "The bad rows take 13 of its 20 lines.",
+        ),
     ],
 )
 def test_a_poisoned_day_publishes_nothing_clean(
@@ -131,6 +141,38 @@ def test_a_poisoned_day_publishes_nothing_clean(
     assert good.accepted
     assert [lake.days(SHOP.clean(table)) for table in TABLES] == [[TUESDAY], [TUESDAY], []]
     assert all(table.rows == table.good + table.quarantined for table in poisoned.tables.values())
+
+
+def test_a_day_of_which_the_source_counted_other_rows_than_its_file_has_is_rejected(
+    lake: Lake, land: Any, run: RunInfo
+) -> None:
+    land(MONDAY, counted=20, orders=ORDERS)
+    land(MONDAY, counted=3, visits=VISITS)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert verdict.problems == (
+        "visits does not add up: the source counted 3 rows, and its file has 2. "
+        "Extract this day again; if it stays so, find out what the source loses.",
+    )
+    assert (verdict.tables["orders"].counted, verdict.tables["orders"].lines) == (20, 20)
+
+
+def test_the_lines_that_a_broken_record_takes_in_are_bad_rows(
+    lake: Lake, land: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    orders = "order_id,amount\n" + "".join(f"o{number:03d},{number % 90}\n" for number in range(100))
+    land(MONDAY, orders=orders.replace("o096", '"o096'), visits=VISITS)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    found = verdict.tables["orders"]
+    assert verdict.accepted
+    assert (found.rows, found.good, found.quarantined) == (97, 96, 1)
+    assert (found.lines, found.good_lines, found.quarantined_lines, found.bad_share) == (100, 96, 4, 0.04)
+    [row] = rows(lake, SHOP.quarantine("orders"), MONDAY, tmp_path).rows(named=True)
+    assert (row["raw_row"], row["raw_lines"], row["broken_rules"]) == (98, 4, "orders.schema.quotes")
+    assert row["raw_line"] == "\n".join(orders.splitlines()[97:]).replace("o096", '"o096')
 
 
 def test_a_day_that_turns_bad_keeps_its_clean_rows_and_says_so(lake: Lake, land: Any, run: RunInfo) -> None:

@@ -1,0 +1,141 @@
+"""Every line of a file is in a row or in a broken record."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from include.lifecycle.csv_records import MAX_RECORD_CHARACTERS, UnreadableFileError, read_records
+
+ROWS = [f"c{number},{number}" for number in range(1, 1001)]
+
+
+def rows(content: bytes, counted: int | None = None) -> list[tuple[str | None, ...]]:
+    return read_records(content, counted).rows.drop("raw_row", "raw_lines").rows()
+
+
+def broken(content: bytes) -> list[tuple[int, int, str, str]]:
+    """First line, number of lines, text and fault of each broken record."""
+    return read_records(content).broken.rows()
+
+
+def with_lines(**lines: str) -> bytes:
+    """A thousand good rows under a header, with some replaced: `row12` is the twelfth."""
+    changed = ROWS.copy()
+    for name, line in lines.items():
+        changed[int(name.removeprefix("row")) - 1] = line
+    return "\n".join(["id,amount", *changed, ""]).encode()
+
+
+def test_what_a_stray_pair_of_quotes_swallows_is_one_broken_record_of_all_its_lines() -> None:
+    content = with_lines(row12='"c12,12', row800='c800",800')
+
+    assert rows(content) == [tuple(row.split(",")) for row in (*ROWS[:11], *ROWS[800:])]
+    [(first, lines, text, fault)] = broken(content)
+    assert (first, lines, fault) == (13, 789, "lines")
+    assert text.splitlines() == content.decode().splitlines()[12:801]
+
+
+def test_what_a_quote_that_is_never_closed_swallows_is_one_broken_record_to_the_end() -> None:
+    content = with_lines(row990='c990,"990')
+
+    assert len(rows(content)) == 989
+    [(first, lines, text, fault)] = broken(content)
+    assert (first, lines, fault) == (991, 11, "quotes")
+    assert text.splitlines() == content.decode().splitlines()[990:]
+
+
+def test_a_quote_that_is_never_closed_ends_at_the_next_line_with_quotes_of_its_own() -> None:
+    content = b'a,b\n"x,1\n"y",2\n"z",3\n'
+
+    assert broken(content) == [(2, 2, '"x,1\n"y",2', "quotes")]
+    assert rows(content) == [("z", "3")]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"1", "fields"),
+        (b"1,2,3", "fields"),
+        (b",", None),
+        (b'"1,2"', "fields"),
+        (b'1,"2"x', "quotes"),
+        (b'1,2"', "quotes"),
+        (b'1, "2"', "quotes"),
+        (b'1,"2"""', None),
+        (b"1,\x00", "nul"),
+        (b"1,caf\xe9", "bytes"),
+        (b"1,\xed\xa0\x80", "bytes"),
+        (b"1," + b"x" * MAX_RECORD_CHARACTERS, "size"),
+        (b"1," + "\u00e9".encode() * (MAX_RECORD_CHARACTERS - 2), None),
+    ],
+)
+def test_a_broken_record_takes_no_other_with_it(line: bytes, fault: str | None) -> None:
+    content = b"a,b\ngood,1\n" + line + b"\ngood,3\n"
+
+    faults = [(row, lines, found) for row, lines, _, found in broken(content)]
+
+    assert faults == ([(3, 1, fault)] if fault else [])
+    assert len(rows(content)) == (2 if fault else 3)
+
+
+def test_bytes_that_are_not_utf_8_are_kept_as_escapes() -> None:
+    assert broken(b"a,b\n1,caf\xe9\n") == [(2, 1, "1,caf\\xe9", "bytes")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_lines_may_end_in_any_way(end: str, last: str) -> None:
+    content = end.join(["a,b", "1,2", "3,4"]) + (end if last else "")
+
+    assert rows(content.encode()) == [("1", "2"), ("3", "4")]
+
+
+def test_lines_may_end_in_different_ways() -> None:
+    assert rows(b"a,b\r\n1,2\r3,4\n5,\x0b\x1c6") == [("1", "2"), ("3", "4"), ("5", "\x0b\x1c6")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_byte_order_mark_says_how_to_read(encoding: str) -> None:
+    assert rows("\ufeffa,b\r\n\u010a,2\r\n".encode(encoding)) == [("\u010a", "2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no header: the file is empty"),
+        (b"\n\r\n", "has no header: the file is empty"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "has NUL characters in its header, line 1, as UTF-16 without"),
+        ("\ufeffa,b\n1,2\n3".encode("utf-16-le") + b"\x00", "is not UTF-16-LE, .*, in line 3"),
+        (b"caf\xe9,b\n", r"bytes that are not UTF-8 in its header, line 1: 'caf\\\\xe9,b'"),
+        (b'\n"a,b\n1,2\n', "has a header, line 2, that is not a line of CSV"),
+        (b"a,b,a\n", r"has \['a'\] more than once in its header"),
+        (b"a,raw_row\n", r"has \['raw_row'\] in its header, which validation itself uses"),
+    ],
+)
+def test_a_file_that_is_no_table_says_why_and_where(content: bytes, message: str) -> None:
+    with pytest.raises(UnreadableFileError, match=message):
+        read_records(content)
+
+
+def test_blank_lines_are_no_records_but_under_one_column_missing_values() -> None:
+    assert rows(b"\na,b\n\n1,2\n\n") == [("1", "2")]
+    assert rows(b'a\n1\n\n""\n') == [("1",), (None,), (None,)]
+
+
+def test_a_value_of_several_lines_is_good_where_the_source_counted_as_many_rows() -> None:
+    content = b'a,b\n1,"two\r\nlines"\n3,4\n'
+
+    assert rows(content, counted=2) == [("1", "two\r\nlines"), ("3", "4")]
+    assert rows(content, counted=3) == [("3", "4")]
+
+
+def test_what_is_hard_to_read_takes_no_longer_than_its_length() -> None:
+    hard = [b'"' + b'""' * 2_000_000, b'"a",' * 500_000 + b'"', b'"' + b"x,\n" * 500_000, b'x"\n' * 100_000]
+
+    start = time.perf_counter()
+    for body in hard:
+        read_records(b"a,b\n" + body)
+
+    assert time.perf_counter() - start < 20
