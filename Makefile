@@ -7,7 +7,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bi
 SELDOM_IMPORTED := '/(tests|plotly|databricks)/'
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: run start stop status logs install test lint bench lock
+.PHONY: run start stop status logs install test lint bench mutants lock
 
 run start stop status logs: install
 	@$(PYTHON) -m include.stack $@
@@ -24,6 +24,9 @@ lint: install
 
 bench: install
 	$(PYTHON) -m benchmarks
+
+mutants: install
+	nice $(PYTHON) -m tests.mutation
 
 lock: | $(UV)
 	$(UV) pip compile --quiet --upgrade --python-version 3.11 requirements.txt -o constraints.txt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,8 +28,9 @@ class Interval:
 def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Interval:
     """The interval that would have held the share `policy.coverage` of `label` in rows scored out of sample.
 
-    The finite-sample quantile of split conformal prediction: Lei et al. (2018), "Distribution-free predictive
-    inference for regression". Rows without a scale, such as a price that never moved, say nothing of the multiple.
+    Of n scaled errors the multiple is the k-th smallest, k = coverage times (n + 1) rounded up, at most n: split
+    conformal prediction, Lei et al. (2018), "Distribution-free predictive inference for regression". Rows without
+    a scale, such as a price that never moved, say nothing of the multiple.
 
     Raises
     ------
@@ -42,8 +44,8 @@ def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Inte
             "another `scale`."
         )
     missed = ((scaled["label"] - scaled[score]).abs() / scaled[policy.scale]).to_numpy()
-    share = min(1.0, policy.coverage * (len(missed) + 1) / len(missed))
-    return Interval(policy.scale, float(np.quantile(missed, share, method="higher")), policy.coverage)
+    rank = min(len(missed), math.ceil(policy.coverage * (len(missed) + 1)))
+    return Interval(policy.scale, float(np.sort(missed)[rank - 1]), policy.coverage)
 
 
 def from_tags(tags: Mapping[str, str]) -> Interval | None:

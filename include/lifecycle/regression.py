@@ -65,14 +65,14 @@ class Regression:
 
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
         """`rmse`, `mae` and `r2`; with a baseline to compare with, `skill` and the ends of its 95 % interval."""
-        missed = rows["label"] - rows[score]
-        label = rows["label"]
-        spread = float(((label - label.mean()) ** 2).sum())
+        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+        label, scores = rows["label"].to_numpy(), rows[score].to_numpy()
         measured = {
-            "rmse": float((missed**2).mean()) ** 0.5,  # type: ignore[arg-type]
-            "mae": float(missed.abs().mean()),  # type: ignore[arg-type]
-            # Where labels do not vary R² is not defined; like scikit-learn, say that nothing is explained.
-            "r2": 1 - float((missed**2).sum()) / spread if spread else 0.0,
+            "rmse": float(root_mean_squared_error(label, scores)),
+            "mae": float(mean_absolute_error(label, scores)),
+            # One row has no spread that could be explained.
+            "r2": float(r2_score(label, scores)) if rows.height > 1 else 0.0,
         }
         if "baseline_score" not in rows.columns:
             return measured

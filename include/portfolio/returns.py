@@ -23,7 +23,7 @@ def daily_returns(prices: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
     rows = prices.join(marked, on=["symbol", "date"], how="left").sort("symbol", "date")
     start = pl.when("is_split").then("open").otherwise(pl.col("close").shift().over("symbol"))
     changes = rows.select("symbol", "date", change=pl.col("close") / start - 1)
-    wide = changes.pivot("symbol", index="date", values="change", sort_columns=True)
+    wide = changes.pivot("symbol", index="date", values="change")
     return wide.sort("date")[1:]
 
 

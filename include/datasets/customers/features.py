@@ -120,7 +120,7 @@ def _payment(day: date, invoices: pl.LazyFrame) -> pl.LazyFrame:
         _window(invoices, day, INVOICE_DAYS)
         .filter(pl.col("issued_on") > day - timedelta(days=INVOICE_DAYS))
         .sort("dt")
-        .unique("invoice_id", keep="last", maintain_order=True)
+        .unique("invoice_id", keep="last")
         .select(
             "customer_id",
             late_share_90d=pl.when(is_due).then(is_late),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.datasets.customers import CUSTOMERS
-from include.datasets.customers.features import CATEGORICAL, NUMERIC, features_of_day
+from include.datasets.customers.features import CATEGORICAL, NUMERIC, features_of_day, make_features
 
 DAY = date(2026, 3, 31)
 ADA, BEN = "C0000001", "C0000002"
@@ -80,6 +80,36 @@ def test_there_is_a_row_for_each_customer_of_the_day_by_id() -> None:
     rows = [customer(BEN), customer(ADA), customer("C0000003", dt=DAY - timedelta(days=1))]
 
     assert features_of_day(DAY, tables(customers=rows))["customer_id"].to_list() == [ADA, BEN]
+
+
+def test_each_day_has_the_features_of_its_own_customers() -> None:
+    before = DAY - timedelta(days=1)
+    known = tables(customers=[customer(BEN), customer(ADA, dt=before)])
+
+    found = {day: features["customer_id"].to_list() for day, features in make_features([before, DAY], known)}
+
+    assert found == {before: [ADA], DAY: [BEN]}
+
+
+def test_a_trend_of_little_usage_is_a_trend() -> None:
+    rows = [usage(ADA, 0, 0.25), usage(ADA, 10, 0.5)]
+
+    assert features_of(ADA, tables(customers=[customer(ADA)], usage_daily=rows))["data_trend"] == 0.5
+
+
+def test_usage_that_no_whole_number_of_thousandths_can_hold_counts_as_not_recorded() -> None:
+    rows = [usage(ADA, 0, 1e300), usage(ADA, 1, 6.0)]
+
+    assert features_of(ADA, tables(customers=[customer(ADA)], usage_daily=rows))["data_mb_7d"] == 6.0
+
+
+def test_an_invoice_paid_on_the_day_it_was_due_is_not_late() -> None:
+    due = DAY - timedelta(days=6)
+    on_time, late = (invoice(n, 20, 3, paid_on=due + timedelta(days=n)) for n in range(2))
+
+    ada = features_of(ADA, tables(customers=[customer(ADA)], invoices=[on_time, late]))
+
+    assert ada["late_share_90d"] == 0.5
 
 
 def test_usage_is_the_daily_mean_over_the_last_days_and_its_trend() -> None:

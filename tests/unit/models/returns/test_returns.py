@@ -80,6 +80,16 @@ def test_only_a_return_that_pays_for_its_risk_and_its_cost_is_acted_upon(
     assert decided(score, volatility)["signal"] == signal
 
 
+def test_a_return_is_acted_upon_from_both_limits_on() -> None:
+    # With a volatility of 252 ** 0.5 a year, the risk of 5 sessions is 5 ** 0.5.
+    risky = 252**0.5
+    least = 0.15 * 5**0.5
+
+    assert [decided(score, risky)["signal"] for score in (least + 1e-12, least - 1e-9)] == ["BUY", "HOLD"]
+    assert [decided(score, 0.01)["signal"] for score in (0.002, 0.0019999)] == ["BUY", "HOLD"]
+    assert [decided(score, 0.01)["signal"] for score in (-0.002, -0.0019999)] == ["SELL", "HOLD"]
+
+
 def test_the_price_range_is_that_of_the_score_around_the_close() -> None:
     row = decided(0.01)
 

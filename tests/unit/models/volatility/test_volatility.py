@@ -30,12 +30,32 @@ def test_a_symbol_halted_for_too_long_has_no_label() -> None:
     assert frame["symbol"].to_list() == ["A"]
 
 
-@pytest.mark.parametrize(("score", "regime"), [(0.1, "calmer"), (0.2, "usual"), (0.25, "rougher")])
+def test_the_label_looks_21_sessions_ahead_and_needs_17_returns() -> None:
+    enough, too_few = ([100.0, *[None] * halted, *ALTERNATING[halted + 1 :]] for halted in (4, 5))
+
+    frame = realized_volatility_ahead(DAY, features("A", "B"), prices({"A": enough, "B": too_few}))
+
+    assert HORIZON == 21
+    assert frame["symbol"].to_list() == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("score", "regime"),
+    [(0.4, "calmer"), (0.79, "calmer"), (0.8, "usual"), (1.24, "usual"), (1.25, "rougher"), (2.0, "rougher")],
+)
 def test_the_regime_compares_with_the_last_quarter(score: float, regime: str) -> None:
-    frame = pl.DataFrame({"score": [score], "score_low": [-0.1], "volatility_63d": [0.2]})
+    frame = pl.DataFrame({"score": [score], "score_low": [-0.1], "volatility_63d": [1.0]})
 
     row = decide(frame).row(0, named=True)
 
     assert row["regime"] == regime
     assert row["score_low"] == 0
-    assert f"{100 * score:.1f} % a year expected" in row["reason"]
+
+
+def test_the_reason_gives_both_volatilities_in_percent() -> None:
+    frame = pl.DataFrame({"score": [0.18349], "score_low": [0.1], "volatility_63d": [0.24551]})
+
+    row = decide(frame).row(0, named=True)
+
+    assert row["reason"] == "18.3 % a year expected over the next 21 sessions, 24.6 % over the last 63."
+    assert row["score_low"] == 0.1
