@@ -21,7 +21,7 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
-from include.lifecycle import scoring
+from include.lifecycle import scoring, warehouse
 from include.lifecycle.classification import Classification
 from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
@@ -88,11 +88,21 @@ def measure_bare(endpoint: str, dsn: str, day: date) -> Measurement:
 def measure_streamed(endpoint: str, dsn: str, day: date) -> Measurement:
     """Score and publish a day, from features on S3 to prediction files on S3 and rows in the warehouse."""
     lake, connection, estimator = lake_at(endpoint), psycopg2.connect(dsn), fitted_estimator()
-    seconds = {
-        "score": timed(lambda: scoring.score(CHURN, lake, day, estimator, 1, RUN)),
-        "publish files": timed(lambda: scoring.publish_files(CHURN, lake, connection, day, RUN)),
-        "load warehouse": timed(lambda: scoring.load_warehouse(CHURN, lake, connection, day)),
-    }
+    table, key = scoring.predictions_table(CHURN), CHURN.dataset.key
+
+    def publish_files(scratch: Path) -> None:
+        scoring.publish_files(CHURN, lake, day, scoring.checked_files(CHURN, lake, day, scratch), RUN)
+
+    def load_warehouse(rows: pl.LazyFrame) -> None:
+        with warehouse.replacing(connection, table, day, rows, key=key):
+            pass
+
+    with TemporaryDirectory() as folder:
+        seconds = {
+            "score": timed(lambda: scoring.score(CHURN, lake, day, estimator, 1, RUN)),
+            "publish files": timed(lambda: publish_files(Path(folder))),
+            "load warehouse": timed(lambda: load_warehouse(pl.scan_parquet(Path(folder) / scoring.PARQUET))),
+        }
     return Measurement(seconds, peak_megabytes())
 
 

@@ -68,7 +68,7 @@ def scoring(model: ModelSpec) -> DAG:
         def score(job: dict[str, str]) -> str:
             """Score a day with its version; returns the day."""
             from include.lifecycle import intervals, registry, scoring
-            from ml_lifecycle.hooks import MlflowHook, lake
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
             [day] = label_days([job["day"]])
@@ -76,7 +76,8 @@ def scoring(model: ModelSpec) -> DAG:
             url = MlflowHook().tracking_uri
             estimator = registry.load(url, model.name, version, model.trusted_types)
             interval = intervals.from_tags(registry.version_tags(url, model.name, version))
-            scoring.score(model, lake(), day, estimator, version, run_info(), interval)
+            with WarehouseHook().connection() as connection:
+                scoring.score(model, lake(), day, estimator, version, run_info(), interval, connection)
             return day.isoformat()
 
         @task_group

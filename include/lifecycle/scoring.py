@@ -1,23 +1,24 @@
 """Batch scoring: a day's features become checked, published predictions.
 
-`score` stages the scores on the lake, `publish` checks them and makes them visible: prediction files, then
-`latest.json`, then the warehouse. Rows are streamed from file to file: memory does not grow with their number.
+`score` stages the scores on the lake, `publish` checks them and makes them visible: prediction files and warehouse
+together, then `latest.json`. Rows are streamed from file to file: memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from include.lifecycle import intervals, ledger, warehouse
@@ -25,11 +26,22 @@ from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.intervals import Interval
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
-from include.lifecycle.specs import ModelSpec
+from include.lifecycle.lake import (
+    MANIFEST,
+    CorruptFileError,
+    FileEntry,
+    Lake,
+    LocalFile,
+    Manifest,
+    RunInfo,
+    partition,
+)
+from include.lifecycle.specs import ModelSpec, Spec
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
 
 LATEST = "latest.json"
 PARQUET = "predictions.parquet"
@@ -43,6 +55,17 @@ _FORMULA_START = r"^[=+\-@\t\r\n]"
 
 class PredictionsError(ValueError):
     """The scores break the contract of the prediction files."""
+
+
+class LatestPredictions(Spec):
+    """The content of `latest.json`: the newest published day and its files. `manifest` is a lake key."""
+
+    day: date
+    manifest: str
+    files: tuple[FileEntry, ...]
+    rows: int
+    model_name: str
+    model_version: int
 
 
 def plan(
@@ -63,7 +86,7 @@ def plan(
     entries = ledger.entries(connection, model.name)
     if requested is None:
         since = min((entry.effective_from for entry in entries), default=date.max)
-        champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, since)}
+        champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, connection, since)}
         return {day: version for day, version in champions.items() if version is not None}
     first, last = requested
     days = [day for day in lake.days(model.dataset.features_prefix) if first <= day <= last]
@@ -75,23 +98,42 @@ def plan(
     return {day: ledger.champion_as_of(entries, day) or present for day in days}
 
 
-def _unscored(model: ModelSpec, lake: Lake, since: date) -> list[date]:
-    """Days from `since`, oldest first, with features and no predictions, or those of features since replaced."""
+def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, since: date) -> list[date]:
+    """Days from `since`, oldest first, that have features and are not done.
+
+    A day is done when its predictions are made of the features that there are now, the warehouse was loaded from
+    these predictions, and `latest.json` names the day or a later one. Manifests are read only of days where the
+    times of writing leave it open.
+    """
     built, predicted = (
         lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
     )
-    return [
-        day
-        for day, written in sorted(built.items())
-        if day not in predicted or (written >= predicted[day] and not _is_current(model, lake, day))
-    ]
+    loaded = warehouse.loads(connection, predictions_table(model), since)
+    latest = _latest(model, lake)
+    newest = max(predicted, default=None)
+
+    def is_done(day: date, written: datetime) -> bool:
+        if day not in predicted or day not in loaded:
+            return False
+        if day == newest and (latest is None or latest.day < day):
+            return False
+        is_older = written < predicted[day] == loaded[day].written
+        return is_older or _is_current(model, lake, day, loaded[day].digest)
+
+    return [day for day, written in sorted(built.items()) if not is_done(day, written)]
 
 
-def _is_current(model: ModelSpec, lake: Lake, day: date) -> bool:
-    """Whether the day's predictions were made from the features that the lake has now."""
-    features = lake.manifest(model.dataset.features_prefix, day)
-    used = lake.manifest(model.predictions_prefix, day).inputs
-    return used.get(_features_input(model, day)) == features.digest
+def _is_current(model: ModelSpec, lake: Lake, day: date, loaded_digest: str) -> bool:
+    """Whether the predictions of a day are in the warehouse and made from the features that the lake has now.
+
+    Features whose manifest is damaged cannot be scored: they are left to the ETL, which makes them again.
+    """
+    features = lake.usable_manifest(model.dataset.features_prefix, day)
+    predictions = lake.usable_manifest(model.predictions_prefix, day)
+    if features is None or predictions is None:
+        return features is None
+    is_of_features = predictions.inputs.get(_features_input(model, day)) == features.digest
+    return is_of_features and predictions.digest == loaded_digest
 
 
 def staging_prefix(model: ModelSpec) -> str:
@@ -102,12 +144,27 @@ def staging_prefix(model: ModelSpec) -> str:
 def latest_version(model: ModelSpec, lake: Lake) -> int | None:
     """The version that made the newest published predictions, or None before there are any."""
     latest = _latest(model, lake)
-    return int(latest["model_version"]) if latest else None
+    if latest is not None:
+        return latest.model_version
+    newest = lake.newest(model.predictions_prefix)
+    return None if newest is None else _version(model, newest[1])
 
 
-def _latest(model: ModelSpec, lake: Lake) -> dict[str, Any] | None:
+def _latest(model: ModelSpec, lake: Lake) -> LatestPredictions | None:
+    """What `latest.json` says; None where it is missing, damaged, or points out of the predictions."""
     body = lake.read_object(latest_key(model))
-    return json.loads(body) if body else None
+    if body is None:
+        return None
+    try:
+        latest = LatestPredictions.model_validate_json(body)
+    except ValidationError as error:
+        log.warning("%s counts as missing: it cannot be read (%s).", lake.uri(latest_key(model)), error)
+        return None
+    return latest if latest.manifest == _manifest_key(model, latest.day) else None
+
+
+def _manifest_key(model: ModelSpec, day: date) -> str:
+    return f"{partition(model.predictions_prefix, day)}/{MANIFEST}"
 
 
 def latest_key(model: ModelSpec) -> str:
@@ -128,14 +185,16 @@ def score(
     version: int,
     run: RunInfo,
     interval: Interval | None = None,
+    connection: extensions.connection | None = None,
 ) -> Manifest:
     """Score a day's features and stage the result; returns the staged partition's manifest.
 
     One Parquet file, in the order of the features' rows, with the key columns, `score` (probability or predicted
     number), where there is an interval `score_low`, `score_high` and its measured `coverage`, the columns of
-    `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the
-    day is published already, from the same features by the same version and code, those predictions are staged
-    again.
+    `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the day has been
+    scored already from the same features by the same version and code, the result is the same: what was published
+    is staged again, or, where that is damaged, made again with the time at which it was first scored. That time is
+    the manifest's `created_at`; the warehouse of `connection` knows it where the lake has lost it.
 
     Raises
     ------
@@ -145,33 +204,58 @@ def score(
         If the features have no rows.
     """
     inputs = _inputs(model, lake, day, version)
-    published = lake.find_manifest(model.predictions_prefix, day)
+    published = _same_work(lake.usable_manifest(model.predictions_prefix, day), inputs, run)
+    staged = _same_work(lake.usable_manifest(staging_prefix(model), day), inputs, run)
+    earlier = published or staged or _same_work(_loaded_manifest(model, connection, day), inputs, run)
+    dated = replace(run, started_at=earlier.created_at) if earlier else run
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         path = scratch / PARQUET
-        if published and (published.inputs, published.code_version) == (inputs, run.code_version):
-            lake.download(model.predictions_prefix, day, scratch, PARQUET)[0].rename(path)
-        else:
+        if not (published and _take_published(model, lake, day, path)):
             features = lake.download(model.dataset.features_prefix, day, scratch)
-            _write_scores(model, features, path, Scorer(estimator, version, interval), run)
+            _write_scores(model, features, path, Scorer(estimator, version, interval), dated)
         scores = pl.scan_parquet(path)
         return lake.publish(
             staging_prefix(model),
             day,
             [LocalFile(path, _count(scores))],
-            run=run,
+            run=dated,
             schema=scores.collect_schema(),
             inputs=inputs,
         )
 
 
+def _same_work(manifest: Manifest | None, inputs: Mapping[str, str], run: RunInfo) -> Manifest | None:
+    """The manifest if it is of these inputs and of the run's code."""
+    if manifest is None or (manifest.inputs, manifest.code_version) != (inputs, run.code_version):
+        return None
+    return manifest
+
+
+def _loaded_manifest(model: ModelSpec, connection: extensions.connection | None, day: date) -> Manifest | None:
+    body = connection and warehouse.loaded_manifest(connection, predictions_table(model), day)
+    return Manifest.model_validate_json(body) if body else None
+
+
+def _take_published(model: ModelSpec, lake: Lake, day: date, path: Path) -> bool:
+    """Fetch the day's published Parquet file to `path`; False where it is damaged."""
+    try:
+        lake.download(model.predictions_prefix, day, path.parent, PARQUET)[0].rename(path)
+    except CorruptFileError as error:
+        log.warning("%s is scored again: %s", day, error)
+        return False
+    return True
+
+
 def publish(
     model: ModelSpec, lake: Lake, connection: extensions.connection, day: date, run: RunInfo
 ) -> dict[str, Any]:
-    """Check a day's staged scores and publish them: files, manifest, `latest.json`, warehouse, in this order.
+    """Check a day's staged scores and publish them: files and warehouse together, then `latest.json`.
 
-    Killed at any point, it leaves readable what was published before; run again, it completes. Returns what
-    the run shows: day, rows, model version, the S3 addresses of the files and the warehouse table.
+    The warehouse takes the rows before a file is published, and shows them only after the manifest is. It notes
+    which manifest they are of, so that where the two differ, killed in between, `plan` finds the day. Run again,
+    it completes. Returns what the run shows: day, rows, model version, the S3 addresses of the files and the
+    warehouse table.
 
     Raises
     ------
@@ -179,9 +263,18 @@ def publish(
         If the scores break the contract: their keys are not those of the day's features, row by row, or not
         unique; a score is not one of its kind (a number from 0 to 1, a finite number); a decision is missing.
         Nothing is published then.
+    psycopg2.DataError
+        If the warehouse cannot take the rows, e.g. a NUL in a text. Nothing is published then.
     """
-    manifest = publish_files(model, lake, connection, day, run)
-    load_warehouse(model, lake, connection, day)
+    table, key = predictions_table(model), model.dataset.key
+    with TemporaryDirectory() as scratch:
+        files = checked_files(model, lake, day, Path(scratch))
+        with warehouse.replacing(connection, table, day, pl.scan_parquet(files[0].path), key=key) as cursor:
+            manifest = publish_files(model, lake, day, files, run)
+            written = lake.written(model.predictions_prefix, since=day, until=day)[day]
+            load = warehouse.Load(manifest.digest, written)
+            warehouse.note_load(cursor, table, day, load, manifest.model_dump_json())
+    advance_latest(model, lake, connection, day, manifest)
     folder = lake.uri(partition(model.predictions_prefix, day))
     return {
         "day": day.isoformat(),
@@ -192,39 +285,27 @@ def publish(
     }
 
 
-def publish_files(
-    model: ModelSpec, lake: Lake, connection: extensions.connection, day: date, run: RunInfo
-) -> Manifest:
-    """Check a day's staged scores, publish them as Parquet and CSV, and let `latest.json` name them if newest.
-
-    `connection` is for the lock that keeps days published side by side from moving `latest.json` back.
-    """
+def checked_files(model: ModelSpec, lake: Lake, day: date, scratch: Path) -> list[LocalFile]:
+    """A day's staged scores as Parquet and CSV in `scratch`, once they are found to keep the contract."""
     staged = lake.manifest(staging_prefix(model), day)
-    with TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        parquet, csv = scratch / PARQUET, scratch / CSV
-        lake.download(staging_prefix(model), day, scratch, PARQUET)[0].rename(parquet)
-        _check(model, lake, day, parquet, scratch)
-        _write_csv(parquet, csv)
-        manifest = lake.publish(
-            model.predictions_prefix,
-            day,
-            [LocalFile(parquet, staged.rows), LocalFile(csv, staged.rows)],
-            run=run,
-            schema=staged.schema_,
-            inputs=staged.inputs,
-        )
-    _advance_latest(model, lake, connection, day, manifest)
-    return manifest
+    parquet, csv = scratch / PARQUET, scratch / CSV
+    lake.download(staging_prefix(model), day, scratch, PARQUET)[0].rename(parquet)
+    _check(model, lake, day, parquet, scratch)
+    _write_csv(parquet, csv)
+    return [LocalFile(parquet, staged.rows), LocalFile(csv, staged.rows)]
 
 
-def load_warehouse(model: ModelSpec, lake: Lake, connection: extensions.connection, day: date) -> int:
-    """Make a day of the warehouse table equal to the published Parquet file. Returns the number of rows."""
-    with TemporaryDirectory() as folder:
-        files = lake.download(model.predictions_prefix, day, Path(folder), PARQUET)
-        return warehouse.replace_partition(
-            connection, predictions_table(model), day, pl.scan_parquet(files), key=model.dataset.key
-        )
+def publish_files(model: ModelSpec, lake: Lake, day: date, files: Sequence[LocalFile], run: RunInfo) -> Manifest:
+    """Publish what `checked_files` gave. The manifest's `created_at` is when the day was scored."""
+    staged = lake.manifest(staging_prefix(model), day)
+    return lake.publish(
+        model.predictions_prefix,
+        day,
+        files,
+        run=replace(run, started_at=staged.created_at),
+        schema=staged.schema_,
+        inputs=staged.inputs,
+    )
 
 
 def _features_input(model: ModelSpec, day: date) -> str:
@@ -315,7 +396,7 @@ def _check(model: ModelSpec, lake: Lake, day: date, path: Path, scratch: Path) -
     staged = lake.manifest(staging_prefix(model), day)
     if staged.inputs[_features_input(model, day)] != lake.manifest(prefix, day).digest:
         raise PredictionsError(
-            f"The features of {day} were published anew after they were scored; score the day again."
+            f"The features of {day} were published again after they were scored; score the day again."
         )
     scores = pl.scan_parquet(path)
     features = pl.scan_parquet(lake.download(prefix, day, scratch))
@@ -389,23 +470,25 @@ def _escaped(column: str) -> pl.Expr:
     return pl.when(formula).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).alias(column)
 
 
-def _advance_latest(
+def advance_latest(
     model: ModelSpec, lake: Lake, connection: extensions.connection, day: date, manifest: Manifest
 ) -> None:
-    key = latest_key(model)
-    content = {
-        "day": day.isoformat(),
-        "manifest": f"{partition(model.predictions_prefix, day)}/{MANIFEST}",
-        "files": [file.model_dump() for file in manifest.files],
-        "rows": manifest.rows,
-        "model_name": model.name,
-        "model_version": _version(model, manifest),
-    }
     # Days may be published side by side: under the lock, an older one never replaces a newer one.
-    with warehouse.locked(connection, lake.uri(key)):
+    with warehouse.locked(connection, lake.uri(latest_key(model))):
         present = _latest(model, lake)
-        if present is None or present["day"] <= content["day"]:
-            lake.write_object(key, json.dumps(content, indent=2).encode())
+        if present is None:
+            day, manifest = lake.newest(model.predictions_prefix) or (day, manifest)
+        elif present.day > day:
+            return
+        latest = LatestPredictions(
+            day=day,
+            manifest=_manifest_key(model, day),
+            files=manifest.files,
+            rows=manifest.rows,
+            model_name=model.name,
+            model_version=_version(model, manifest),
+        )
+        lake.write_object(latest_key(model), latest.model_dump_json(indent=2).encode())
 
 
 def _count(rows: pl.LazyFrame) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from psycopg2 import sql
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 SCHEMA = "ml"
+LOADS = "loads"
+"""The table that says which published partition each day of a table was loaded from."""
+
+_LOADS_COLUMNS: dict[str, pl.DataType] = {
+    "table_name": pl.String(),
+    "dt": pl.Date(),
+    "digest": pl.String(),
+    "written": pl.Datetime("us", "UTC"),
+    "manifest": pl.String(),
+}
 
 _SQL_TYPES: tuple[tuple[type[pl.DataType], str], ...] = (
     (pl.String, "text"),
@@ -84,18 +95,68 @@ def ensure_table(
             cursor.execute(sql.SQL("alter table {} ").format(_table(table)) + additions)
 
 
-def replace_partition(
+@contextmanager
+def replacing(
     connection: extensions.connection, table: str, day: date, rows: pl.LazyFrame, *, key: Sequence[str]
-) -> int:
-    """Make `rows` the content of a day of `ml.<table>`, in one transaction, streamed. Returns their number.
+) -> Iterator[extensions.cursor]:
+    """A transaction in which `rows` are the content of a day of `ml.<table>`; others see it after the block.
 
-    The table gets the day as its first column, `dt`, and is unique by `dt` and `key`.
+    The table gets the day as its first column, `dt`, and is unique by `dt` and `key`. Rows are streamed. What the
+    table cannot take is an error before the block begins; an error in the block leaves the day as it was.
     """
     dated = rows.select(pl.lit(day).alias("dt"), pl.all())
     ensure_table(connection, table, dated.collect_schema(), key=("dt", *key))
+    ensure_table(connection, LOADS, _LOADS_COLUMNS, key=("table_name", "dt"))
     with connection, connection.cursor() as cursor:
         cursor.execute(sql.SQL("delete from {} where dt = {}").format(_table(table), sql.Literal(day)))
-        return _copy(cursor, _table(table), dated)
+        _copy(cursor, _table(table), dated)
+        yield cursor
+
+
+@dataclass(frozen=True)
+class Load:
+    """The published partition that a day of a table was loaded from: its digest, and when its manifest was
+    written, by the S3 server's clock.
+    """
+
+    digest: str
+    written: datetime
+
+
+def note_load(cursor: extensions.cursor, table: str, day: date, load: Load, manifest: str) -> None:
+    """Note in `ml.loads`, in the cursor's transaction, what a day of a table is loaded from.
+
+    Parameters
+    ----------
+    manifest : the whole manifest, as JSON.
+    """
+    cursor.execute(
+        sql.SQL(
+            "insert into {} (table_name, dt, digest, written, manifest) values (%s, %s, %s, %s, %s) on conflict "
+            "(table_name, dt) do update set digest = excluded.digest, written = excluded.written, "
+            "manifest = excluded.manifest"
+        ).format(_table(LOADS)),
+        [table, day, load.digest, load.written, manifest],
+    )
+
+
+def loads(connection: extensions.connection, table: str, since: date) -> dict[date, Load]:
+    """What the days of a table from `since` on were loaded from."""
+    rows = _select_loads(connection, "dt, digest, written", "table_name = %s and dt >= %s", table, since)
+    return {day: Load(digest, written) for day, digest, written in rows}
+
+
+def loaded_manifest(connection: extensions.connection, table: str, day: date) -> str | None:
+    """The manifest, as JSON, that a day of a table was loaded from; None where nothing was noted."""
+    rows = _select_loads(connection, "manifest", "table_name = %s and dt = %s", table, day)
+    return rows[0][0] if rows else None
+
+
+def _select_loads(connection: extensions.connection, columns: str, condition: str, *values: Any) -> list[Any]:
+    ensure_table(connection, LOADS, _LOADS_COLUMNS, key=("table_name", "dt"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"select {columns} from {SCHEMA}.{LOADS} where {condition}", values)
+        return cursor.fetchall()
 
 
 def upsert(connection: extensions.connection, table: str, rows: pl.DataFrame, *, key: Sequence[str]) -> int:

@@ -144,7 +144,7 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     interval = Interval(**market.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
     for day in MARKET.calendar.days(date(2011, 7, 1), date(2011, 10, 31)):
         scoring.score(model, market, day, estimator, 1, RUN, interval)
-        scoring.publish_files(model, market, postgres, day, RUN)
+        scoring.publish(model, market, postgres, day, RUN)
 
     verdict = performance.monitor(model, market, postgres, JUDGED_ON, RUN, reference)
 

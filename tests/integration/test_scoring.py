@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -28,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from include.lifecycle import scoring
+from include.lifecycle import ledger, scoring
 from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
@@ -356,7 +357,7 @@ def test_scores_of_features_that_changed_meanwhile_are_not_published(
     score(LEAVING, lake, DAY, Constant(0.5), 1, run)
     publish_features(frame=_features().with_columns(visits=pl.lit(1.0)))
 
-    with pytest.raises(PredictionsError, match="published anew after they were scored"):
+    with pytest.raises(PredictionsError, match="published again after they were scored"):
         publish(LEAVING, lake, postgres, DAY, run)
 
 
@@ -397,12 +398,25 @@ class KilledInCopy(psycopg2.extensions.cursor):
         _kill_this_process()
 
 
+class KilledBeforeCommit(psycopg2.extensions.cursor):
+    """A cursor whose process is killed with the files published and the rows not committed."""
+
+    def execute(self, query: Any, arguments: Any = None) -> None:
+        super().execute(query, arguments)
+        if "insert into" in str(query):
+            _kill_this_process()
+
+
 def _kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _publish_until_killed(endpoint: str, bucket: str, dsn: str, killed_at: int, run: RunInfo) -> None:
-    """Publish version 2; killed before the PUT of that number, or, beyond the last PUT, in the COPY."""
+CURSORS = {"copy": KilledInCopy, "commit": KilledBeforeCommit}
+PUTS = {"parquet": 1, "csv": 2, "manifest": 3, "latest": 4}
+
+
+def _publish_until_killed(endpoint: str, bucket: str, dsn: str, killed_at: str, run: RunInfo) -> None:
+    """Publish version 2; killed in a statement of `CURSORS`, or before the PUT of that name."""
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -413,33 +427,40 @@ def _publish_until_killed(endpoint: str, bucket: str, dsn: str, killed_at: int, 
     puts = count(1)
 
     def before_put(**_: Any) -> None:
-        if next(puts) == killed_at:
+        if next(puts) == PUTS.get(killed_at):
             _kill_this_process()
 
     client.meta.events.register("before-send.s3.PutObject", before_put)
-    connection = psycopg2.connect(dsn, cursor_factory=KilledInCopy)
+    connection = psycopg2.connect(dsn, cursor_factory=CURSORS.get(killed_at))
     publish(LEAVING, Lake(client, bucket), connection, DAY, run)
 
 
 @pytest.mark.parametrize(
-    ("killed_at", "visible_version"),
-    [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)],
-    ids=["parquet", "csv", "manifest", "latest", "warehouse"],
+    ("killed_at", "in_files", "in_table"),
+    [("copy", 1, 1), ("parquet", 1, 1), ("csv", 1, 1), ("manifest", 1, 1), ("commit", 2, 1), ("latest", 2, 2)],
 )
-def test_killed_while_publishing_leaves_the_old_state_and_the_retry_completes_it(
+def test_killed_while_publishing_both_tell_the_same_day_or_the_day_is_not_done(
     lake: Lake,
     postgres_dsn: str,
     run: RunInfo,
     publish_features: Any,
     tmp_path: Path,
-    killed_at: int,
-    visible_version: int,
+    killed_at: str,
+    in_files: int,
+    in_table: int,
 ) -> None:
-    publish_features()
     connection = psycopg2.connect(postgres_dsn)
+    for number, before in ((1, None), (2, 1)):
+        ledger.record(
+            connection,
+            ledger.Entry(
+                "leaving", "promote", number, before, number, DAY, "gate", "Better.", {}, f"run {number}"
+            ),
+        )
+    publish_features()
     score(LEAVING, lake, DAY, Constant(0.25), 1, run)
     publish(LEAVING, lake, connection, DAY, run)
-    old_rows, old_latest = _warehouse(connection), _latest(lake)
+    assert scoring.plan(LEAVING, lake, connection, None) == {}
     second = replace(run, started_at=LATER)
     score(LEAVING, lake, DAY, Constant(0.75), 2, second)
 
@@ -451,16 +472,10 @@ def test_killed_while_publishing_leaves_the_old_state_and_the_retry_completes_it
 
     assert process.exitcode == -signal.SIGKILL
     frame = _predictions(lake, DAY, tmp_path / "killed")
-    assert frame["model_version"].to_list() == [visible_version] * 40
-    assert _warehouse(connection) == old_rows
-    latest = _latest(lake)
-    assert latest["model_version"] == (2 if killed_at == 5 else 1)
-    assert killed_at == 5 or latest == old_latest
-    for file in latest["files"]:
-        assert (
-            sha256(lake.read_object(f"predictions/leaving/dt={DAY}/{file['name']}") or b"").hexdigest()
-            == file["sha256"]
-        )
+    assert frame["model_version"].to_list() == [in_files] * 40
+    assert {row[-2] for row in _warehouse(connection)} == {in_table}
+    assert _latest(lake)["model_version"] == 1
+    assert scoring.plan(LEAVING, lake, connection, None) == ({} if in_files == in_table else {DAY: 2})
 
     score(LEAVING, lake, DAY, Constant(0.75), 2, second)
     publish(LEAVING, lake, connection, DAY, second)
@@ -468,4 +483,78 @@ def test_killed_while_publishing_leaves_the_old_state_and_the_retry_completes_it
     completed = _predictions(lake, DAY, tmp_path / "completed")
     assert completed.select("score", "model_version", "scored_at").unique().rows() == [(0.75, 2, LATER)]
     assert _warehouse(connection) == [(DAY, *row) for row in completed.rows()]
+    assert _latest(lake)["model_version"] == 2
+    assert scoring.plan(LEAVING, lake, connection, None) == {}
     connection.close()
+
+
+def test_what_the_warehouse_cannot_take_is_found_before_anything_is_published(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
+) -> None:
+    hostile = _features().with_columns(person=pl.concat_str(pl.col("person"), pl.lit("\0")))
+    publish_features(DAY, hostile)
+    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+
+    with pytest.raises(psycopg2.DataError):
+        publish(LEAVING, lake, postgres, DAY, run)
+
+    assert lake.keys(LEAVING.predictions_prefix) == []
+
+
+def test_a_day_without_its_load_or_its_latest_is_not_done(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
+) -> None:
+    ledger.record(postgres, ledger.Entry("leaving", "promote", 1, None, 1, DAY, "gate", "Better.", {}, "first"))
+    publish_features()
+    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    publish(LEAVING, lake, postgres, DAY, run)
+
+    lake.write_object(scoring.latest_key(LEAVING), b'{"day": "2026-')
+    assert scoring.plan(LEAVING, lake, postgres, None) == {DAY: 1}
+    assert scoring.latest_version(LEAVING, lake) == 1
+
+    publish(LEAVING, lake, postgres, DAY, run)
+    assert scoring.plan(LEAVING, lake, postgres, None) == {}
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("delete from ml.loads")
+    assert scoring.plan(LEAVING, lake, postgres, None) == {DAY: 1}
+
+
+def test_an_up_to_date_day_is_planned_without_reading_its_manifests(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.record(postgres, ledger.Entry("leaving", "promote", 1, None, 1, DAY, "gate", "Better.", {}, "first"))
+    publish_features()
+    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    publish(LEAVING, lake, postgres, DAY, run)
+    time.sleep(1.5)  # The S3 server forgets what it remembers of its files after a second.
+
+    monkeypatch.setattr(Lake, "find_manifest", _unused)
+    assert scoring.plan(LEAVING, lake, postgres, None) == {}
+
+
+@pytest.mark.parametrize("lost", ["files", "published manifest", "both manifests", "everything on the lake"])
+def test_a_day_scored_again_keeps_the_time_at_which_it_was_first_scored(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, lost: str
+) -> None:
+    publish_features()
+    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    publish(LEAVING, lake, postgres, DAY, run)
+    files, digest = _objects(lake), lake.manifest(LEAVING.predictions_prefix, DAY).digest
+    for key in [*lake.keys(LEAVING.predictions_prefix), *lake.keys("staging/")]:
+        is_manifest, is_published = key.endswith("/manifest.json"), key.startswith("predictions/")
+        if {
+            "files": is_published and not is_manifest,
+            "published manifest": is_published and is_manifest,
+            "both manifests": is_manifest,
+            "everything on the lake": True,
+        }[lost]:
+            lake.client.delete_object(Bucket=lake.bucket, Key=key)
+
+    again = replace(run, started_at=LATER)
+    score(LEAVING, lake, DAY, Constant(0.25), 1, again, connection=postgres)
+    publish(LEAVING, lake, postgres, DAY, again)
+
+    assert _objects(lake) == files
+    assert lake.intact(LEAVING.predictions_prefix, DAY) is not None
+    assert lake.manifest(LEAVING.predictions_prefix, DAY).digest == digest

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.lifecycle import ledger, scoring
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle import ledger, scoring, warehouse
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.scoring import PredictionsError
 from include.models.churn import CHURN
 
@@ -26,8 +26,15 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     publish_features(lake, run, tmp_path, age=40)
     features = lake.manifest("features/customers", DAY)
     inputs = {f"features/customers/dt={DAY}": features.digest}
-    scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5]})
-    lake.publish_frame("predictions/churn", DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
+    inputs["models:/churn"] = "1"
+    scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5], "contract": ["month"]})
+    lake.publish_frame(scoring.staging_prefix(CHURN), DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
+    files = [LocalFile(tmp_path / "part.parquet", 1)]
+    with warehouse.replacing(postgres, "churn_predictions", DAY, scores.lazy(), key=["customer_id"]) as cursor:
+        manifest = scoring.publish_files(CHURN, lake, DAY, files, run)
+        load = warehouse.Load(manifest.digest, lake.written("predictions/churn")[DAY])
+        warehouse.note_load(cursor, "churn_predictions", DAY, load, manifest.model_dump_json())
+    scoring.advance_latest(CHURN, lake, postgres, DAY, manifest)
     return lake
 
 

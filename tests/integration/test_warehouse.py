@@ -22,6 +22,11 @@ def _select(connection: Any, statement: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def _replace(connection: Any, table: str, day: date, rows: pl.LazyFrame, *, key: list[str]) -> None:
+    with warehouse.replacing(connection, table, day, rows, key=key):
+        pass
+
+
 def _frame(**columns: Any) -> pl.LazyFrame:
     return pl.LazyFrame(columns)
 
@@ -39,44 +44,44 @@ def test_every_kind_of_value_arrives_as_it_was(postgres: Any) -> None:
         }
     )
 
-    assert warehouse.replace_partition(postgres, "things", DAY, rows, key=["id"]) == 8
+    _replace(postgres, "things", DAY, rows, key=["id"])
 
     found = _select(postgres, 'select * from ml.things order by id collate "C"')
     assert found == [(DAY, *row) for row in rows.sort("id").collect().rows()]
 
 
 def test_a_day_is_replaced_and_the_others_stay(postgres: Any) -> None:
-    warehouse.replace_partition(postgres, "things", DAY, _frame(id=["a", "b"], x=[1, 2]), key=["id"])
-    warehouse.replace_partition(postgres, "things", NEXT_DAY, _frame(id=["a"], x=[3]), key=["id"])
+    _replace(postgres, "things", DAY, _frame(id=["a", "b"], x=[1, 2]), key=["id"])
+    _replace(postgres, "things", NEXT_DAY, _frame(id=["a"], x=[3]), key=["id"])
 
-    warehouse.replace_partition(postgres, "things", DAY, _frame(id=["c"], x=[4]), key=["id"])
+    _replace(postgres, "things", DAY, _frame(id=["c"], x=[4]), key=["id"])
 
     found = _select(postgres, "select dt, id, x from ml.things order by dt")
     assert found == [(DAY, "c", 4), (NEXT_DAY, "a", 3)]
 
 
 def test_rows_that_do_not_fit_leave_the_day_as_it_was(postgres: Any) -> None:
-    warehouse.replace_partition(postgres, "things", DAY, _frame(id=["a"], x=[1]), key=["id"])
+    _replace(postgres, "things", DAY, _frame(id=["a"], x=[1]), key=["id"])
 
     with pytest.raises(psycopg2.errors.UniqueViolation):
-        warehouse.replace_partition(postgres, "things", DAY, _frame(id=["b", "b"], x=[1, 2]), key=["id"])
+        _replace(postgres, "things", DAY, _frame(id=["b", "b"], x=[1, 2]), key=["id"])
 
     assert _select(postgres, "select id, x from ml.things") == [("a", 1)]
 
 
 def test_a_column_that_is_new_is_added(postgres: Any) -> None:
-    warehouse.replace_partition(postgres, "things", DAY, _frame(id=["a"]), key=["id"])
-    warehouse.replace_partition(postgres, "things", NEXT_DAY, _frame(id=["a"], risk=["high"]), key=["id"])
+    _replace(postgres, "things", DAY, _frame(id=["a"]), key=["id"])
+    _replace(postgres, "things", NEXT_DAY, _frame(id=["a"], risk=["high"]), key=["id"])
 
     assert _select(postgres, "select risk from ml.things order by dt") == [(None,), ("high",)]
 
 
 def test_names_are_names_and_never_statements(postgres: Any) -> None:
-    warehouse.replace_partition(postgres, HOSTILE, DAY, _frame(**{HOSTILE: ["a"]}), key=[HOSTILE])
+    _replace(postgres, HOSTILE, DAY, _frame(**{HOSTILE: ["a"]}), key=[HOSTILE])
     warehouse.upsert(postgres, HOSTILE + "2", pl.DataFrame({HOSTILE: ["a"], "column": [1]}), key=[HOSTILE])
 
     tables = _select(postgres, "select tablename from pg_tables where schemaname = 'ml' order by 1")
-    assert tables == [(HOSTILE,), (HOSTILE + "2",)]
+    assert tables == [(HOSTILE,), (HOSTILE + "2",), ("loads",)]
 
 
 def test_rows_are_added_or_take_the_place_of_those_with_their_key(postgres: Any) -> None:
@@ -104,13 +109,27 @@ def test_a_column_the_warehouse_cannot_hold_is_named(postgres: Any, values: list
 
 
 def test_sessions_that_make_the_same_table_at_once_all_succeed(postgres_dsn: str) -> None:
-    def load(number: int) -> int:
+    def load(number: int) -> None:
         connection = psycopg2.connect(postgres_dsn)
         try:
             day = date(2026, 3, 1 + number)
-            return warehouse.replace_partition(connection, "things", day, _frame(id=["a"]), key=["id"])
+            _replace(connection, "things", day, _frame(id=["a"]), key=["id"])
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(load, range(8))) == 8
+        list(threads.map(load, range(8)))
+
+    assert _select(psycopg2.connect(postgres_dsn), "select count(*) from ml.things") == [(8,)]
+
+
+def test_an_error_before_the_commit_leaves_the_day_as_it_was(postgres: Any) -> None:
+    _replace(postgres, "things", DAY, _frame(id=["a"], x=[1]), key=["id"])
+
+    with (
+        pytest.raises(RuntimeError, match="the lake is away"),
+        warehouse.replacing(postgres, "things", DAY, _frame(id=["b"], x=[2]), key=["id"]),
+    ):
+        raise RuntimeError("the lake is away")
+
+    assert _select(postgres, "select * from ml.things") == [(DAY, "a", 1)]
