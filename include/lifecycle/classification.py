@@ -85,12 +85,12 @@ class Classification:
             "are needed"
         )
 
-    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
-        """The curves of candidate and baseline."""
+    def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
+        """The curves of the scores and of the baseline's."""
         from include.lifecycle import plots
 
-        scores = {who: rows[f"{who}_score"].to_numpy() for who in ("candidate", "baseline")}
-        return plots.draw_classification(rows["label"].to_numpy(), scores)
+        scores = {who: rows["candidate_score"].to_numpy(), "baseline": rows["baseline_score"].to_numpy()}
+        return plots.draw_classification(rows["label"].to_numpy(), scores, where)
 
     def valid(self, score: pl.Expr) -> pl.Expr:
         """A probability."""

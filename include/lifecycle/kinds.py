@@ -65,8 +65,11 @@ class Kind(Protocol):
         """What labels lack to be learnt from, or None."""
         ...
 
-    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
-        """Pictures of rows with `label`, `candidate_score` and `baseline_score`."""
+    def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
+        """Pictures of rows with `label`, `candidate_score` and `baseline_score`.
+
+        `who` is what the scores of `candidate_score` are called, `where` follows the titles.
+        """
         ...
 
     def valid(self, score: pl.Expr) -> pl.Expr:

@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 KIND = "performance"
 TABLE = "performance"
 VERDICT = "verdict.json"
-MAX_LOST_COVERAGE = 0.1
+COVERAGE_TOLERANCE = 0.05
 
-VerdictName = Literal["as expected", "worse", "not enough evidence"]
+VerdictName = Literal["as expected", "worse", "intervals off", "not enough evidence"]
 
 
 class PerformanceEvidence(Spec):
@@ -116,7 +116,11 @@ def monitor(
 
 
 def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdict:
-    """Worse if the scores are worse than the baseline's, or if their intervals hold much less than promised."""
+    """The verdict on the evidence.
+
+    Worse if the scores are worse than the baseline's. Intervals are off if they hold fewer outcomes than promised,
+    or more, by over COVERAGE_TOLERANCE: too narrow they mislead, too wide they say little.
+    """
     verdict, reason = _conclude(evidence, model)
     return PerformanceVerdict(**evidence.model_dump(), verdict=verdict, reason=reason)
 
@@ -133,18 +137,24 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
         return "worse", f"The predictions are worse than the naive baseline. {sentence}"
     if evidence.coverage is not None and evidence.promised is not None:
         held = (
-            f"The intervals held {evidence.coverage:.0%} of the outcomes; the training promised "
+            f"The intervals held {evidence.coverage:.1%} of the outcomes; the training promised "
             f"{evidence.promised:.0%}."
         )
-        if evidence.promised - evidence.coverage > MAX_LOST_COVERAGE:
-            return "worse", held
+        gap = evidence.coverage - evidence.promised
+        # Shares of rows have no digits beyond these; a gap of exactly the tolerance is within it.
+        if round(abs(gap), 9) > COVERAGE_TOLERANCE:
+            width = "wide" if gap > 0 else "narrow"
+            return "intervals off", (
+                f"{held} They are too {width}; the tolerance is {100 * COVERAGE_TOLERANCE:g} points. {sentence}"
+            )
         sentence = f"{sentence} {held}"
     return "as expected", sentence
 
 
 def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, float, str]:
     """Best that can be said for the scores, the baseline's figure, and a sentence."""
-    rows = f"on {evidence.rows:,} outcomes of {len(evidence.days)} days"
+    count, unit = len(evidence.days), model.dataset.calendar.unit
+    rows = f"on {evidence.rows:,} outcomes of {count} {unit}{'' if count == 1 else 's'}"
     if model.kind == "regression":
         found = evidence.measures
         interval = f"{found['skill_low']:.3f} to {found['skill_high']:.3f}"

@@ -15,20 +15,29 @@ from include.lifecycle.specs import ModelSpec
 if TYPE_CHECKING:
     from include.lifecycle.performance import PerformanceVerdict
 
-_STATUS: dict[str, Status] = {"as expected": "good", "worse": "bad", "not enough evidence": "warning"}
+_STATUS: dict[str, Status] = {
+    "as expected": "good",
+    "worse": "bad",
+    "intervals off": "warning",
+    "not enough evidence": "neutral",
+}
 _HEADLINE = {
     "as expected": "{title} keeps what its training promised",
     "worse": "{title} does worse than its training promised",
+    "intervals off": "{title}: the intervals do not hold what the training promised",
     "not enough evidence": "Too few outcomes of {title} are known yet",
 }
 _ADVICE = {
-    "as expected": "Nothing.",
+    "as expected": "Nothing to do.",
     "worse": (
         "Look at the drift report of the same day. If the data are sound, run {model}_training: its gate promotes "
         "a new model only if it is better, and the naive baseline is champion where nothing beats it."
     ),
+    "intervals off": (
+        "Take the intervals with care. Run {model}_training: intervals are fitted anew on recent outcomes."
+    ),
     "not enough evidence": (
-        "Wait: an outcome is known {delay} days of the calendar after the prediction. If days are missing, run "
+        "Wait: an outcome is known {delay} {unit}s after the prediction. If days are missing, run "
         "{dataset}_etl and {model}_scoring for them."
     ),
 }
@@ -40,11 +49,12 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
         "title": model.title,
         "model": model.name,
         "dataset": model.dataset.name,
+        "unit": model.dataset.calendar.unit,
         "delay": model.horizon_days + model.label_delay_days,
     }
     return render(
         Page(
-            title=f"{model.title}: performance, {day}",
+            title=f"{model.title}: performance, {_period(verdict, day)}",
             verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
             sections=[
                 Section("What to do", _ADVICE[verdict.verdict].format(**names)),
@@ -52,7 +62,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
                 *_pictures(model, verdict, rows),
                 *_by_version(rows),
             ],
-            facts=_facts(verdict),
+            facts=_facts(model, verdict),
         )
     )
 
@@ -72,7 +82,9 @@ def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame)
     if not verdict.measures:
         return []
     kind = kind_of(model)
-    figures = kind.draw(rows.rename({"score": "candidate_score"}))
+    figures = kind.draw(
+        rows.rename({"score": "candidate_score"}), who="published", where="as outcomes became known"
+    )
     return [Section(*kind.pictures[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
 
 
@@ -96,6 +108,21 @@ def _mean(values: pl.Series) -> float:
     return float(values.mean())  # type: ignore[arg-type]
 
 
-def _facts(verdict: PerformanceVerdict) -> dict[str, str | int]:
-    days = f"{verdict.days[0]} to {verdict.days[-1]} ({len(verdict.days)} days)" if verdict.days else "none"
-    return {"Predictions of": days, "Outcomes known": verdict.rows}
+def _period(verdict: PerformanceVerdict, day: date) -> str:
+    if not verdict.days:
+        return str(day)
+    return (
+        f"predictions of {verdict.days[0]} to {verdict.days[-1]}"
+        if len(verdict.days) > 1
+        else (f"predictions of {verdict.days[0]}")
+    )
+
+
+def _facts(model: ModelSpec, verdict: PerformanceVerdict) -> dict[str, str | int]:
+    count, unit = len(verdict.days), model.dataset.calendar.unit
+    span = f": {verdict.days[0]} to {verdict.days[-1]}" if verdict.days else ""
+    return {
+        "Predictions of": f"{count} {unit}{'' if count == 1 else 's'}{span}",
+        "Outcomes known": verdict.rows,
+        "Looked back": f"{model.drift.outcome_days} days",
+    }

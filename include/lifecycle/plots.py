@@ -1,4 +1,4 @@
-"""Pictures of how a model does on its holdout, beside the baseline."""
+"""Pictures of how scores do beside the baseline's, on a holdout or as outcomes became known."""
 
 from __future__ import annotations
 
@@ -46,22 +46,30 @@ STYLE: Any = {
 }
 
 
-def draw_classification(labels: NDArray[np.integer], scores: Scores) -> dict[str, Figure]:
-    """The pictures of probabilities by name: `precision_recall`, `calibration` and `lift`."""
-    drawings: dict[str, Callable[[Axes, NDArray[np.integer], Scores], None]] = {
+def draw_classification(labels: NDArray[np.integer], scores: Scores, where: str) -> dict[str, Figure]:
+    """The pictures of probabilities by name: `precision_recall`, `calibration` and `lift`.
+
+    `where` follows the titles, e.g. "on the holdout".
+    """
+    drawings: dict[str, Callable[[Axes, NDArray[np.integer], Scores, str], None]] = {
         "precision_recall": _precision_recall,
         "calibration": _calibration,
         "lift": _lift,
     }
-    return {name: _figure(drawing, labels, scores) for name, drawing in drawings.items()}
+    return {name: _figure(drawing, labels, scores, where) for name, drawing in drawings.items()}
 
 
-def draw_regression(rows: pl.DataFrame) -> dict[str, Figure]:
+def draw_regression(rows: pl.DataFrame, who: str, where: str) -> dict[str, Figure]:
     """The pictures of predicted numbers by name: `over_time` and `calibration`.
 
-    `rows` have `dt`, `label`, `candidate_score` and `baseline_score`.
+    `rows` have `dt`, `label`, `candidate_score` and `baseline_score`. `who` is what the scores are called, `where`
+    follows the titles, e.g. "on the holdout".
     """
-    return {"over_time": _figure(_over_time, rows), "calibration": _figure(_observed_by_predicted, rows)}
+    names = {who: "candidate_score", "baseline": "baseline_score"}
+    return {
+        "over_time": _figure(_over_time, rows, names, where),
+        "calibration": _figure(_observed_by_predicted, rows, names, where),
+    }
 
 
 def save_png(figure: Figure, path: Path) -> None:
@@ -89,20 +97,20 @@ def _figure(drawing: Callable[..., None], *data: Any) -> Figure:
     return figure
 
 
-def _over_time(axes: Axes, rows: pl.DataFrame) -> None:
+def _over_time(axes: Axes, rows: pl.DataFrame, names: Mapping[str, str], where: str) -> None:
     daily = rows.group_by("dt").agg(pl.col("label", "candidate_score", "baseline_score").mean()).sort("dt")
     axes.plot(daily["dt"], daily["label"], color=INK, linewidth=0.9, label="observed")
-    for name, (color, line) in zip(("candidate", "baseline"), _LINES, strict=True):
-        axes.plot(daily["dt"], daily[f"{name}_score"], color=color, linestyle=line, linewidth=1.2, label=name)
-    axes.set(title="Predicted and observed on the holdout", ylabel="Mean over the day's rows")
+    for (name, score), (color, line) in zip(names.items(), _LINES, strict=True):
+        axes.plot(daily["dt"], daily[score], color=color, linestyle=line, linewidth=1.2, label=name)
+    axes.set(title=f"Predicted and observed {where}", ylabel="Mean over the day's rows")
     axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
 
 
-def _observed_by_predicted(axes: Axes, rows: pl.DataFrame) -> None:
+def _observed_by_predicted(axes: Axes, rows: pl.DataFrame, names: Mapping[str, str], where: str) -> None:
     label = rows["label"].to_numpy()
     ends: list[float] = []
-    for name, (color, line) in zip(("candidate", "baseline"), _LINES, strict=True):
-        scores = rows[f"{name}_score"].to_numpy()
+    for (name, score), (color, line) in zip(names.items(), _LINES, strict=True):
+        scores = rows[score].to_numpy()
         _, group = np.unique(score_bins(scores), return_inverse=True)
         counts = np.bincount(group)
         predicted, observed = np.bincount(group, scores) / counts, np.bincount(group, label) / counts
@@ -112,13 +120,13 @@ def _observed_by_predicted(axes: Axes, rows: pl.DataFrame) -> None:
         [min(ends), max(ends)], [min(ends), max(ends)], color=INK, linewidth=0.8, linestyle=":", label="perfect"
     )
     axes.set(
-        title="Calibration on the holdout, tenths of the rows by score",
+        title=f"Calibration {where}, tenths of the rows by score",
         xlabel="Predicted (mean of the tenth)",
         ylabel="Observed",
     )
 
 
-def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores, where: str) -> None:
     for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
         precision, recall, _ = precision_recall_curve(labels, values, drop_intermediate=True)
         step = max(1, len(recall) // _CURVE_POINTS)
@@ -126,7 +134,7 @@ def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -
         axes.plot(recall[kept], precision[kept], color=color, linestyle=line, label=name, drawstyle="steps-post")
     axes.axhline(labels.mean(), color=INK, linewidth=0.8, linestyle=":", label="by chance")
     axes.set(
-        title="Precision and recall on the holdout",
+        title=f"Precision and recall {where}",
         xlabel="Recall: share of the positives that are found",
         ylabel="Precision: share of the found that are positive",
         xlim=(0, 1),
@@ -135,7 +143,7 @@ def _precision_recall(axes: Axes, labels: NDArray[np.integer], scores: Scores) -
     _percent(axes)
 
 
-def _calibration(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+def _calibration(axes: Axes, labels: NDArray[np.integer], scores: Scores, where: str) -> None:
     highest = 0.0
     for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
         _, group = np.unique(score_bins(values), return_inverse=True)
@@ -145,14 +153,14 @@ def _calibration(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> Non
         highest = max(highest, predicted.max(), observed.max())
     axes.plot([0, highest], [0, highest], color=INK, linewidth=0.8, linestyle=":", label="perfect")
     axes.set(
-        title="Calibration on the holdout, tenths of the rows by score",
+        title=f"Calibration {where}, tenths of the rows by score",
         xlabel="Predicted probability (mean of the tenth)",
         ylabel="Observed rate",
     )
     _percent(axes)
 
 
-def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
+def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores, where: str) -> None:
     shares = np.arange(1, 101) / 100
     for (name, values), (color, line) in zip(scores.items(), _LINES, strict=True):
         lifts = [lift(labels, values, share) for share in shares]
@@ -160,7 +168,7 @@ def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores) -> None:
     axes.axhline(1, color=INK, linewidth=0.8, linestyle=":", label="by chance")
     axes.axvline(LIFT_SHARE, color=INK, linewidth=0.8, alpha=0.4)
     axes.set(
-        title="Lift on the holdout",
+        title=f"Lift {where}",
         xlabel="Share of the rows taken, highest scores first",
         ylabel="Rate of positives, times the average",
         xlim=(0, 1),

@@ -85,11 +85,11 @@ class Regression:
             return None
         return f"{len(labels)} rows, but at least {FEWEST_ROWS} are needed"
 
-    def draw(self, rows: pl.DataFrame) -> dict[str, Figure]:
-        """Candidate and baseline beside what happened."""
+    def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
+        """The scores and the baseline's beside what happened."""
         from include.lifecycle import plots
 
-        return plots.draw_regression(rows)
+        return plots.draw_regression(rows, who, where)
 
     def valid(self, score: pl.Expr) -> pl.Expr:
         """A finite number."""
