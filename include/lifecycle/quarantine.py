@@ -4,7 +4,9 @@ Rows are judged in three steps, and a row that fails a step is not judged furthe
 
 1. The file: the record splits into the header's columns, and none of the table's columns is missing.
 2. The text: each value reads as its column's type, and the key is there and identifies one row of its day. Of
-   exact copies the first stays. Rows that share a key and differ all go, because nobody can say which is right.
+   exact copies the first stays. Rows that share a key and differ all go, because nobody can say which is right,
+   and so do rows whose keys differ by case or Unicode form alone. Keys are never changed: one with blanks around
+   it or with characters that nobody sees is refused, and so is one that no index takes.
 3. The table's own rules.
 
 Blank text is a missing value; whether it may be missing is up to the table's rules.
@@ -12,6 +14,7 @@ Blank text is a missing value; whether it may be missing is up to the table's ru
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +26,14 @@ from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.row_rules import broken_rows, rule_columns
 from include.lifecycle.specs import TableSpec
 
+MAX_KEY_BYTES = 1000
+"""PostgreSQL indexes entries of up to 2,704 bytes; the day and what the index adds need room as well."""
+
+# What most keys are: visible ASCII characters, with single blanks inside at most.
+_PLAIN_KEY = r"^[!-~]+(?: [!-~]+)*$"
+# Control characters, those that Unicode says to leave out when showing text, blanks other than the space, and the
+# mark of characters that were lost.
+_INVISIBLE = r"[\p{Cc}\p{Cf}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}[\p{Zs}--\x20]\x{FFFD}]"
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 
@@ -60,6 +71,16 @@ def rule_book(table: TableSpec, rules: Mapping[str, Any]) -> dict[str, Rule]:
             if dtype != pl.String
         },
         f"{key_id}.present": Rule("A row without its key can be joined to nothing.", table.key),
+        f"{key_id}.form": Rule(
+            "A key with blanks around it, with characters that nobody sees, or not in Unicode's composed form "
+            "(NFC) looks like another one and is not.",
+            table.key,
+        ),
+        f"{key_id}.length": Rule(f"No index takes a key of more than {MAX_KEY_BYTES:,} bytes.", table.key),
+        f"{key_id}.alike": Rule(
+            "Keys of a day that differ by upper and lower case or by Unicode form alone mean the same, or nearly.",
+            table.key,
+        ),
         f"{key_id}.copy": Rule("The row is an exact copy of an earlier one, which stays.", table.key),
         f"{key_id}.unique": Rule(f"Rows of a day that share {key} and differ contradict each other.", table.key),
         **{rule_id: Rule(rule.meta["why"], rule_columns(rule)) for rule_id, rule in rules.items()},
@@ -132,13 +153,19 @@ def _value(name: str, dtype: Any) -> pl.Expr:
     if dtype == pl.String:
         return pl.when(text != "").then(pl.col(name))
     if dtype == pl.Date:
-        return text.str.to_date("%Y-%m-%d", strict=False)
+        return _of_four_digits(text, text.str.to_date("%Y-%m-%d", strict=False))
     if dtype == pl.Datetime:
-        return text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False).cast(dtype)
+        time = text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+        return _of_four_digits(text, time).cast(dtype, strict=False)
     if dtype == pl.Boolean:
         return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     number = text.cast(dtype, strict=False)
     return pl.when(number.is_finite()).then(number) if dtype.is_float() else number
+
+
+def _of_four_digits(text: pl.Expr, time: pl.Expr) -> pl.Expr:
+    """The dates of the years 1 to 9999, which are all that Python and the warehouse read."""
+    return pl.when(text.str.contains(r"^\d{4}-") & (time.dt.year() >= 1)).then(time)
 
 
 def _misread(table: TableSpec, readable: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
@@ -158,24 +185,66 @@ def _key_faults(table: TableSpec, readable: pl.DataFrame, typed: pl.DataFrame) -
     members = members.with_columns(
         contradicts=pl.col("content").n_unique().over("key") > 1,
         follows=pl.col(INDEX) > pl.col(INDEX).min().over("key"),
+        is_alike=pl.col("key").n_unique().over("folded") > 1,
     )
     contradicting = members.filter("contradicts").sort(INDEX)
     copies = members.filter(pl.col("follows") & ~pl.col("contradicts")).sort(INDEX)
+    alike = members.filter("is_alike").sort(INDEX)
     return pl.concat(
         [
             _broken(blank[INDEX], f"{key_id}.present"),
+            *_ill_formed_keys(table, typed),
             _broken(contradicting[INDEX], f"{key_id}.unique"),
             _broken(copies[INDEX], f"{key_id}.copy"),
+            _broken(alike[INDEX], f"{key_id}.alike"),
         ]
     )
 
 
+def _ill_formed_keys(table: TableSpec, typed: pl.DataFrame) -> list[pl.DataFrame]:
+    """Rows whose key looks like another one, or fits no index."""
+    names = _text_keys(table)
+    if not names:
+        return []
+    unusual = typed.filter(~pl.all_horizontal(pl.col(name).str.contains(_PLAIN_KEY) for name in names))
+    ill_formed = unusual.filter(pl.any_horizontal(map(_is_ill_formed, names)))
+    long = typed.filter(pl.sum_horizontal(pl.col(name).str.len_bytes() for name in names) > MAX_KEY_BYTES)
+    key_id = _key_id(table)
+    return [_broken(ill_formed[INDEX], f"{key_id}.form"), _broken(long[INDEX], f"{key_id}.length")]
+
+
+def _is_ill_formed(name: str) -> pl.Expr:
+    key = pl.col(name)
+    return (key != key.str.strip_chars()) | key.str.contains(_INVISIBLE) | (key != key.str.normalize("NFC"))
+
+
+def _text_keys(table: TableSpec) -> list[str]:
+    return [name for name in table.key if table.columns[name] == pl.String]
+
+
 def _sharing_a_key(table: TableSpec, typed: pl.DataFrame) -> pl.DataFrame:
-    """Index and `key` of the rows that share a key with others of their day."""
-    key = ["dt", *table.key]
-    keys = typed.select(INDEX, *key).drop_nulls().sort(key)
-    again = keys.filter(pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key))
-    return keys.join(again, on=key, how="semi").select(INDEX, key=pl.struct(key))
+    """Index, `key` and `folded` of the rows that share a key, or nearly, with others of their day.
+
+    `folded` is the key without the differences of case and Unicode form.
+    """
+    key, texts = ["dt", *table.key], _text_keys(table)
+    folded = typed.select(INDEX, *key).drop_nulls()
+    folded = folded.with_columns(_folded(folded[name]).alias(f"folded {name}") for name in texts)
+    like = ["dt", *(f"folded {name}" if name in texts else name for name in table.key)]
+    keys = folded.sort(like)
+    again = keys.filter(pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in like))
+    members = keys.join(again, on=like, how="semi")
+    return members.select(INDEX, key=pl.struct(key), folded=pl.struct(like))
+
+
+def _folded(texts: pl.Series) -> pl.Series:
+    """Texts in lower case; those with other than ASCII characters case-folded, in their compatible form (NFKC)."""
+    others = texts.str.contains(r"[^\x00-\x7F]")
+    if not others.any():
+        return texts.str.to_lowercase()
+    values = texts.filter(others).unique()
+    folds = {value: unicodedata.normalize("NFKC", value.casefold()).casefold() for value in values}
+    return texts.str.to_lowercase().zip_with(~others, texts.replace(folds))
 
 
 def _contents(readable: pl.DataFrame) -> pl.DataFrame:

@@ -306,3 +306,64 @@ def test_two_rules_of_one_name_are_refused() -> None:
     meta = {"rule_id": "r", "why": "w"}
     with pytest.raises(RuleError, match="Two rules are called 'r'"):
         make_rules(lambda: [gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta) for name in "ab"])
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        (" o2", "form"),
+        ("o2\t", "form"),
+        ("o\u00a02", "form"),
+        ("o2\u200b", "form"),
+        ("\ufeffo2", "form"),
+        ("o\u00ad2", "form"),
+        ("o2\x07", "form"),
+        ("o\u31642", "form"),
+        ("o2\ufe0f", "form"),
+        ("o\ufffd2", "form"),
+        ("cafe\u0301", "form"),
+        ("o 2", None),
+        ("caf\u00e9", None),
+        ("\u5ba2-2", None),
+        ("o" * 1001, "length"),
+        ("\u5ba2" * 334, "length"),
+        ("o" * 1000, None),
+    ],
+)
+def test_a_key_that_looks_like_another_or_fits_no_index_is_quarantined(key: str, rule: str | None) -> None:
+    rows = judged([GOOD, changed(order_id=key)])
+
+    assert reasons(rows) == ({2: f"orders.order_id.{rule}"} if rule else {})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("o2", "O2"), ("stra\u00dfe", "STRASSE"), ("\uff4f2", "o2"), ("\u2460", "1"), ("\ufb01x", "FIX")],
+)
+def test_keys_that_differ_by_case_or_unicode_form_alone_all_go(one: str, other: str) -> None:
+    rows = judged([GOOD, changed(order_id=one), changed(order_id=other), changed(order_id="o3")])
+
+    assert reasons(rows) == dict.fromkeys([2, 3], "orders.order_id.alike")
+
+
+def test_a_key_of_several_columns_is_alike_only_as_a_whole() -> None:
+    table = TableSpec(name="t", columns={"k": pl.String, "on": pl.Date}, key=("k", "on"), rules=list)
+    lines = [["a", "2026-01-01"], ["A", "2026-01-02"], ["b", "2026-01-01"], ["B", "2026-01-01"]]
+
+    rows = judge(table, read(lines, ["k", "on"], table).frame, {})
+
+    assert reasons(rows) == dict.fromkeys([3, 4], "t.k+on.alike")
+
+
+@pytest.mark.parametrize(
+    "text", ["+12345-01-01", "99999-01-01", "-0044-03-15", "0000-01-01", "infinity", "-infinity", "today"]
+)
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("us"), pl.Datetime("ns")])
+def test_a_date_that_the_warehouse_cannot_take_is_quarantined(text: str, dtype: Any) -> None:
+    table = TableSpec(name="t", columns={"k": pl.String, "v": dtype}, key=("k",), rules=list)
+    if dtype != pl.Date:
+        text += " 00:00:00"
+
+    rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
+
+    assert reasons(rows) == {1: "t.type.v"}
