@@ -75,7 +75,8 @@ class Chain:
         pushed = registry.push(url, CHURN, self.lake, day, staged.digest, run)
         with self.database("warehouse") as warehouse:
             gate.judge(CHURN, self.lake, day, staged.digest, url, warehouse, run, pushed.version)
-            estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types)
+            trained = staged.file(registry.MODEL_FILE).sha256
+            estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types, trained)
             scoring.score(CHURN, self.lake, day, estimator, pushed.version, run)
             scoring.publish(CHURN, self.lake, warehouse, day, run)
 

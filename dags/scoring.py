@@ -67,14 +67,16 @@ def scoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
         def score(job: dict[str, str]) -> str:
             """Score a day with its version; returns the day."""
-            from include.lifecycle import intervals, registry, scoring
+            from include.lifecycle import intervals, ledger, registry, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
             [day] = label_days([job["day"]])
             version = int(job["version"])
             url = MlflowHook().tracking_uri
-            estimator = registry.load(url, model.name, version, model.trusted_types)
+            with WarehouseHook().connection() as connection:
+                digest = ledger.digest_of(ledger.entries(connection, model.name), version)
+            estimator = registry.load(url, model.name, version, model.trusted_types, digest)
             interval = intervals.from_tags(registry.version_tags(url, model.name, version))
             with WarehouseHook().connection() as connection:
                 scoring.score(model, lake(), day, estimator, version, run_info(), interval, connection)

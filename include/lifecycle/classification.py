@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle import tuning
-from include.lifecycle.evaluation import metrics
-from include.lifecycle.kinds import FITTING_FOLDS, Measure, Picture
+from include.lifecycle.evaluation import metrics, paired_gain
+from include.lifecycle.kinds import FITTING_FOLDS, Gain, Measure, Picture
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ class Classification:
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
         """What `evaluation.metrics` gives."""
         return metrics(rows["label"].to_numpy(), rows[score].to_numpy())
+
+    def gain(self, rows: pl.DataFrame, score: str, rival: str, model: ModelSpec) -> Gain:
+        """The difference in the model's metric; the interval is that of a bootstrap of the keys."""
+        labels, scores, rivals = (rows[name].to_numpy() for name in ("label", score, rival))
+        keys = rows.select(pl.struct(model.dataset.key).rank("dense")).to_series().to_numpy() - 1
+        return Gain(*paired_gain(labels, scores, rivals, keys, model.metric))
 
     def shortage(self, labels: pl.Series) -> str | None:
         """Too few labels of a kind."""

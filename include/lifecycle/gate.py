@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from include.lifecycle import ledger, registry
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.promotion import GateDecision, GateEvidence, decide
+from include.lifecycle.lake import Lake, RunInfo, file_sha256
+from include.lifecycle.promotion import GateDecision, GateEvidence, decide, told_apart
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
 
 _REASON_SEPARATOR = "\n"
 
@@ -29,6 +32,91 @@ class _Holdout:
     rows: pl.DataFrame
     first_day: date
     split: str
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Candidate and champion on the same holdout rows; `history` is the model's entries, oldest first."""
+
+    model: ModelSpec
+    tracking_uri: str
+    holdout: _Holdout
+    history: Sequence[ledger.Entry]
+
+    def gather(self, candidate: int, as_of: date, digest: str) -> GateEvidence:
+        """What the gate decides from, about a candidate as of a day with this digest of its model file."""
+        model, rows = self.model, self.holdout.rows
+        score, problems = None, [*rivals(model, rows, "candidate_score")]
+        try:
+            tags = registry.version_tags(self.tracking_uri, model.name, candidate)
+            problems += self._unfair(f"The candidate, version {candidate},", tags, as_of)
+            rows = rows.with_columns(candidate=self._scores(candidate, digest))
+            score = _metric(model, rows, "candidate")
+        except OSError:
+            raise
+        except (ValueError, KeyError) as error:
+            problems.append(f"Version {candidate} could not score the holdout: {error}")
+        champion = ledger.replay(self.history).champion
+        found: dict[str, Any] = {}
+        if champion is not None and champion != candidate:
+            found, unfair = self._meet_champion(champion, rows)
+            problems += unfair
+        return GateEvidence(
+            metric=model.metric,
+            holdout_rows=rows.height,
+            candidate_version=candidate,
+            candidate_score=score,
+            baseline_score=_metric(model, rows, "baseline_score"),
+            champion_version=champion,
+            min_gain=model.min_gain,
+            problems=tuple(problems),
+            **found,
+        )
+
+    def _meet_champion(self, champion: int, rows: pl.DataFrame) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Fields of the evidence about the champion, and sentences if it may know the holdout by heart."""
+        model, who = self.model, f"The champion, version {champion},"
+        try:
+            tags = registry.version_tags(self.tracking_uri, model.name, champion)
+            rows = rows.with_columns(champion=self._scores(champion, ledger.digest_of(self.history, champion)))
+            found: dict[str, Any] = {"champion_score": _metric(model, rows, "champion")}
+        except OSError:
+            raise
+        except registry.UnusableModelError as error:
+            return {"champion_fault": f"{who} cannot be loaded: {error}"}, ()
+        except (ValueError, KeyError) as error:
+            return {"champion_fault": f"{who} cannot score the holdout: {error}"}, ()
+        if "candidate" in rows.columns:
+            gain = kind_of(model).gain(rows, "candidate", "champion", model)
+            found |= {"gain": gain.value, "gain_low": gain.low}
+        in_force_since = next(entry.effective_from for entry in self.history if entry.to_version == champion)
+        return found, self._unfair(who, tags, in_force_since)
+
+    def _scores(self, version: int, digest: str | None) -> pl.Series:
+        from include.lifecycle.estimator_input import predict
+
+        model = self.model
+        estimator = registry.load(self.tracking_uri, model.name, version, model.trusted_types, digest)
+        return pl.Series(predict(estimator, self.holdout.rows, model))
+
+    def _unfair(self, who: str, tags: Mapping[str, str], as_of: date) -> tuple[str, ...]:
+        """Sentences if a version trained as of a day may know the holdout by heart."""
+        first = self.holdout.first_day
+        if "learnt_until" not in tags:
+            if as_of <= first:
+                return ()
+            return (
+                f"{who} has no tag `learnt_until`; as of {as_of}, it may have learnt the holdout of {first}; "
+                "train again as of a later day.",
+            )
+        learnt_until = date.fromisoformat(tags["learnt_until"])
+        same_keys_kept_out = self.holdout.split == tags.get("split") == "key"
+        if same_keys_kept_out or self.model.horizon_ends_on(learnt_until) <= first:
+            return ()
+        return (
+            f"{who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of {first}; "
+            "train again as of a later day.",
+        )
 
 
 def judge(
@@ -55,55 +143,22 @@ def judge(
     """
     entry = ledger.find(connection, model.name, run.run_id, candidate)
     if entry is None:
-        champion = ledger.champion(connection, model.name)
+        history = ledger.entries(connection, model.name)
         with TemporaryDirectory() as scratch:
             staged = registry.download_staged(lake, model, as_of, staged_digest, Path(scratch))
-            decision = decide(_gather(model, _holdout(staged), tracking_uri, candidate, champion))
-        winner = champion
+            digests = {str(candidate): file_sha256(staged[registry.MODEL_FILE])}
+            contest = _Contest(model, tracking_uri, _holdout(staged), history)
+            decision = decide(contest.gather(candidate, as_of, digests[str(candidate)]))
+            baseline_digest = file_sha256(staged[registry.BASELINE])
+        winner = decision.evidence.champion_version
         if decision.action == "promote":
             winner = candidate
         elif decision.action == "baseline":
             winner = registry.push(tracking_uri, model, lake, as_of, staged_digest, run, "baseline").version
-        entry = ledger.record(connection, _entry(model, decision, winner, as_of, actor, run))
+            digests[str(winner)] = baseline_digest
+        entry = ledger.record(connection, _entry(model, decision, winner, as_of, actor, run, digests))
     _show(tracking_uri, entry, ledger.replay(ledger.entries(connection, model.name)))
     return _decision(entry)
-
-
-def _gather(
-    model: ModelSpec, holdout: _Holdout, tracking_uri: str, candidate: int, champion: int | None
-) -> GateEvidence:
-    candidate_score, problems = _score(model, holdout, tracking_uri, candidate)
-    problems = (*problems, *rivals(model, holdout.rows, "candidate_score"))
-    champion_score = None
-    if champion is not None and champion != candidate:
-        champion_score, champion_problems = _score(model, holdout, tracking_uri, champion)
-        tags = registry.version_tags(tracking_uri, model.name, champion)
-        problems = (*problems, *champion_problems, *_unfair(model, holdout, champion, tags))
-    return GateEvidence(
-        metric=model.metric,
-        holdout_rows=holdout.rows.height,
-        candidate_version=candidate,
-        candidate_score=candidate_score,
-        baseline_score=_metric(model, holdout.rows, "baseline_score"),
-        champion_version=champion,
-        champion_score=champion_score,
-        min_gain=model.min_gain,
-        problems=problems,
-    )
-
-
-def _score(
-    model: ModelSpec, holdout: _Holdout, tracking_uri: str, version: int
-) -> tuple[float | None, tuple[str, ...]]:
-    """The deciding metric of a version; or None, and a sentence that says why it cannot be had."""
-    from include.lifecycle.estimator_input import predict
-
-    try:
-        estimator = registry.load(tracking_uri, model.name, version, model.trusted_types)
-        scored = holdout.rows.with_columns(judged=predict(estimator, holdout.rows, model))
-        return _metric(model, scored, "judged"), ()
-    except (ValueError, KeyError) as error:
-        return None, (f"Version {version} could not score the holdout: {error}",)
 
 
 def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
@@ -116,30 +171,16 @@ def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
         compared = rows.with_columns(baseline_score=pl.col(f"{name}_score"))
         own, rival = (_metric(model, compared, column) for column in (score, "baseline_score"))
         if not own > rival:
+            texts = told_apart(own, rival)
             sentences.append(
-                f"The candidate's {model.metric} beside the naive model {name!r} is {own:.6f}, which is not above "
-                f"{rival:.6f}."
+                f"The candidate's {model.metric} beside the naive model {name!r} is {texts[0]}, which is not "
+                f"above {texts[1]}."
             )
     return tuple(sentences)
 
 
 def _metric(model: ModelSpec, rows: pl.DataFrame, score: str) -> float:
     return kind_of(model).measure(rows, score)[model.metric]
-
-
-def _unfair(model: ModelSpec, holdout: _Holdout, champion: int, tags: Mapping[str, str]) -> tuple[str, ...]:
-    """Sentences if the champion may know the holdout by heart."""
-    who = f"The champion, version {champion},"
-    if "learnt_until" not in tags:
-        return (f"{who} has no tag `learnt_until`, so it may have learnt the holdout.",)
-    learnt_until = date.fromisoformat(tags["learnt_until"])
-    same_keys_kept_out = holdout.split == tags.get("split") == "key"
-    if same_keys_kept_out or model.horizon_ends_on(learnt_until) <= holdout.first_day:
-        return ()
-    return (
-        f"{who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of "
-        f"{holdout.first_day}; train again as of a later day.",
-    )
 
 
 def _holdout(staged: Mapping[str, Path]) -> _Holdout:
@@ -149,7 +190,13 @@ def _holdout(staged: Mapping[str, Path]) -> _Holdout:
 
 
 def _entry(
-    model: ModelSpec, decision: GateDecision, winner: int | None, as_of: date, actor: str, run: RunInfo
+    model: ModelSpec,
+    decision: GateDecision,
+    winner: int | None,
+    as_of: date,
+    actor: str,
+    run: RunInfo,
+    digests: Mapping[str, str],
 ) -> ledger.Entry:
     return ledger.Entry(
         model=model.name,
@@ -162,6 +209,7 @@ def _entry(
         reason=_REASON_SEPARATOR.join(decision.reasons),
         evidence=json.loads(decision.evidence.model_dump_json()),
         run_id=run.run_id,
+        digests=digests,
     )
 
 
@@ -181,4 +229,7 @@ def _show(tracking_uri: str, entry: ledger.Entry, aliases: ledger.Aliases) -> No
         return
     verdict = "promoted" if entry.candidate == entry.to_version else "refused"
     tags = {registry.VERDICT_TAG: verdict, "gate_reason": entry.reason}
-    registry.tag_version(tracking_uri, entry.model, entry.candidate, tags)
+    try:
+        registry.tag_version(tracking_uri, entry.model, entry.candidate, tags)
+    except registry.UnusableModelError as error:
+        log.error("The verdict on it is in the ledger alone. %s", error)

@@ -32,6 +32,13 @@ class Picture(NamedTuple):
     caption: str
 
 
+class Gain(NamedTuple):
+    """How much better scores are than others on the same rows, and the lower end of its 95 % interval."""
+
+    value: float
+    low: float
+
+
 class Kind(Protocol):
     """One kind of model: how it is fitted, asked, measured and shown."""
 
@@ -59,6 +66,10 @@ class Kind(Protocol):
 
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
         """How good the scores in a column are; rows have `label`, `dt` and, to compare with, `baseline_score`."""
+        ...
+
+    def gain(self, rows: pl.DataFrame, score: str, rival: str, model: ModelSpec) -> Gain:
+        """How much better the scores in a column are than the rival's, row by row; 0 where they are equal."""
         ...
 
     def shortage(self, labels: pl.Series) -> str | None:

@@ -7,7 +7,7 @@ again from a replay of the entries.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +18,15 @@ from include.lifecycle.warehouse import ensure_schema, locked
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
-Action = Literal["promote", "keep", "baseline", "rollback"]
+Action = Literal["promote", "keep", "baseline", "rollback", "fallback"]
+_CHANGES: frozenset[Action] = frozenset({"promote", "baseline", "rollback"})
 
-_CREATE = """
+_ENSURE = """
 create table if not exists ml.ledger (
     id bigint generated always as identity primary key,
     recorded_at timestamptz not null default clock_timestamp(),
     model text not null,
-    action text not null check (action in ('promote', 'keep', 'baseline', 'rollback')),
+    action text not null,
     candidate integer not null,
     from_version integer,
     to_version integer,
@@ -34,8 +35,13 @@ create table if not exists ml.ledger (
     reason text not null,
     evidence jsonb not null,
     run_id text not null,
+    digests jsonb not null default '{}',
     unique (model, run_id, candidate)
 );
+alter table ml.ledger add column if not exists digests jsonb not null default '{}';
+alter table ml.ledger drop constraint if exists ledger_action_check;
+alter table ml.ledger add constraint ledger_action_check
+    check (action in ('promote', 'keep', 'baseline', 'rollback', 'fallback'));
 create or replace function ml.refuse_ledger_change() returns trigger language plpgsql as $$
 begin
     raise exception 'ml.ledger is append-only, so % is refused; record a new entry that corrects it.', tg_op;
@@ -55,11 +61,13 @@ class Entry:
 
     Attributes
     ----------
-    candidate : the version that was judged, or that was asked for by a rollback.
+    action : `fallback` where scoring could not use `candidate` and used others instead; the champion stays.
+    candidate : the version that was judged, that was asked for by a rollback, or that could not be used.
     from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
     effective_from : the first day whose data `to_version` is for, the `as_of` day of its training: it has seen
         the future of the days before. Without meaning where the champion was kept.
     evidence : what the decision was made from, as JSON.
+    digests : SHA-256 of the model file, in hexadecimal, by version (as text) that was judged or came into force.
     """
 
     model: str
@@ -72,6 +80,7 @@ class Entry:
     reason: str
     evidence: Mapping[str, Any]
     run_id: str
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,13 +91,14 @@ class Aliases:
     challenger: int | None = None
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Entry))
+_COLUMNS = ", ".join(column.name for column in fields(Entry))
 
 
 def record(connection: extensions.connection, entry: Entry) -> Entry:
     """Append an entry and commit; a candidate already judged in the same run keeps its first entry.
 
-    Returns the entry that the ledger holds.
+    A fallback changes no champion, so it is recorded beside the present one. Returns the entry that the ledger
+    holds.
 
     Raises
     ------
@@ -101,12 +111,14 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
         if present is not None:
             return present
         champion = _champion(cursor, entry.model)
+        if entry.action == "fallback":
+            entry = replace(entry, from_version=champion, to_version=champion)
         if champion != entry.from_version:
             raise LedgerConflictError(
                 f"Model {entry.model!r}: the decision replaces version {entry.from_version}, but meanwhile "
                 f"version {champion} became champion; judge candidate {entry.candidate} again."
             )
-        values = {**asdict(entry), "evidence": Json(entry.evidence)}
+        values = {**asdict(entry), "evidence": Json(entry.evidence), "digests": Json(entry.digests)}
         cursor.execute(f"insert into ml.ledger ({_COLUMNS}) values %s", [tuple(values.values())])
     return entry
 
@@ -133,13 +145,30 @@ def champion(connection: extensions.connection, model: str) -> int | None:
         return _champion(cursor, model)
 
 
-def champion_as_of(history: Iterable[Entry], day: date) -> int | None:
-    """The version to score data of `day` with: the latest choice whose training had not seen later days.
+def choices_as_of(history: Iterable[Entry], day: date) -> tuple[int, ...]:
+    """The versions to score data of `day` with, best first: those in force whose training had not seen later days.
 
-    `history` is a model's entries, oldest first. None where each version was trained on data after `day`.
+    `history` is a model's entries, oldest first. The first version is the champion as of the day, the others are
+    those it replaced, the latest first, for where it cannot be used. Empty where each was trained on data after
+    `day`.
     """
-    choices = [entry for entry in history if entry.action != "keep" and entry.effective_from <= day]
-    return choices[-1].to_version if choices else None
+    chosen = [
+        entry.to_version
+        for entry in history
+        if entry.action in _CHANGES and entry.effective_from <= day and entry.to_version is not None
+    ]
+    return tuple(dict.fromkeys(reversed(chosen)))
+
+
+def champion_as_of(history: Iterable[Entry], day: date) -> int | None:
+    """The version to score data of `day` with, or None; see `choices_as_of`."""
+    return next(iter(choices_as_of(history, day)), None)
+
+
+def digest_of(history: Iterable[Entry], version: int) -> str | None:
+    """The SHA-256 of a version's model file, as it was first recorded, or None where it never was."""
+    key = str(version)
+    return next((entry.digests[key] for entry in history if key in entry.digests), None)
 
 
 def replay(history: Iterable[Entry]) -> Aliases:
@@ -157,19 +186,25 @@ def replay(history: Iterable[Entry]) -> Aliases:
                 f"Model {entry.model!r}: the entry of run {entry.run_id!r} starts from version "
                 f"{entry.from_version}, but the champion then was {aliases.champion}; the ledger is damaged."
             )
+        if entry.action == "fallback":
+            continue
         challenger = None if entry.candidate == entry.to_version else entry.candidate
         aliases = Aliases(entry.to_version, challenger)
     return aliases
 
 
 def _ensure_table(connection: extensions.connection) -> None:
+    """Create the table, or bring one of an earlier version up to date; its rows stay as they are."""
     with connection, connection.cursor() as cursor:
-        cursor.execute("select from pg_tables where schemaname = 'ml' and tablename = 'ledger'")
-        exists = cursor.rowcount == 1
-    if not exists:
+        cursor.execute(
+            "select from information_schema.columns "
+            "where table_schema = 'ml' and table_name = 'ledger' and column_name = 'digests'"
+        )
+        is_current = cursor.rowcount == 1
+    if not is_current:
         ensure_schema(connection)
         with locked(connection, "ml.ledger") as cursor:
-            cursor.execute(_CREATE)
+            cursor.execute(_ENSURE)
 
 
 def _select_one(cursor: extensions.cursor, model: str, run_id: str, candidate: int) -> Entry | None:

@@ -18,7 +18,10 @@ class GateEvidence(Spec):
     metric : name of the score.
     holdout_rows : rows that all scores were measured on.
     champion_version : None where there is no champion yet.
-    min_gain : how much more than the champion's the candidate's score must be.
+    champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
+    gain : how much better than the champion the candidate is, row by row; None where they were not compared.
+    gain_low : the lower end of the gain's 95 % interval.
+    min_gain : what the lower end must be above.
     problems : sentences about evidence that cannot be trusted or had.
     """
 
@@ -29,15 +32,23 @@ class GateEvidence(Spec):
     baseline_score: float | None
     champion_version: int | None = None
     champion_score: float | None = None
+    champion_fault: str | None = None
+    gain: float | None = None
+    gain_low: float | None = None
     min_gain: float = 0.0
     problems: tuple[str, ...] = ()
+
+    @property
+    def is_opposed(self) -> bool:
+        """Whether there is a champion to be compared with."""
+        return self.champion_version is not None and self.champion_fault is None
 
 
 class GateDecision(Spec):
     """What is to happen, why, and from what it follows.
 
     `promote` makes the candidate champion, `keep` leaves the champion, `baseline` makes the naive baseline
-    champion because there is none and the candidate has not earned it.
+    champion because there is none that can be used and the candidate has not earned it.
     """
 
     action: GateAction
@@ -46,14 +57,28 @@ class GateDecision(Spec):
 
 
 def decide(evidence: GateEvidence) -> GateDecision:
-    """Promote a candidate only on complete evidence that it beats the baseline and the champion."""
+    """Promote a candidate only on complete evidence that it beats the baseline and the champion.
+
+    A champion that cannot be used is not compared with: it stops no candidate that beats the baseline.
+    """
     obstacles = _identity(evidence) or _missing(evidence) or (*_defeats(evidence), *evidence.problems)
     if not obstacles:
         return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
-    if evidence.champion_version is None:
-        reasons = (*obstacles, "There is no champion yet, so the baseline becomes champion.")
-        return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
-    return GateDecision(action="keep", reasons=obstacles, evidence=evidence)
+    if evidence.is_opposed or _identity(evidence):
+        return GateDecision(action="keep", reasons=obstacles, evidence=evidence)
+    why = evidence.champion_fault or "There is no champion yet."
+    reasons = (*obstacles, why, "So the baseline becomes champion.")
+    return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
+
+
+def told_apart(first: float, second: float) -> tuple[str, str]:
+    """Both numbers with six decimals, or with as many as it takes for different ones to look different."""
+    first, second = first + 0.0, second + 0.0  # Not "-0".
+    for decimals in range(6, 18):
+        texts = f"{first:.{decimals}f}", f"{second:.{decimals}f}"
+        if float(texts[0]) != float(texts[1]) or first == second:
+            return texts
+    return repr(first), repr(second)
 
 
 def _identity(evidence: GateEvidence) -> tuple[str, ...]:
@@ -64,52 +89,54 @@ def _identity(evidence: GateEvidence) -> tuple[str, ...]:
 
 def _missing(evidence: GateEvidence) -> tuple[str, ...]:
     scores = {"candidate": evidence.candidate_score, "baseline": evidence.baseline_score}
-    if evidence.champion_version is not None:
+    if evidence.is_opposed:
         scores["champion"] = evidence.champion_score
-    absent = tuple(
+    absent = [
         f"The {who} has no {evidence.metric} on the holdout (it is {score})."
         for who, score in scores.items()
-        if score is None or not math.isfinite(score)
-    )
+        if not _is_number(score)
+    ]
+    if evidence.is_opposed and not absent and not _is_number(evidence.gain_low):
+        absent.append(f"The candidate's gain over the champion could not be measured (it is {evidence.gain_low}).")
     return (*evidence.problems, *absent) if absent else ()
 
 
 def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
-    candidate, baseline, champion = _scores(evidence)
+    candidate, baseline = _number(evidence.candidate_score), _number(evidence.baseline_score)
     defeats = []
     if not candidate > baseline:
-        defeats.append(f"{_of_candidate(evidence)} is not above the baseline's {baseline:.6f}.")
-    if evidence.champion_version is not None and not candidate > champion + evidence.min_gain:
-        defeats.append(
-            f"{_of_candidate(evidence)} is not above the {champion:.6f} of the champion, version "
-            f"{evidence.champion_version}, by more than the required gain of {evidence.min_gain:g}."
-        )
+        own, other = told_apart(candidate, baseline)
+        defeats.append(f"{_of_candidate(evidence, own)} is not above the baseline's {other}.")
+    if evidence.is_opposed and not _number(evidence.gain_low) > evidence.min_gain:
+        defeats.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
     return tuple(defeats)
 
 
 def _victories(evidence: GateEvidence) -> tuple[str, ...]:
-    _, baseline, champion = _scores(evidence)
-    over_baseline = f"{_of_candidate(evidence)} is above the baseline's {baseline:.6f}."
-    if evidence.champion_version is None:
-        return (over_baseline, "There is no champion yet.")
-    over_champion = (
-        f"It is above the {champion:.6f} of the champion, version {evidence.champion_version}, "
-        f"by more than the required gain of {evidence.min_gain:g}."
+    own, baseline = told_apart(_number(evidence.candidate_score), _number(evidence.baseline_score))
+    over_baseline = f"{_of_candidate(evidence, own)} is above the baseline's {baseline}."
+    if not evidence.is_opposed:
+        return over_baseline, evidence.champion_fault or "There is no champion yet."
+    return over_baseline, f"{_gain(evidence)} is above the required gain of {evidence.min_gain:g}."
+
+
+def _gain(evidence: GateEvidence) -> str:
+    candidate, champion = told_apart(_number(evidence.candidate_score), _number(evidence.champion_score))
+    low, _ = told_apart(_number(evidence.gain_low), evidence.min_gain)
+    return (
+        f"Beside the champion, version {evidence.champion_version}, on the same {evidence.holdout_rows:,} rows "
+        f"the candidate's {evidence.metric} is {candidate} against {champion}, and the lower end of the 95 % "
+        f"interval of its gain, {low},"
     )
-    return over_baseline, over_champion
-
-
-def _scores(evidence: GateEvidence) -> tuple[float, float, float]:
-    candidate, baseline, champion = evidence.candidate_score, evidence.baseline_score, evidence.champion_score
-    return _number(candidate), _number(baseline), _number(champion)
 
 
 def _number(score: float | None) -> float:
     return math.nan if score is None else score
 
 
-def _of_candidate(evidence: GateEvidence) -> str:
-    return (
-        f"The candidate's {evidence.metric} of {evidence.candidate_score:.6f} on {evidence.holdout_rows:,} "
-        "holdout rows"
-    )
+def _is_number(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)
+
+
+def _of_candidate(evidence: GateEvidence, score: str) -> str:
+    return f"The candidate's {evidence.metric} of {score} on {evidence.holdout_rows:,} holdout rows"

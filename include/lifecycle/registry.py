@@ -11,7 +11,9 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version as installed_version
@@ -19,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
+from include.lifecycle.lake import Lake, LocalFile, RunInfo, file_sha256, partition
 from include.lifecycle.ledger import Aliases
 from include.lifecycle.specs import ModelSpec
 
@@ -39,15 +41,22 @@ VERDICT_TAG = "gate_verdict"
 
 HOLDOUT = "holdout.parquet"
 BASELINE = "baseline.skops"
-_MODEL_FILE = "model.skops"
+MODEL_FILE = "model.skops"
 _CARD = "model_card.html"
-_STAGED_FILES: Mapping[Kind, str] = {"candidate": _MODEL_FILE, "baseline": BASELINE}
+_STAGED_FILES: Mapping[Kind, str] = {"candidate": MODEL_FILE, "baseline": BASELINE}
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 _PARAM_LENGTH = 6000
 _DIGEST_LENGTH = 36
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_SCHEMA_FILE = "schema.json"
+_REMEDY = "Restore it, or train again: the gate compares no candidate with a champion that cannot be used."
 
 
-class UntrustedModelError(ValueError):
+class UnusableModelError(ValueError):
+    """A version cannot be used: it is gone, its file is missing or damaged, or is not the one that was trained."""
+
+
+class UntrustedModelError(UnusableModelError):
     """A stored model contains types that its spec does not list as trusted."""
 
 
@@ -72,12 +81,19 @@ class ChampionVersion:
     @property
     def as_of(self) -> date:
         """The day as of which it was trained."""
-        return date.fromisoformat(self.tags["as_of"])
+        return date.fromisoformat(self._tag("as_of"))
 
     @property
     def score_column(self) -> str:
         """The column of its training's `holdout.parquet` that holds its scores."""
-        return f"{self.tags['kind']}_score"
+        return f"{self._tag('kind')}_score"
+
+    def _tag(self, name: str) -> str:
+        if name not in self.tags:
+            raise UnusableModelError(
+                f"Version {self.version} of {self.name!r} has lost its tag {name!r} in MLflow. {_REMEDY}"
+            )
+        return self.tags[name]
 
 
 def push(
@@ -91,7 +107,8 @@ def push(
 ) -> PushedVersion:
     """Register the staged model, or its baseline, with the whole story of its training.
 
-    Pushing the same staged training again changes nothing and returns the same version.
+    Pushing the same staged training again returns the same version, and restores its model file where that is
+    missing or damaged; otherwise it changes nothing.
 
     Raises
     ------
@@ -103,10 +120,11 @@ def push(
     client = _client(tracking_uri)
     mlflow_run = _training_run(client, model, as_of, staged_digest, run, which)
     version = _registered_version(client, model.name, mlflow_run)
-    if version is None or mlflow_run.info.status != "FINISHED":
-        with TemporaryDirectory() as scratch:
-            staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
+    with TemporaryDirectory() as scratch:
+        staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
+        if version is None or mlflow_run.info.status != "FINISHED":
             version = _push_files(client, model, mlflow_run, staged, Path(scratch), which, version)
+        _repair_file(tracking_uri, model, version, staged[_STAGED_FILES[which]], Path(scratch))
     keep_reference(model, lake, as_of, staged_digest, int(version.version), run)
     return PushedVersion(model.name, int(version.version), mlflow_run.info.run_id, str(version.source))
 
@@ -151,22 +169,37 @@ def download_staged(
     return {entry.plain_name: path for entry, path in zip(manifest.files, files, strict=True)}
 
 
-def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str]) -> Any:
-    """The estimator of a version, after checking its file against our own list of trusted types.
+def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str], sha256: str | None) -> Any:
+    """The estimator of a version, after checking its file against the ledger's digest and our list of types.
+
+    Parameters
+    ----------
+    sha256 : digest of the file that was trained, from the ledger. None for a version that was judged before the
+        ledger kept digests: it is loaded with a warning.
 
     Raises
     ------
+    UnusableModelError
+        If the version or its file is gone, or the file is damaged, or not the one that was trained.
     UntrustedModelError
         If the file contains a type that is not in `trusted_types`.
     """
-    from mlflow.artifacts import download_artifacts
-
-    location = _client(tracking_uri).get_model_version_download_uri(name, str(version))
+    title = f"version {version} of {name!r}"
     with TemporaryDirectory() as scratch:
-        file = download_artifacts(
-            artifact_uri=f"{location}/{_MODEL_FILE}", dst_path=scratch, tracking_uri=tracking_uri
-        )
-        return load_trusted(Path(file), trusted_types, f"version {version} of {name!r}")
+        file = _download(tracking_uri, name, version, Path(scratch))
+        _refuse_damage(file, title)
+        if sha256 is None:
+            log.warning(
+                "The ledger has no digest of %s, which was judged before digests were kept, so nobody can tell "
+                "whether its file was replaced; train again.",
+                title,
+            )
+        elif (found := file_sha256(file)) != sha256:
+            raise UnusableModelError(
+                f"The model file of {title} is not the one that was trained: its SHA-256 is {found[:16]}…, the "
+                f"ledger has {sha256[:16]}…. {_REMEDY}"
+            )
+        return load_trusted(file, trusted_types, title)
 
 
 def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
@@ -174,19 +207,79 @@ def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
 
     Raises
     ------
+    UnusableModelError
+        If the file is no whole skops file.
     UntrustedModelError
         If the file contains a type that is not in `trusted_types`.
     """
     import skops.io
 
+    _refuse_damage(file, title)
     trusted = set(trusted_types)
-    untrusted = set(skops.io.get_untrusted_types(file=file)) - trusted
+    with _explained_damage(title):
+        untrusted = set(skops.io.get_untrusted_types(file=file)) - trusted
     if untrusted:
         raise UntrustedModelError(
             f"The model file of {title} contains {sorted(untrusted)}, which the model's spec does not trust, so "
             "it was not loaded. Add the type to `trusted_types` only if you know how the file came about."
         )
-    return skops.io.load(file, trusted=sorted(trusted))
+    with _explained_damage(title):
+        return skops.io.load(file, trusted=sorted(trusted))
+
+
+def _download(tracking_uri: str, name: str, version: int, scratch: Path) -> Path:
+    """The model file of a version, as it is in the artifact store."""
+    from mlflow.artifacts import download_artifacts, list_artifacts
+
+    with _explained_absence(name, version):
+        location = _client(tracking_uri).get_model_version_download_uri(name, str(version))
+    # The store answers for a missing file as for an outage; its list tells them apart.
+    present = [Path(item.path).name for item in list_artifacts(artifact_uri=location, tracking_uri=tracking_uri)]
+    if MODEL_FILE not in present:
+        raise UnusableModelError(
+            f"The model file of version {version} of {name!r} is missing in MLflow. {_REMEDY}"
+        )
+    file = f"{location}/{MODEL_FILE}"
+    return Path(download_artifacts(artifact_uri=file, dst_path=str(scratch), tracking_uri=tracking_uri))
+
+
+def _refuse_damage(file: Path, title: str) -> None:
+    start = file.open("rb").read(2)
+    if not start:
+        damage = "is empty"
+    elif start.startswith(b"\x80"):
+        damage = "is a pickle, which is never loaded because it may run any code"
+    elif not zipfile.is_zipfile(file):
+        damage = "is truncated, or no skops file"
+    elif _SCHEMA_FILE not in zipfile.ZipFile(file).namelist():
+        damage = f"is a zip archive without {_SCHEMA_FILE}, so no skops file"
+    else:
+        return
+    raise UnusableModelError(f"The model file of {title} {damage}. {_REMEDY}")
+
+
+@contextmanager
+def _explained_damage(title: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # skops raises whatever a wrong schema leads to.
+        raise UnusableModelError(
+            f"The model file of {title} cannot be read ({type(error).__name__}: {error}). {_REMEDY}"
+        ) from error
+
+
+@contextmanager
+def _explained_absence(name: str, version: int) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != _ABSENT:
+            raise
+        raise UnusableModelError(f"Version {version} of {name!r} is not in MLflow any more. {_REMEDY}") from error
 
 
 def champion(tracking_uri: str, name: str) -> ChampionVersion | None:
@@ -202,19 +295,30 @@ def version(tracking_uri: str, name: str, number: int) -> ChampionVersion:
 
 
 def version_tags(tracking_uri: str, name: str, version: int) -> dict[str, str]:
-    """The tags of a version: `as_of`, `learnt_until`, `data_digest`, `gate_verdict` and others."""
-    return dict(_client(tracking_uri).get_model_version(name, str(version)).tags)
+    """The tags of a version: `as_of`, `learnt_until`, `data_digest`, `gate_verdict` and others.
+
+    Raises
+    ------
+    UnusableModelError
+        If MLflow no longer has the version.
+    """
+    with _explained_absence(name, version):
+        return dict(_client(tracking_uri).get_model_version(name, str(version)).tags)
 
 
 def tag_version(tracking_uri: str, name: str, version: int, tags: Mapping[str, str]) -> None:
-    """Set tags of a version."""
+    """Set tags of a version; UnusableModelError if MLflow no longer has it."""
     client = _client(tracking_uri)
-    for key, value in tags.items():
-        client.set_model_version_tag(name, str(version), key, value)
+    with _explained_absence(name, version):
+        for key, value in tags.items():
+            client.set_model_version_tag(name, str(version), key, value)
 
 
 def set_aliases(tracking_uri: str, name: str, aliases: Aliases) -> None:
-    """Make the aliases `champion` and `challenger` point at these versions, or at none."""
+    """Make the aliases `champion` and `challenger` point at these versions, or at none.
+
+    An alias of a version that MLflow no longer has is removed, with an error in the log.
+    """
     client = _client(tracking_uri)
     present = _aliases(client, name)
     for alias, version in ((CHAMPION, aliases.champion), (CHALLENGER, aliases.challenger)):
@@ -223,7 +327,14 @@ def set_aliases(tracking_uri: str, name: str, aliases: Aliases) -> None:
         if version is None:
             client.delete_registered_model_alias(name, alias)
         else:
-            client.set_registered_model_alias(name, alias, str(version))
+            try:
+                with _explained_absence(name, version):
+                    client.set_registered_model_alias(name, alias, str(version))
+            except UnusableModelError as error:
+                log.error("Alias %r of model %r cannot be set. %s", alias, name, error)
+                if alias in present:
+                    client.delete_registered_model_alias(name, alias)
+                continue
         log.info("Alias %r of model %r moved from %s to %s.", alias, name, present.get(alias), version)
 
 
@@ -307,6 +418,20 @@ def _push_files(
     return version
 
 
+def _repair_file(tracking_uri: str, model: ModelSpec, version: ModelVersion, staged: Path, scratch: Path) -> None:
+    """Upload the model file of a version again where it is not the one that was staged."""
+    try:
+        found = _download(tracking_uri, model.name, int(version.version), scratch)
+        if file_sha256(found) == file_sha256(staged):
+            return
+        damage = "is not the one that was trained"
+    except UnusableModelError as error:
+        damage = f"could not be had: {error}"
+    log.error("The model file of version %s of %r %s; it is restored.", version.version, model.name, damage)
+    file = _renamed(staged, scratch, MODEL_FILE)
+    _client(tracking_uri).log_model_artifact(str(version.source).removeprefix("models:/"), str(file))
+
+
 def _log_summary(client: MlflowClient, mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> None:
     of_version = training["metrics"] if which == "candidate" else training["baseline_metrics"]
     metrics = {**of_version, **{f"baseline_{name}": value for name, value in training["baseline_metrics"].items()}}
@@ -383,7 +508,7 @@ def _save(model: ModelSpec, mlflow_run: Run, logged: LoggedModel, file: Path, fo
         skops_trusted_types=list(model.trusted_types),
     )
     # What is registered is, byte for byte, what was trained and measured.
-    shutil.copyfile(file, folder / _MODEL_FILE)
+    shutil.copyfile(file, folder / MODEL_FILE)
     return folder
 
 

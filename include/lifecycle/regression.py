@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle import tuning
-from include.lifecycle.kinds import Measure, Picture
+from include.lifecycle.kinds import Gain, Measure, Picture
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -78,6 +78,12 @@ class Regression:
             return measured
         low, high = skill_interval(rows, score)
         return {"skill": skill(rows, score), "skill_low": low, "skill_high": high, **measured}
+
+    def gain(self, rows: pl.DataFrame, score: str, rival: str, model: ModelSpec) -> Gain:
+        """The skill over the rival: the share of its squared error that is saved."""
+        compared = rows.with_columns(baseline_score=pl.col(rival))
+        low, _ = skill_interval(compared, score)
+        return Gain(skill(compared, score), low)
 
     def shortage(self, labels: pl.Series) -> str | None:
         """Too few rows."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import skops.io
 from mlflow import MlflowClient
 
 from include.lifecycle import gate, ledger, registry
@@ -88,7 +87,8 @@ def test_the_same_model_trained_again_later_is_refused(
 
     assert decision.action == "keep"
     assert decision.evidence.candidate_score == decision.evidence.champion_score
-    assert "by more than the required gain of 0" in decision.reasons[0]
+    assert (decision.evidence.gain, decision.evidence.gain_low) == (0, 0)
+    assert "is not above the required gain of 0." in decision.reasons[0]
     assert registry.version_tags(mlflow_url, model.name, 2)["gate_verdict"] == "refused"
     assert ledger.champion_as_of(ledger.entries(postgres, model.name), AS_OF + WEEK) == 1
 
@@ -145,20 +145,51 @@ def test_a_champion_that_has_learnt_the_holdout_is_not_compared_on_it(train: Tra
     )
 
 
-def test_a_champion_that_cannot_be_scored_stays_champion(
+def test_a_candidate_that_has_learnt_the_holdout_is_refused(train: Train) -> None:
+    decision = train(learnt_until=AS_OF - timedelta(days=8))
+
+    assert decision.action == "baseline"
+    assert decision.reasons[0].startswith("The candidate, version 1, has learnt from days until 2026-02-21, whose")
+
+
+def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
     train: Train, model: ModelSpec, mlflow_url: str, postgres: Any, tmp_path: Path
 ) -> None:
-    train(noise=0.98)
     client = MlflowClient(mlflow_url, mlflow_url)
-    skops.io.dump({"hook": Path}, tmp_path / "model.skops")
-    source = client.get_model_version(model.name, "1").source
-    client.log_model_artifact(source.removeprefix("models:/"), str(tmp_path / "model.skops"))
+    train(noise=0.98)
+    client.delete_model_version(model.name, "1")
 
-    decision = train(as_of=AS_OF + WEEK)
+    after_deletion = train(as_of=AS_OF + WEEK)
 
-    assert decision.action == "keep"
-    assert decision.reasons[0].startswith("Version 1 could not score the holdout: The model file of version 1")
-    assert ledger.champion(postgres, model.name) == 1
+    assert after_deletion.action == "promote", after_deletion.reasons
+    assert after_deletion.reasons[1].startswith("The champion, version 1, cannot be loaded: Version 1 of")
+    assert aliases(mlflow_url, model.name) == Aliases(champion=2)
+
+    source = client.get_model_version(model.name, "2").source.removeprefix("models:/")
+    (tmp_path / "model.skops").write_bytes((tmp_path / "baseline.skops").read_bytes())
+    client.log_model_artifact(source, str(tmp_path / "model.skops"))
+
+    after_swap = train(as_of=AS_OF + 2 * WEEK, noise=2.0)
+
+    assert after_swap.action == "baseline"
+    assert "is not the one that was trained" in after_swap.reasons[-2]
+    entries = ledger.entries(postgres, model.name)
+    assert [(entry.from_version, entry.candidate, entry.to_version) for entry in entries] == [
+        (None, 1, 1),
+        (1, 2, 2),
+        (2, 3, 4),
+    ]
+    assert [sorted(entry.digests) for entry in entries] == [["1"], ["2"], ["3", "4"]]
+    assert entries[1].evidence["champion_fault"] == after_deletion.reasons[1]
+    assert aliases(mlflow_url, model.name) == ledger.replay(entries) == Aliases(champion=4, challenger=3)
+
+    client.delete_model_version_tag(model.name, "4", "learnt_until")
+
+    without_tags = train(as_of=AS_OF + 3 * WEEK)
+
+    assert without_tags.action == "keep"
+    assert "version 4, has no tag `learnt_until`; as of 2026-03-15, it may have learnt" in without_tags.reasons[0]
+    assert train(as_of=AS_OF + 4 * WEEK).action == "promote"
 
 
 def test_a_candidate_of_another_training_than_the_staged_one_is_not_judged(

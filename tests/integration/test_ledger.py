@@ -33,6 +33,81 @@ def entry(candidate: int, before: int | None, after: int | None, **changes: Any)
     return replace(known, **changes)
 
 
+EARLIER_TABLE = """
+create schema ml;
+create table ml.ledger (
+    id bigint generated always as identity primary key,
+    recorded_at timestamptz not null default clock_timestamp(),
+    model text not null,
+    action text not null check (action in ('promote', 'keep', 'baseline', 'rollback')),
+    candidate integer not null, from_version integer, to_version integer, effective_from date not null,
+    actor text not null, reason text not null, evidence jsonb not null, run_id text not null,
+    unique (model, run_id, candidate)
+);
+create function ml.refuse_ledger_change() returns trigger language plpgsql as $$
+begin
+    raise exception 'append-only';
+end $$;
+create trigger append_only before update or delete or truncate on ml.ledger
+    for each statement execute function ml.refuse_ledger_change();
+insert into ml.ledger
+    (model, action, candidate, to_version, effective_from, actor, reason, evidence, run_id) values
+    ('churn', 'promote', 1, 1, '2026-01-01', 'gate', 'It is better.', '{"candidate_score": 0.6}', 'run of 1');
+"""
+
+
+def test_a_ledger_from_before_there_were_digests_keeps_its_entries_and_takes_new_ones(postgres: Any) -> None:
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute(EARLIER_TABLE)
+    later = entry(2, 1, 2, digests={"2": "ab"})
+
+    ledger.record(postgres, later)
+    ledger.record(postgres, entry(2, None, None, action="fallback", run_id="scoring"))
+
+    history = ledger.entries(postgres, "churn")
+    assert history[:2] == [entry(1, None, 1), later]
+    assert [ledger.digest_of(history, version) for version in (1, 2)] == [None, "ab"]
+    with pytest.raises(psycopg2.Error, match="append-only"), postgres, postgres.cursor() as cursor:
+        cursor.execute("update ml.ledger set digests = '{}'")
+
+
+def test_a_later_entry_cannot_change_the_digest_of_a_version(postgres: Any) -> None:
+    ledger.record(postgres, entry(1, None, 1, digests={"1": "trained"}))
+    ledger.record(postgres, entry(2, 1, 1, action="keep", digests={"1": "swapped", "2": "refused"}))
+
+    assert ledger.digest_of(ledger.entries(postgres, "churn"), 1) == "trained"
+
+
+def test_a_fallback_changes_no_champion_and_no_alias(postgres: Any) -> None:
+    ledger.record(postgres, entry(1, None, 1))
+    ledger.record(postgres, entry(2, 1, 2, effective_from=FEBRUARY))
+    before = ledger.entries(postgres, "churn")
+
+    ledger.record(postgres, entry(2, None, None, action="fallback", run_id="scoring", effective_from=MARCH))
+
+    history = ledger.entries(postgres, "churn")
+    assert (history[2].from_version, history[2].to_version) == (2, 2)
+    assert ledger.replay(history) == ledger.replay(before)
+    assert ledger.champion(postgres, "churn") == 2
+    assert ledger.choices_as_of(history, MARCH) == ledger.choices_as_of(before, MARCH) == (2, 1)
+    ledger.record(postgres, entry(3, 2, 3, effective_from=MARCH))
+
+
+def test_the_versions_for_a_day_are_the_champion_and_those_it_replaced(postgres: Any) -> None:
+    history = [
+        entry(1, None, 1),
+        entry(2, 1, 2, effective_from=FEBRUARY),
+        entry(3, 2, 2, action="keep", effective_from=FEBRUARY),
+        entry(1, 2, 1, action="rollback"),
+        entry(4, 1, 4, effective_from=MARCH),
+    ]
+
+    assert ledger.choices_as_of(history, JANUARY - timedelta(days=1)) == ()
+    assert ledger.choices_as_of(history, JANUARY) == (1,)
+    assert ledger.choices_as_of(history, FEBRUARY) == (1, 2)
+    assert ledger.choices_as_of(history, MARCH) == (4, 1, 2)
+
+
 def test_an_empty_ledger_knows_no_champion(postgres: Any) -> None:
     assert ledger.champion(postgres, "churn") is None
     assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH) is None

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import pickle
 import re
 import uuid
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import mlflow
 import polars as pl
 import pytest
+import requests
 import skops.io
 from mlflow import MlflowClient
 from numpy.testing import assert_array_equal
@@ -20,7 +27,7 @@ from include.lifecycle import registry
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.ledger import Aliases
-from include.lifecycle.registry import UntrustedModelError
+from include.lifecycle.registry import UntrustedModelError, UnusableModelError
 from include.lifecycle.specs import ModelSpec
 from tests.integration.staged_training import AS_OF, orders, small_model, stage
 
@@ -100,7 +107,7 @@ def test_the_registered_file_is_the_staged_one_and_predicts_the_same(
     pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
     holdout = pl.read_parquet(tmp_path / "holdout.parquet")
 
-    estimator = registry.load(mlflow_url, model.name, pushed.version, model.trusted_types)
+    estimator = registry.load(mlflow_url, model.name, pushed.version, model.trusted_types, None)
 
     assert_array_equal(predict(estimator, holdout, model), holdout["candidate_score"].to_numpy())
 
@@ -191,10 +198,102 @@ def test_a_version_with_a_type_that_we_do_not_trust_is_not_loaded(
     client.log_model_artifact(pushed.uri.removeprefix("models:/"), str(hostile))
 
     with pytest.raises(UntrustedModelError, match=re.escape("which the model's spec does not trust")) as raised:
-        registry.load(mlflow_url, model.name, pushed.version, model.trusted_types)
+        registry.load(mlflow_url, model.name, pushed.version, model.trusted_types, None)
 
     assert "'pathlib.Path'" in str(raised.value)
     assert f"version {pushed.version} of '{model.name}'" in str(raised.value)
+
+
+def damaged_files(whole: bytes, other: Path) -> dict[str, bytes]:
+    """What an artifact store may hold in a model's place, by what the error says of it."""
+    archive, wrong_schema = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("photo.png", b"a picture")
+    with zipfile.ZipFile(wrong_schema, "w") as file:
+        file.writestr("schema.json", b"[1, 2]")
+    return {
+        "is empty": b"",
+        "is a pickle": pickle.dumps({"a": "model"}),
+        "is truncated": whole[: len(whole) // 2],
+        "is truncated, or no": b"<html>502 Bad Gateway</html>",
+        "without schema.json": archive.getvalue(),
+        "is not the one that was trained": other.read_bytes(),
+        "its SHA-256 is": wrong_schema.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("has_digest", [True, False])
+def test_a_damaged_or_replaced_file_is_one_error_that_says_what_is_wrong_with_which_version(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, has_digest: bool
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    client, file = MlflowClient(mlflow_url, mlflow_url), tmp_path / "model.skops"
+    whole = file.read_bytes()
+    trained = hashlib.sha256(whole).hexdigest() if has_digest else None
+    without_digest = {"is not the one that was trained": "", "its SHA-256 is": "cannot be read"}
+
+    for said, body in damaged_files(whole, tmp_path / "baseline.skops").items():
+        file.write_bytes(body)
+        client.log_model_artifact(pushed.uri.removeprefix("models:/"), str(file))
+        expected = said if has_digest else without_digest.get(said, said)
+
+        # Nobody can tell another valid file from the one that was trained without its digest.
+        if expected:
+            with pytest.raises(UnusableModelError, match=f"version 1 of '{model.name}' .*{expected}"):
+                registry.load(mlflow_url, model.name, 1, model.trusted_types, trained)
+
+    assert registry.push(mlflow_url, model, lake, AS_OF, digest, run) == pushed
+    restored = registry.load(mlflow_url, model.name, 1, model.trusted_types, hashlib.sha256(whole).hexdigest())
+    assert type(restored).__name__ == "Pipeline"
+
+
+def test_a_version_or_file_that_is_gone_is_no_outage(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    client = MlflowClient(mlflow_url, mlflow_url)
+    registry.set_aliases(mlflow_url, model.name, Aliases(champion=1))
+    folder = client.get_model_version_download_uri(model.name, "1").removeprefix("mlflow-artifacts:/")
+    requests.delete(f"{mlflow_url}/api/2.0/mlflow-artifacts/artifacts/{folder}/model.skops").raise_for_status()
+
+    with pytest.raises(UnusableModelError, match=f"version 1 of '{model.name}' is missing in MLflow"):
+        registry.load(mlflow_url, model.name, 1, model.trusted_types, None)
+
+    client.delete_model_version(model.name, "1")
+    for ask in (
+        lambda: registry.load(mlflow_url, model.name, 1, model.trusted_types, None),
+        lambda: registry.version_tags(mlflow_url, model.name, 1),
+        lambda: registry.tag_version(mlflow_url, model.name, 1, {"gate_verdict": "refused"}),
+    ):
+        with pytest.raises(UnusableModelError, match=f"Version 1 of '{model.name}' is not in MLflow any more"):
+            ask()
+    registry.set_aliases(mlflow_url, model.name, Aliases(champion=1, challenger=7))
+    assert client.get_registered_model(model.name).aliases == {}
+
+
+def test_an_outage_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for url in (f"http://127.0.0.1:{server.server_port}", "http://127.0.0.1:9"):
+            with pytest.raises(mlflow.MlflowException) as raised:
+                registry.load(url, "churn", 1, (), None)
+            assert not isinstance(raised.value, ValueError)
+        server.shutdown()
+
+
+def test_a_version_that_lost_its_tags_says_so() -> None:
+    with pytest.raises(UnusableModelError, match="Version 3 of 'churn' has lost its tag 'as_of'"):
+        _ = registry.ChampionVersion("churn", 3, {}).as_of
 
 
 def test_a_staged_model_with_an_untrusted_type_is_not_registered(

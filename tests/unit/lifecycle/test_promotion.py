@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lifecycle.promotion import GateEvidence, decide
+from include.lifecycle.promotion import GateEvidence, decide, told_apart
 
 NAN = math.nan
 
@@ -22,27 +22,40 @@ def evidence(**changes: Any) -> GateEvidence:
         "baseline_score": 0.40,
         "champion_version": 7,
         "champion_score": 0.50,
+        "gain": 0.10,
+        "gain_low": 0.05,
     }
     return GateEvidence(**{**known, **changes})
 
 
-FIRST = {"champion_version": None, "champion_score": None}
+FIRST = {"champion_version": None, "champion_score": None, "gain": None, "gain_low": None}
+FAULT = "The champion, version 7, cannot be loaded: its file is empty."
+DEAD = {"champion_score": None, "gain": None, "gain_low": None, "champion_fault": FAULT}
 
 
 @pytest.mark.parametrize(
     ("changes", "action"),
     [
         ({}, "promote"),
-        ({"candidate_score": 0.50}, "keep"),
-        ({"candidate_score": 0.49}, "keep"),
+        ({"gain_low": 0.0}, "keep"),
+        ({"gain_low": -0.01}, "keep"),
+        ({"gain_low": None}, "keep"),
+        ({"gain_low": 1e-12}, "promote"),
         ({"baseline_score": 0.60}, "keep"),
         ({"baseline_score": 0.70}, "keep"),
-        ({"min_gain": 0.05}, "promote"),
-        ({"min_gain": 0.10}, "keep"),
+        ({"min_gain": 0.04}, "promote"),
+        ({"min_gain": 0.05}, "keep"),
         ({"min_gain": 0.20}, "keep"),
         ({"candidate_version": 7}, "keep"),
         ({"candidate_version": 7, "champion_score": None}, "keep"),
         ({"problems": ("The champion has learnt the holdout.",)}, "keep"),
+        ({**DEAD}, "promote"),
+        ({**DEAD, "min_gain": 0.5}, "promote"),
+        ({**DEAD, "candidate_score": 0.40}, "baseline"),
+        ({**DEAD, "candidate_score": None}, "baseline"),
+        ({**DEAD, "baseline_score": None}, "baseline"),
+        ({**DEAD, "problems": ("The candidate has learnt the holdout.",)}, "baseline"),
+        ({**DEAD, "candidate_version": 7}, "keep"),
         ({**FIRST}, "promote"),
         ({**FIRST, "min_gain": 0.5}, "promote"),
         ({**FIRST, "candidate_score": 0.40}, "baseline"),
@@ -74,48 +87,69 @@ def test_missing_evidence_without_a_champion_makes_the_baseline_champion(score: 
     assert decide(evidence(**FIRST, **{score: NAN})).action == "baseline"
 
 
+def test_a_champion_that_cannot_be_used_is_named_whatever_becomes_of_the_candidate() -> None:
+    for score in (0.6, 0.3):
+        assert FAULT in decide(evidence(**DEAD, candidate_score=score)).reasons
+
+
 def test_every_combination_of_evidence_follows_the_rule() -> None:
     scores = (None, NAN, 0.4, 0.5, 0.6)
-    versions = (None, 7, 8)
-    for candidate, baseline, champion, version, gain in product(scores, scores, scores, versions, (0.0, 0.1)):
+    gains = (None, NAN, -0.1, 0.0, 0.1, 0.2)
+    champions = ((None, None), (7, None), (7, FAULT), (8, None), (8, FAULT))
+    problems = ((), ("The holdout is small.",))
+    for candidate, baseline, champion, (version, fault), low, least, problem in product(
+        scores, scores, (None, 0.5), champions, gains, (0.0, 0.1), problems
+    ):
         decision = decide(
             evidence(
                 candidate_score=candidate,
                 baseline_score=baseline,
                 champion_score=champion,
                 champion_version=version,
-                min_gain=gain,
+                champion_fault=fault,
+                gain=low,
+                gain_low=low,
+                min_gain=least,
+                problems=problem,
             )
         )
-        deserved = (
-            _is_number(candidate)
-            and _is_number(baseline)
-            and candidate > baseline
-            and (version is None or (version == 7 and _is_number(champion) and candidate > champion + gain))
-        )
-        refused = "baseline" if version is None else "keep"
+        beats_baseline = _is_number(candidate) and _is_number(baseline) and candidate > baseline
+        beats_champion = _is_number(champion) and _is_number(low) and low > least
+        is_opposed = version is not None and fault is None
+        deserved = beats_baseline and not problem and version != 8 and (beats_champion or not is_opposed)
+        refused = "keep" if is_opposed or version == 8 else "baseline"
         assert decision.action == ("promote" if deserved else refused)
         assert decision.reasons
-
-
-@given(candidate=st.floats(0, 1), champion=st.floats(0, 1), baseline=st.floats(0, 1), min_gain=st.floats(0, 0.2))
-def test_of_two_models_at_most_one_replaces_the_other(
-    candidate: float, champion: float, baseline: float, min_gain: float
-) -> None:
-    shared = {"baseline_score": baseline, "min_gain": min_gain}
-    forth = decide(evidence(candidate_score=candidate, champion_score=champion, **shared))
-    back = decide(evidence(candidate_score=champion, champion_score=candidate, **shared))
-
-    assert [forth.action, back.action].count("promote") <= 1
+        assert all(sentence in decision.reasons for sentence in problem) or version == 8
 
 
 def test_the_reasons_give_the_numbers() -> None:
     decision = decide(evidence(min_gain=0.2))
 
     assert decision.reasons == (
-        "The candidate's average_precision of 0.600000 on 5,000 holdout rows is not above the 0.500000 of the "
-        "champion, version 7, by more than the required gain of 0.2.",
+        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.600000 "
+        "against 0.500000, and the lower end of the 95 % interval of its gain, 0.050000, is not above the "
+        "required gain of 0.2.",
     )
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_numbers_that_differ_are_told_apart(first: float, second: float) -> None:
+    texts = told_apart(first, second)
+
+    assert (texts[0] == texts[1]) == (first == second)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_a_number_keeps_its_value_when_it_is_told_apart(first: float, second: float) -> None:
+    assert [float(text) for text in told_apart(first, second)] == pytest.approx([first, second], abs=1e-6)
+
+
+def test_close_scores_get_the_digits_it_takes() -> None:
+    decision = decide(evidence(candidate_score=0.4, baseline_score=0.4000000003))
+
+    assert "0.4000000000 on" in decision.reasons[0]
+    assert "0.4000000003." in decision.reasons[0]
 
 
 def _is_number(score: float | None) -> bool:
