@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -40,6 +41,7 @@ _CLIP_QUANTILES = (0.001, 0.999)
 # Evidently sums over sets, whose order, and with it the last digits, changes from process to process.
 _DIGITS = 6
 _MOST_NAMED = 5
+_RANDOM_ID = re.compile(r"metric_[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 VerdictName = Literal["drift", "no drift", "not enough evidence"]
 
@@ -149,8 +151,8 @@ def monitor(
     """Compare the window that ends on `day` with the champion's training, and publish the report.
 
     Publishes `index.html` and `verdict.json`, with `evidently.html` and `evidently.json` where anything could be
-    compared, and upserts a row per column into the warehouse table `ml.drift`. A report of the same inputs stays
-    as it is.
+    compared, and upserts a row per column into the warehouse table `ml.drift`. An intact report of the same inputs
+    stays as it is; a damaged one is made again, with the same bytes.
 
     Raises
     ------
@@ -160,8 +162,7 @@ def monitor(
     prefix = model.report_prefix(KIND)
     window = _find_window(model, lake, day)
     inputs = _inputs(model, lake, window, reference)
-    present = lake.find_manifest(prefix, day)
-    # Evidently puts random ids into its page: the same bytes come of keeping it, not of making it again.
+    present = lake.intact(prefix, day)
     if present is not None and (present.inputs, present.code_version) == (inputs, run.code_version):
         verdict = DriftVerdict.model_validate(lake.read_json(prefix, day, VERDICT))
     else:
@@ -436,10 +437,26 @@ def _outside(reference: pl.Series, current: pl.Series) -> float:
 def _write_files(verdict: DriftVerdict, page: str, report: Any, scratch: Path) -> list[LocalFile]:
     texts = {"index.html": page, VERDICT: verdict.model_dump_json(indent=2)}
     if report is not None:
-        texts |= {"evidently.html": report.get_html_str(as_iframe=False), "evidently.json": report.json()}
+        html, content = report.get_html_str(as_iframe=False), json.loads(report.json())
+        texts |= {"evidently.html": numbered_ids(html), "evidently.json": json.dumps(_rounded(content))}
     for name, text in texts.items():
         (scratch / name).write_text(text)
     return [LocalFile(scratch / name) for name in texts]
+
+
+def numbered_ids(html: str) -> str:
+    """Evidently's page with its random ids replaced by numbers, so that the same content has the same bytes."""
+    numbers: dict[str, str] = {}
+    return _RANDOM_ID.sub(lambda found: numbers.setdefault(found[0], f"evidently_{len(numbers)}"), html)
+
+
+def _rounded(content: Any) -> Any:
+    """JSON with its numbers rounded to the digits that do not change from process to process."""
+    if isinstance(content, dict):
+        return {name: _rounded(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    return round(content, _DIGITS) if isinstance(content, float) else content
 
 
 def _warehouse_rows(model: ModelSpec, day: date, verdict: DriftVerdict) -> pl.DataFrame:

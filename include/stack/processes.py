@@ -1,6 +1,7 @@
 """The environment that every process of a stack inherits, and finding and ending them by the mark in it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
@@ -8,6 +9,7 @@ import psutil
 from include.stack.settings import HOST, StackSettings
 
 MARKER = "ML_STACK_STATE_DIR"
+PROGRAM = "ML_STACK_PROGRAM"
 MISLEADING = ("AIRFLOW_", "AWS_", "MLFLOW_", "PG", "PYTHON", "RCLONE_")
 
 
@@ -37,7 +39,27 @@ def leftovers(settings: StackSettings) -> list[psutil.Process]:
 
 def end_leftovers(settings: StackSettings) -> None:
     """End the processes that outlived their supervisor, such as a task in a process group of its own."""
-    remaining = leftovers(settings)
+    end(leftovers(settings))
+
+
+def left_by_predecessor(state_dir: str, program: str) -> list[psutil.Process]:
+    """Return the living processes that an earlier start of a program of the stack has left.
+
+    They are found by the marks that each inherits: the stack's state folder and the program's name.
+    """
+    ours = psutil.Process().parents()
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid()
+        and process not in ours
+        and mark(process) == state_dir
+        and mark(process, PROGRAM) == program
+    ]
+
+
+def end(remaining: Sequence[psutil.Process]) -> None:
+    """End processes, those that do not go within five seconds by force."""
     for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -48,10 +70,10 @@ def end_leftovers(settings: StackSettings) -> None:
     psutil.wait_procs(stubborn, timeout=5)
 
 
-def mark(process: psutil.Process) -> str | None:
-    """Return the state folder of the stack that a process belongs to, or None."""
+def mark(process: psutil.Process, name: str = MARKER) -> str | None:
+    """Return the state folder of the stack that a process belongs to, or another of its marks, or None."""
     try:
-        found: str | None = process.environ().get(MARKER)
+        found: str | None = process.environ().get(name)
     except (psutil.Error, OSError):
         return None
     return found

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from include.stack import postgres
+from include.stack.processes import PROGRAM
 from include.stack.settings import HOST, StackSettings, executable, quiet_environment
 
 SERVICES = ("postgres", "s3", "mlflow", "airflow")
@@ -79,8 +80,8 @@ def _airflow(settings: StackSettings) -> list[Program]:
         Program(
             name,
             "airflow",
-            [sys.executable, "-m", "airflow", *command],
-            environment,
+            [sys.executable, "-m", "include.stack.successor", sys.executable, "-m", "airflow", *command],
+            environment | {PROGRAM: name},
             stop_seconds=30 if name == "scheduler" else 15,  # the scheduler waits for its running tasks
         )
         for name, command in commands.items()

@@ -184,6 +184,21 @@ def test_the_report_of_the_same_inputs_keeps_every_byte_and_its_rows(
     assert warehouse_rows(postgres) == rows
 
 
+def test_a_damaged_report_comes_back_byte_for_byte(world: World, postgres: Any) -> None:
+    world.features(charges=40)
+    world.predictions()
+    monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+    published = objects(world.lake)
+    for key in published:
+        if key.startswith("reports/") and not key.endswith("manifest.json"):
+            world.lake.write_object(key, b"damaged")
+
+    monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert objects(world.lake) == published
+    assert world.lake.intact("reports/leaving/drift", DAY)
+
+
 @pytest.mark.parametrize("change", ["features", "champion", "policy"])
 def test_the_report_of_other_inputs_is_made_anew(world: World, postgres: Any, change: str) -> None:
     world.features()

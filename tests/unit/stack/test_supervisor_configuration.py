@@ -12,6 +12,7 @@ from include.stack.configuration import (
     socket_path,
 )
 from include.stack.errors import StackError
+from include.stack.processes import PROGRAM
 from include.stack.programs import programs
 from include.stack.settings import StackSettings
 
@@ -55,7 +56,7 @@ def test_environment_and_command_survive_a_path_with_blanks_percent_signs_and_qu
     read = as_supervisor_reads_it(settings)
 
     # then
-    assert read["scheduler"].environment == settings.airflow_environment()
+    assert read["scheduler"].environment == settings.airflow_environment() | {PROGRAM: "scheduler"}
     assert f"'{state_dir}/postgres'" in read["postgres"].command.replace("'\"'\"'", "'")
 
 
