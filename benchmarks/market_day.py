@@ -69,8 +69,7 @@ def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, flo
         planned.extend(etl.plan(MARKET, lake, source, None, day))
 
     def extract() -> None:
-        for session in planned:
-            etl.extract(MARKET, lake, source, session, RUN)
+        etl.extract(MARKET, lake, source, planned, RUN)
 
     def score() -> None:
         for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
@@ -81,7 +80,7 @@ def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, flo
         "extract": extract,
         "validate": lambda: validate(MARKET, lake, planned, RUN),
         "features": lambda: etl.build_features(
-            MARKET, lake, etl.features_to_make(MARKET, lake, planned, day), RUN
+            MARKET, lake, etl.features_to_build(MARKET, lake, planned, day), RUN
         ),
         "score": score,
         "publish": lambda: scoring.publish(RETURNS, lake, connection, day, RUN),

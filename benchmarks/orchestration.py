@@ -61,8 +61,7 @@ class Chain:
     def make_features(self, days: Sequence[date], run: RunInfo) -> None:
         with self.database("company") as company:
             source = CUSTOMERS.make_source(SOURCE, lambda _: company)
-            for day in days:
-                etl.extract(CUSTOMERS, self.lake, source, day, run)
+            etl.extract(CUSTOMERS, self.lake, source, days, run)
         validation.validate(CUSTOMERS, self.lake, days, run)
         etl.build_features(CUSTOMERS, self.lake, days, run)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
-from airflow.sdk import DAG, Asset, dag, get_current_context, task
+from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.catalog import DATASETS
@@ -20,15 +21,21 @@ Brings **{title}** from the source to features, day by day.
 - **In:** the source chosen in the Airflow variable `{name}_source`.
 - **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
   page for each day. New features wake the scoring DAGs.
-- **Which days:** those that the source has and the lake lacks. Name a day or a range in the form, or start a
-  backfill, to redo days. Features of later days that an older day has changed are made anew as well.
-- **When it fails:** `validate` red means that a day broke a rule for the whole table, and nothing after it ran.
-  The button *Validation page*, under the task's *Details*, opens the page that says why. Mend the source, then
-  trigger this DAG with that day. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
-  `find_days` red means that the source has stopped delivering, or lacks the day asked for.
-  `extract` red after its retries means that the source or the lake is out of reach: clear the task once it is
-  back.
+- **Which days:** those that the source has and that lack features, except rejected ones. Name a day or a range in
+  the form, or start a backfill, to redo days. Features of later days that an older day has changed are rebuilt as
+  well.
+- **When it fails:** `report_rejections` red names the days that were rejected, and why; all other days of the run
+  have their features. The button *Validation page*, under the task's *Details*, opens the page of the first of
+  them. Correct the source, then trigger this DAG with that day. It also names what the source lacks on every day,
+  such as a symbol without a file. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
+  `find_days` red means that the source has stopped delivering, lacks the day asked for, or does not exist.
+  `extract` red after its retries means that the source or the lake is out of reach; the next run makes up for it.
 """
+
+
+def _label(days: str) -> str:
+    """A template for the label of a mapped task in the UI: its first and last day."""
+    return f"{{{{ {days}[0] }}}}{{% if {days} | length > 1 %}} to {{{{ {days}[-1] }}}}{{% endif %}}"
 
 
 def etl(dataset: DatasetSpec) -> DAG:
@@ -68,56 +75,75 @@ def etl(dataset: DatasetSpec) -> DAG:
                 days = plan(dataset, lake(), origin, requested, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
-        @task(map_index_template="{{ days_label }}")
-        def extract(days: list[str]) -> list[str]:
-            """Store the source's tables as they are."""
-            from include.lifecycle.etl import extract as extract_day
+        @task(map_index_template=_label("task.op_kwargs['days']"))
+        def extract(days: list[str]) -> dict[str, Any]:
+            """Store the source's tables as they are; a day that the source cannot give stops no other."""
+            from include.lifecycle.etl import extract as extract_days
             from ml_lifecycle.hooks import lake, source
-            from ml_lifecycle.runs import label_days, run_info
+            from ml_lifecycle.runs import run_info
 
-            store, run = lake(), run_info()
             with source(dataset) as origin:
-                for day in label_days(days):
-                    extract_day(dataset, store, origin, day, run)
-            return days
+                wanted = [date.fromisoformat(day) for day in days]
+                return extract_days(dataset, lake(), origin, wanted, run_info()).model_dump(mode="json")
 
-        @task(map_index_template="{{ days_label }}", pool=HEAVY_POOL)
-        def validate(days: list[str]) -> list[str]:
-            """Split good rows from bad ones, and stop where a day breaks a rule for the whole table."""
+        @task(map_index_template=_label("task.op_kwargs['extracted']['days']"), pool=HEAVY_POOL)
+        def validate(extracted: dict[str, Any]) -> dict[str, Any]:
+            """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
+            from include.lifecycle.etl import ExtractedDays
             from include.lifecycle.validation import validate as validate_days
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import label_days, report_verdicts, run_info
+            from ml_lifecycle.runs import run_info, show_verdicts
 
-            report_verdicts(dataset, validate_days(dataset, lake(), label_days(days), run_info()))
-            return days
+            found = ExtractedDays.model_validate(extracted)
+            verdicts = validate_days(dataset, lake(), found.days, run_info(), found.faults)
+            return show_verdicts(dataset, verdicts).model_dump(mode="json")
 
-        @task
-        def find_features(validated: Sequence[list[str]]) -> list[list[str]]:
-            """The days whose features are to be made: those validated, and those that an older day has changed."""
-            from include.lifecycle.etl import chunks, features_to_make
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def report_rejections(
+            planned: list[list[str]],
+            extracted: Sequence[dict[str, Any]],
+            judged: Sequence[dict[str, Any]],
+        ) -> None:
+            """Make the run red where a day was rejected, after all others had their turn, and say why."""
+            from include.lifecycle.etl import ExtractedDays, JudgedDays
+            from ml_lifecycle.runs import fail_on_shortfall
+
+            fail_on_shortfall(
+                dataset,
+                [date.fromisoformat(day) for chunk in planned for day in chunk],
+                [ExtractedDays.model_validate(some) for some in extracted],
+                [JudgedDays.model_validate(some) for some in judged],
+            )
+
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def find_features(judged: Sequence[dict[str, Any]]) -> list[list[str]]:
+            """The days to build features of: those accepted, and those that an older day has changed."""
+            from include.lifecycle.etl import JudgedDays, chunks, features_to_build
             from ml_lifecycle.hooks import lake
 
             until = yesterday(get_current_context(), dataset.timezone)
-            known = [date.fromisoformat(day) for chunk in validated for day in chunk]
-            days = features_to_make(dataset, lake(), known, until)
+            accepted = [day for some in judged for day in JudgedDays.model_validate(some).accepted]
+            days = features_to_build(dataset, lake(), accepted, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(
-            map_index_template="{{ days_label }}",
+            map_index_template=_label("task.op_kwargs['days']"),
             pool=HEAVY_POOL,
             outlets=[Asset(f"{dataset.name}_features")],
         )
         def build_features(days: list[str]) -> None:
-            """Make the point-in-time features of each day."""
+            """Build the point-in-time features of each day."""
             from include.lifecycle.etl import build_features as build_days
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import label_days, run_info
+            from ml_lifecycle.runs import run_info
 
-            build_days(dataset, lake(), label_days(days), run_info())
+            build_days(dataset, lake(), [date.fromisoformat(day) for day in days], run_info())
 
-        extracted = extract.expand(days=find_days())
-        validated = validate.expand(days=extracted)
-        build_features.expand(days=find_features(validated))
+        planned = find_days()
+        extracted = extract.expand(days=planned)
+        judged = validate.expand(extracted=extracted)
+        report_rejections(planned, extracted, judged)
+        build_features.expand(days=find_features(judged))
 
     return build()
 

@@ -12,16 +12,8 @@ from typing import TypeVar
 import polars as pl
 from pydantic import ValidationError
 
-from include.lifecycle.lake import (
-    CorruptFileError,
-    CorruptManifestError,
-    Lake,
-    LakeError,
-    LocalFile,
-    Manifest,
-    RunInfo,
-    partition,
-)
+from include.lifecycle.failures import lies_in_the_data
+from include.lifecycle.lake import CorruptFileError, CorruptManifestError, Lake, LocalFile, RunInfo, partition
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
 
@@ -60,9 +52,12 @@ def plan(
     StaleSourceError
         If, without a request, there is nothing to do because the source has stopped delivering.
     ValueError
-        If the source has none of the requested days.
+        If the source has none of the requested days, or none at all because of its faults.
     """
     given = [day for day in source.days() if day <= until]
+    faults = source.faults()
+    if faults and not given:
+        raise ValueError(f"The source of {dataset.name!r} has no day. {' '.join(faults)}")
     if requested is None:
         settled = _settled_until(dataset, lake, given)
         done = set(lake.days(dataset.features_prefix, settled)) | {day for day in given if day <= settled}
@@ -89,32 +84,52 @@ def chunks(days: Sequence[Day], size: int) -> list[list[Day]]:
     return [list(days[start : start + size]) for start in range(0, len(days), size)]
 
 
-def extract(dataset: DatasetSpec, lake: Lake, source: Source, day: date, run: RunInfo) -> dict[str, Manifest]:
+class ExtractedDays(Spec):
+    """What came of extracting some days: `faults` say, by day and table, why a table could not be had.
+
+    `source_faults` are sentences on what the source should give and cannot, on any day.
+    """
+
+    days: tuple[date, ...]
+    faults: dict[date, dict[str, str]] = {}
+    source_faults: tuple[str, ...] = ()
+
+
+class JudgedDays(Spec):
+    """What validation said of some days: those accepted, and by rejected day the problems, in sentences."""
+
+    accepted: tuple[date, ...]
+    rejected: dict[date, tuple[str, ...]] = {}
+
+
+def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> ExtractedDays:
     """Copy each of the source's tables as it is into the lake: `raw/<dataset>/<table>/dt=<day>/table.csv`.
 
     No file is parsed, so none is too broken for it: what cannot be read is for validation to say. The manifest has
-    the rows that the source counted, or else the file's lines. Tables that the source lacks are left out of the
-    answer.
-
-    Raises
-    ------
-    LakeError
-        If the source lacks a table of which the lake has this day: validation would mix two sources.
+    the rows that the source counted, or else the file's lines. Tables that the source lacks are left out. A table
+    that the source cannot give for a day is noted as a fault of that day, and stops no other.
     """
-    published = {}
-    with TemporaryDirectory() as scratch:
+    faults: dict[date, dict[str, str]] = {}
+    for day in days:
         for table in dataset.tables:
-            file = Path(scratch) / table.name / "table.csv"
-            file.parent.mkdir()
-            extracted = source.extract(table.name, day, file)
-            if extracted is None:
-                _refuse_other_source(dataset, lake, table.name, day)
-            else:
-                published[table.name] = _publish_csv(lake, dataset.raw(table.name), day, file, extracted, run)
-    return published
+            fault = _extract_table(dataset, lake, source, table.name, day, run)
+            if fault is not None:
+                faults.setdefault(day, {})[table.name] = fault
+    return ExtractedDays(days=tuple(days), faults=faults, source_faults=tuple(source.faults()))
 
 
-def features_to_make(dataset: DatasetSpec, lake: Lake, validated: Sequence[date], until: date) -> list[date]:
+def shortfall(
+    planned: Sequence[date], extracted: Sequence[ExtractedDays], judged: Sequence[JudgedDays]
+) -> list[str]:
+    """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
+    rejected = {day: problems for some in judged for day, problems in some.rejected.items()}
+    known = rejected.keys() | {day for some in judged for day in some.accepted}
+    sentences = [f"{day} was rejected: {' '.join(rejected[day])}" for day in sorted(rejected)]
+    sentences += [f"{day} has no verdict, because its task failed." for day in sorted(set(planned) - known)]
+    return sentences + list(dict.fromkeys(fault for some in extracted for fault in some.source_faults))
+
+
+def features_to_build(dataset: DatasetSpec, lake: Lake, validated: Sequence[date], until: date) -> list[date]:
     """The days, oldest first, that were validated, and those whose features they or others have changed.
 
     Others, whose runs ended between the two, count for `LOOK_BACK_DAYS` before `until`.
@@ -124,9 +139,9 @@ def features_to_make(dataset: DatasetSpec, lake: Lake, validated: Sequence[date]
 
 
 def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) -> list[date]:
-    """Days from `since` on, oldest first, whose features were made of other clean partitions than there are now.
+    """Days from `since` on, oldest first, whose features were built from other partitions than there are now.
 
-    That happens when an older day is corrected, mended or backfilled. Only features that are not younger than all
+    That happens when an older day is corrected or backfilled. Only features that are not younger than all
     clean partitions of their history are looked at closely.
     """
     built = lake.written(dataset.features_prefix, since)
@@ -143,10 +158,10 @@ def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) 
 
 
 def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> None:
-    """Make and publish the features of clean days, each from its own rows and those of its history.
+    """Build and publish the features of clean days, each from its own rows and those of its history.
 
     A day of the history that the lake lacks is passed over; `inputs` in the manifest name the partitions that were
-    used. Where another run changes one of them meanwhile, the features of that day are made once more.
+    used. Where another run changes one of them meanwhile, the features of that day are built again.
 
     Raises
     ------
@@ -258,18 +273,44 @@ def _has_younger_input(
     )
 
 
-def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extracted, run: RunInfo) -> Manifest:
+def _extract_table(
+    dataset: DatasetSpec, lake: Lake, source: Source, table: str, day: date, run: RunInfo
+) -> str | None:
+    """Copy a table of a day; returns why that cannot be, to follow the table's name, or None."""
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "table.csv"
+        try:
+            extracted = source.extract(table, day, file)
+        except Exception as error:
+            if not lies_in_the_data(error):
+                raise
+            log.exception("%s of %s could not be extracted.", table, day)
+            return f"could not be extracted: {_one_line(error)}"
+        if extracted is None:
+            return _other_source(dataset, lake, table, day)
+        _publish_csv(lake, dataset.raw(table), day, file, extracted, run)
+        return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).removesuffix(".") or type(error).__name__
+
+
+def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extracted, run: RunInfo) -> None:
     if extracted.records is not None:
-        return lake.publish(prefix, day, [LocalFile(file, extracted.records)], run=run)
-    return lake.publish(prefix, day, [LocalFile(file, count_data_lines(file))], run=run, counted="lines")
+        lake.publish(prefix, day, [LocalFile(file, extracted.records)], run=run)
+    else:
+        lake.publish(prefix, day, [LocalFile(file, count_data_lines(file))], run=run, counted="lines")
 
 
-def _refuse_other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> None:
-    if lake.find_manifest(dataset.raw(table), day) is not None:
-        raise LakeError(
-            f"The source of {dataset.name!r} has no table {table!r}, but the lake has rows of it of {day}, "
-            "from another source. Give each source days, or a lake, of its own."
-        )
+def _other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> str | None:
+    """Why a table that the source lacks is a fault: validation would mix two sources, or two extracts."""
+    if lake.find_manifest(dataset.raw(table), day) is None:
+        return None
+    return (
+        "is not in the source, but the lake has rows of it from an earlier extract; give the day's table back, or "
+        "give each source days, or a lake, of its own"
+    )
 
 
 def _is_rejected(dataset: DatasetSpec, lake: Lake, day: date) -> bool:

@@ -43,10 +43,15 @@ class Source(Protocol):
         """The complete days that the source can give, oldest first."""
         ...
 
+    def faults(self) -> list[str]:
+        """What it should give and cannot, on any day, in sentences, e.g. of a symbol without a file."""
+        ...
+
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write one day of a table, as known at the end of that day, to `file` as CSV with a header.
 
-        Returns None, and writes nothing, where the source has no such table. An empty day is a header alone.
+        Returns None, and writes nothing, where the source has no such table. An empty day is a header alone. An
+        error that lies in the data (see `failures`) rejects the day alone; any other counts as an outage.
         """
         ...
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,11 @@ from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation_page import render_validation
 
 log = logging.getLogger(__name__)
+
+Faults = Mapping[date, Mapping[str, str]]
+"""By day and table, why the table could not be extracted, to follow the table's name in a sentence."""
+
+_NO_FAULTS: Faults = MappingProxyType({})
 
 
 class TableVerdict(BaseModel):
@@ -106,10 +112,13 @@ class CheckedTable:
     broken: pl.DataFrame
 
 
-def validate(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
+def validate(
+    dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo, faults: Faults = _NO_FAULTS
+) -> list[DayVerdict]:
     """Judge the raw tables of `days`, publish clean and quarantined rows, and a report for each day.
 
-    The report is published last, so a day without one, or with an older one, is a day to do again.
+    The report is published last, so a day without one, or with an older one, is a day to do again. A table that
+    `faults` name could not be extracted, so its day is rejected, whatever the lake has from an earlier extract.
 
     Raises
     ------
@@ -120,7 +129,7 @@ def validate(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInf
     """
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        checked = [_check(dataset, table, lake, days, scratch) for table in dataset.tables]
+        checked = [_check(dataset, table, lake, days, faults, scratch) for table in dataset.tables]
         return [
             _conclude(dataset, lake, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
             for day in days
@@ -128,10 +137,14 @@ def validate(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInf
 
 
 def _check(
-    dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], scratch: Path
+    dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], faults: Faults, scratch: Path
 ) -> dict[date, CheckedTable]:
     """Judge a table on all days together: the rules cost much less once on many rows than many times on few."""
-    raws = [raw for day in days if (raw := _read(dataset, table, lake, day, scratch)) is not None]
+    raws = [
+        raw
+        for day in days
+        if (raw := _read(dataset, table, lake, day, faults.get(day, {}).get(table.name), scratch)) is not None
+    ]
     if not raws:
         return {}
     rules = make_rules(table.rules)
@@ -140,8 +153,12 @@ def _check(
     return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
 
 
-def _read(dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, scratch: Path) -> RawTable | None:
-    """A table's raw rows; None for an optional table that the source never had."""
+def _read(
+    dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, fault: str | None, scratch: Path
+) -> RawTable | None:
+    """A table's raw rows: none of what could not be extracted; None for an optional table never had."""
+    if fault is not None:
+        return no_rows(table, day, fault)
     prefix = dataset.raw(table.name)
     manifest = lake.find_manifest(prefix, day)
     if manifest is None:

@@ -1,37 +1,25 @@
-"""Which failures are worth another try."""
+"""Which failures are retried."""
 
 from __future__ import annotations
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
-from polars.exceptions import PolarsError
-from psycopg2 import DataError, ProgrammingError
 
+from include.lifecycle.failures import DATA_ERRORS, LOCAL_FILE_ERRORS
 from include.lifecycle.lake import LakeError
 
-_PYTHON = (ValueError, TypeError, LookupError, ArithmeticError)
-
-# Rules are tried in order: a missing file is an OSError as well, and some errors of the network are a ValueError.
+# The first rule that fits counts: a missing file is an OSError, and some errors of networks are a ValueError.
 RETRY_OUTAGES = ExceptionRetryPolicy(
     rules=[
         RetryRule(
-            [FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError],
+            list(LOCAL_FILE_ERRORS),
             RetryAction.FAIL,
-            reason="A local file is missing or cannot be read, so trying again would fail again.",
+            reason="A local file is missing or cannot be read, so a retry would fail again.",
         ),
         RetryRule(OSError, RetryAction.DEFAULT, reason="A service is out of reach."),
         RetryRule(
-            [
-                ValueError,
-                TypeError,
-                LookupError,
-                ArithmeticError,
-                PolarsError,
-                LakeError,
-                DataError,
-                ProgrammingError,
-            ],
+            [*DATA_ERRORS, LakeError],
             RetryAction.FAIL,
-            reason="The data or the settings are wrong, so trying again would fail again.",
+            reason="The data or the settings are wrong, so a retry would fail again.",
         ),
     ]
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.lifecycle.etl import ExtractedDays, JudgedDays, shortfall
 from include.lifecycle.lake import RunInfo
 from include.lifecycle.specs import DatasetSpec
 from ml_lifecycle.days import run_start
@@ -55,21 +56,32 @@ def label_segments(segments: Sequence[str]) -> None:
     context["segments_label"] = f"{segments[0]}{more}"
 
 
-def report_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> None:
-    """Give the task its button to the validation page, and stop the run, without a retry, if a day was rejected.
+def show_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> JudgedDays:
+    """Give the task its button to the page of its first rejected day, or else its newest; sum them up."""
+    rejected = {verdict.day: verdict.problems for verdict in verdicts if not verdict.accepted}
+    show_report(dataset.validation_prefix, min(rejected, default=verdicts[-1].day))
+    return JudgedDays(accepted=tuple(verdict.day for verdict in verdicts if verdict.accepted), rejected=rejected)
 
-    The button opens the newest day, or the first rejected one.
+
+def fail_on_shortfall(
+    dataset: DatasetSpec,
+    planned: Sequence[date],
+    extracted: Sequence[ExtractedDays],
+    judged: Sequence[JudgedDays],
+) -> None:
+    """Make the run fail, without a retry, where it owes something, with a button to the first rejected day's page.
 
     Raises
     ------
     AirflowFailException
-        With a sentence for each rejected day.
+        With a sentence for each rejected day, each without a verdict, and all that the source lacks.
     """
-    rejected = [verdict for verdict in verdicts if not verdict.accepted]
-    show_report(dataset.validation_prefix, rejected[0].day if rejected else verdicts[-1].day)
+    rejected = [day for some in judged for day in some.rejected]
     if rejected:
-        reasons = " ".join(f"{verdict.day}: {' '.join(verdict.problems)}" for verdict in rejected)
+        show_report(dataset.validation_prefix, min(rejected))
+    sentences = shortfall(planned, extracted, judged)
+    if sentences:
         raise AirflowFailException(
-            f"{dataset.title} was rejected for {len(rejected)} day(s). {reasons} "
-            "Open the validation page, fix the source, and trigger this DAG with the day."
+            f"{dataset.title} is incomplete; the other days go on. {' '.join(sentences)} "
+            "Correct the source, and trigger this DAG with the days named here."
         )

@@ -68,30 +68,47 @@ def test_another_training_of_the_same_day_leaves_the_monitoring_of_the_version_a
 
 
 @pytest.mark.parametrize(
-    ("kind", "day", "said"),
+    ("kind", "day", "until", "form", "said"),
     [
-        ("half_broken", START + timedelta(days=1), "limit"),
-        ("empty", START + timedelta(days=2), "rows"),
-        ("missing_column", START + timedelta(days=3), "call_minutes"),
+        ("half_broken", START + timedelta(days=1), START + timedelta(days=2), {}, "limit"),
+        ("empty", START + timedelta(days=3), START + timedelta(days=3), {}, "rows"),
+        (
+            "missing_column",
+            START + timedelta(days=3),
+            START + timedelta(days=3),
+            {"day": f"{START + timedelta(days=3)}"},
+            "call_minutes",
+        ),
     ],
+    ids=["half_broken", "empty", "missing_column"],
 )
-def test_a_poisoned_day_stops_the_run_at_validation(
-    company: World, kind: PoisonKind, day: date, said: str
+def test_a_poisoned_day_makes_the_run_red_and_stops_no_other_day(
+    company: World, kind: PoisonKind, day: date, until: date, form: dict[str, str], said: str
 ) -> None:
-    pass_days(company, day)
+    pass_days(company, until)
     with closing(psycopg2.connect(company.settings.postgres_dsn("company"))) as connection:
         poison(connection, day, kind)
         try:
-            run = company.run("customers_etl")
+            run = company.run("customers_etl", **form)
         finally:
             restore(connection)
 
     assert run.state == "failed"
-    assert run.tasks["validate"] == "failed"
-    assert run.tasks["build_features"] == "upstream_failed"
+    assert (run.tasks["validate"], run.tasks["report_rejections"]) == ("success", "failed")
+    instances = {
+        instance["task_id"]: instance for instance in company.api.task_instances("customers_etl", run.run_id)
+    }
+    log = " ".join(company.api.log_lines(instances["report_rejections"], last=60))
+    assert f"{day} was rejected" in log
+    assert said in log
+    label = f"{day} to {until}" if until > day else f"{day}"
+    assert [instances[task]["rendered_map_index"] for task in ("extract", "validate")] == [label] * 2
+    if until > day:
+        company.wait_for_predictions("churn", until)
     company.wait_until_quiet("churn_scoring")
     assert day not in company.lake.days("features/customers")
     assert day not in company.lake.days("predictions/churn")
+    assert (until in company.lake.days("features/customers")) == (until > day)
     verdict = company.lake.read_json("reports/customers/validation", day, "verdict.json")
     problems = " ".join(problem for table in verdict["tables"].values() for problem in table["problems"])
     assert not verdict["accepted"]
@@ -113,7 +130,7 @@ def test_the_next_good_day_passes_and_is_scored(company: World) -> None:
     assert len(scores) == company.lake.manifest("features/customers", YESTERDAY).rows
 
 
-def test_a_mended_day_passes_once_it_is_named(company: World) -> None:
+def test_a_corrected_day_passes_once_it_is_named(company: World) -> None:
     day = START + timedelta(days=1)
 
     assert company.run("customers_etl", day=day.isoformat()).state == "success"

@@ -69,9 +69,8 @@ def source_of(connection: Any) -> Source:
 
 def etl(lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
     """What the DAG does with a chunk of days."""
-    for day in days:
-        extract(CUSTOMERS, lake, source, day, run)
-    verdicts = validate(CUSTOMERS, lake, days, run)
+    extracted = extract(CUSTOMERS, lake, source, days, run)
+    verdicts = validate(CUSTOMERS, lake, days, run, extracted.faults)
     build_features(CUSTOMERS, lake, [verdict.day for verdict in verdicts if verdict.accepted], run)
     return verdicts
 

@@ -44,8 +44,7 @@ def database(connection: Any, *symbols: str, **settings: Any) -> Source:
 
 def etl(lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> list[DayVerdict]:
     """What the DAG does with a chunk of days."""
-    for day in days:
-        extract(MARKET, lake, source, day, run)
+    extract(MARKET, lake, source, days, run)
     verdicts = validate(MARKET, lake, days, run)
     build_features(MARKET, lake, [verdict.day for verdict in verdicts if verdict.accepted], run)
     return verdicts
@@ -265,7 +264,7 @@ def test_the_sample_market_goes_through_and_a_late_correction_renews_the_feature
     before = lake.scan(MARKET.features_prefix, [days[-1]], tmp_path / "before").collect()
     correct(market, "AAPL", days[-10], 1.1)
     again = RunInfo("again", datetime(2026, 7, 2, tzinfo=UTC), "test")
-    extract(MARKET, lake, database(market), days[-10], again)
+    extract(MARKET, lake, database(market), [days[-10]], again)
     validate(MARKET, lake, [days[-10]], again)
 
     assert set(outdated_features(MARKET, lake)) == set(days[-10:])

@@ -22,7 +22,7 @@ AS_OF = DAY + timedelta(35)
 def test_the_telco_file_gives_an_honest_roc_auc(lake: Lake, run: RunInfo) -> None:
     dataset = CHURN.dataset
     source = dataset.make_source({"kind": "csv", "path": str(TELCO), "day": str(DAY)}, lambda _: None)
-    extract(dataset, lake, source, DAY, run)
+    extract(dataset, lake, source, [DAY], run)
     validate(dataset, lake, [DAY], run)
     build_features(dataset, lake, [DAY], run)
     assemble(CHURN, lake, AS_OF, run)

@@ -120,6 +120,10 @@ class PostgresSource:
         last = self._last_day
         return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
+
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Stream a table's rows of `day`, as known at the end of that day, into `file`."""
         present = self._columns[table]
@@ -186,6 +190,10 @@ class TelcoFileSource:
         """The file's one day."""
         return [self.day]
 
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
+
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the file's customers, or those who left, under our names; texts stay as they are."""
         rows = pl.scan_csv(self.path, infer_schema=False)
@@ -217,6 +225,10 @@ class FolderSource:
     def days(self) -> list[date]:
         """Days that have a folder."""
         return sorted(date.fromisoformat(entry.name) for entry in self.folder.iterdir() if entry.is_dir())
+
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Copy the day's file of the table, if there is one."""

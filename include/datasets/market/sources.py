@@ -163,6 +163,10 @@ class FileSource:
         first, last = self._rows.select(pl.col("parsed").first(), last=pl.col("parsed").last()).row(0)
         return self.period.sessions(first, last)
 
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
+
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the rows that are landed with `day`, by symbol and date."""
         landed = self.period.landed_on(day)
@@ -192,6 +196,10 @@ class HttpSource:
     def days(self) -> list[date]:
         """All sessions from the first to the last day on which any symbol has a row."""
         return self._files.days()
+
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the rows that are landed with `day`, by symbol and date."""
@@ -229,6 +237,10 @@ class PostgresSource:
             {"symbols": list(self.symbols)},
         )
         return self.period.sessions(first, last)
+
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Stream the rows that are landed with `day` into `file`, by symbol and date."""

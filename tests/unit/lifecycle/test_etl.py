@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.exceptions import PolarsError
 
 from include.lifecycle.etl import (
     LOOK_BACK_DAYS,
+    ExtractedDays,
+    JudgedDays,
     StaleSourceError,
     build_features,
     chunks,
     extract,
-    features_to_make,
+    features_to_build,
     outdated_features,
     plan,
+    shortfall,
 )
 from include.lifecycle.lake import (
     Lake,
-    LakeError,
     LocalFile,
     Manifest,
     PartitionNotFoundError,
     RunInfo,
 )
-from include.lifecycle.specs import DatasetSpec, Extracted, TableSpec
+from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
+from include.lifecycle.validation import DayVerdict, validate
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
@@ -74,18 +82,41 @@ class Shops:
     sales: Mapping[date, str]
     max_lag_days: int | None = None
     records: int | None = None
+    errors: Mapping[date, Exception] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
 
     def days(self) -> list[date]:
         return sorted(self.sales)
 
+    def faults(self) -> list[str]:
+        return list(self.lacks)
+
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         if table != "sales":
             return None
+        if day in self.errors:
+            raise self.errors[day]
         file.write_text(self.sales[day])
         return Extracted(records=self.records)
 
 
 SOURCE = Shops(dict.fromkeys((D1, D2, D3, D4), "shop,amount\nnorth, 1\n"))
+
+
+def new_lake(s3_client: Any) -> Lake:
+    """An empty lake of its own."""
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=bucket)
+    return Lake(s3_client, bucket)
+
+
+def run_etl(world: World, source: Source, days: Sequence[date]) -> list[DayVerdict]:
+    """What the DAG does with a chunk of days."""
+    extracted = extract(SHOPS, world.lake, source, days, world.run)
+    verdicts = validate(SHOPS, world.lake, days, world.run, extracted.faults)
+    accepted = [verdict.day for verdict in verdicts if verdict.accepted]
+    build_features(SHOPS, world.lake, features_to_build(SHOPS, world.lake, accepted, D5), world.run)
+    return verdicts
 
 
 @pytest.fixture
@@ -224,19 +255,21 @@ def test_chunks_keep_all_days_in_order() -> None:
 
 def test_tables_are_extracted_byte_for_byte_and_missing_ones_left_out(world: World) -> None:
     raw = 'shop,amount\n north ,"1,5"\nsouth,\n'
-    extracted = extract(SHOPS, world.lake, Shops({D1: raw}), D1, world.run)
+    assert extract(SHOPS, world.lake, Shops({D1: raw}), [D1], world.run) == ExtractedDays(days=(D1,))
 
     (file,) = world.lake.download("raw/shops/sales", D1, world.scratch)
     assert file.read_text() == raw
-    assert set(extracted) == {"sales"}
-    assert (extracted["sales"].rows, extracted["sales"].counted) == (2, "lines")
+    manifest = world.lake.manifest("raw/shops/sales", D1)
+    assert (manifest.rows, manifest.counted) == (2, "lines")
+    assert world.lake.days("raw/shops/opinions") == []
 
 
 def test_the_manifest_has_the_rows_that_the_source_counted_whatever_the_file_has(world: World) -> None:
     source = Shops({D1: "shop,amount\nnorth,1\n"}, records=3)
 
-    manifest = extract(SHOPS, world.lake, source, D1, world.run)["sales"]
+    extract(SHOPS, world.lake, source, [D1], world.run)
 
+    manifest = world.lake.manifest("raw/shops/sales", D1)
     assert (manifest.rows, manifest.counted) == (3, "rows")
 
 
@@ -244,14 +277,16 @@ def test_the_manifest_has_the_rows_that_the_source_counted_whatever_the_file_has
 def test_no_file_is_too_broken_to_be_extracted(content: str, world: World) -> None:
     source = Shops({D1: content})
 
-    extract(SHOPS, world.lake, source, D1, world.run)
+    extract(SHOPS, world.lake, source, [D1], world.run)
 
     (file,) = world.lake.download("raw/shops/sales", D1, world.scratch)
     assert file.read_text() == content
 
 
 def test_an_empty_day_is_extracted_as_no_rows(world: World) -> None:
-    assert extract(SHOPS, world.lake, Shops({D1: "shop,amount\n"}), D1, world.run)["sales"].rows == 0
+    extract(SHOPS, world.lake, Shops({D1: "shop,amount\n"}), [D1], world.run)
+
+    assert world.lake.manifest("raw/shops/sales", D1).rows == 0
 
 
 def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
@@ -259,8 +294,112 @@ def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
     file.write_text("shop\nnorth\n")
     world.lake.publish(SHOPS.raw("opinions"), D1, [LocalFile(file, 1)], run=world.run)
 
-    with pytest.raises(LakeError, match=r"no table 'opinions', but the lake has rows of it of 2026-03-01"):
-        extract(SHOPS, world.lake, SOURCE, D1, world.run)
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2], world.run)
+
+    assert set(extracted.faults) == {D1}
+    assert "not in the source, but the lake has rows of it" in extracted.faults[D1]["opinions"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no date in line 3."),
+        FileNotFoundError("sales.csv"),
+        PolarsError("bad bytes"),
+        KeyError("amount"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_day_that_the_source_cannot_give_stops_no_other_and_says_why(error: Exception, world: World) -> None:
+    source = Shops(dict.fromkeys((D1, D2, D3), "shop,amount\nnorth,1\n"), errors={D2: error})
+
+    extracted = extract(SHOPS, world.lake, source, [D1, D2, D3], world.run)
+
+    assert world.lake.days("raw/shops/sales") == [D1, D3]
+    assert extracted.faults == {D2: {"sales": f"could not be extracted: {str(error).removesuffix('.')}"}}
+    verdicts = validate(SHOPS, world.lake, [D1, D2, D3], world.run, extracted.faults)
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert verdicts[1].problems == (f"sales {extracted.faults[D2]['sales']}.",)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("refused"), psycopg2.OperationalError("gone")], ids=repr)
+def test_an_outage_in_extracting_is_no_verdict_on_the_day(error: Exception, world: World) -> None:
+    with pytest.raises(type(error)):
+        extract(SHOPS, world.lake, Shops({D1: ""}, errors={D1: error}), [D1], world.run)
+
+
+def test_what_cannot_be_extracted_again_keeps_its_clean_rows_and_is_called_stale(world: World) -> None:
+    source = Shops({D1: "shop,amount\nnorth,1\n"})
+    run_etl(world, source, [D1])
+
+    [verdict] = run_etl(world, Shops(source.sales, errors={D1: ValueError("no date")}), [D1])
+
+    assert (verdict.accepted, verdict.stale) == (False, True)
+    assert world.features(D1)["amount"] == 1
+
+
+def test_what_a_run_owes_is_said_in_a_sentence_each() -> None:
+    extracted = [
+        ExtractedDays(days=(D1, D2), source_faults=("TSLA has no file.",)),
+        ExtractedDays(days=(D3,), source_faults=("TSLA has no file.",)),
+    ]
+    judged = [JudgedDays(accepted=(D1,), rejected={D2: ("sales is empty.", "So are opinions.")})]
+
+    assert shortfall([D1, D2, D3], extracted, judged) == [
+        "2026-03-02 was rejected: sales is empty. So are opinions.",
+        "2026-03-03 has no verdict, because its task failed.",
+        "TSLA has no file.",
+    ]
+    assert shortfall([D1], [ExtractedDays(days=(D1,))], [JudgedDays(accepted=(D1,))]) == []
+
+
+def test_a_source_whose_faults_leave_it_no_day_is_not_passed_over(world: World) -> None:
+    with pytest.raises(ValueError, match=r"has no day\. TSLA has no file\."):
+        plan(SHOPS, world.lake, Shops({}, lacks=("TSLA has no file.",)), None, until=D5)
+
+
+WEEK = [date(2026, 3, day) for day in range(2, 9)]
+GOOD = "shop,amount\nnorth,1\n"
+BAD: Mapping[str, str | Exception] = {
+    "no bytes": "",
+    "no rows": "shop,amount\n",
+    "no column": "shop\nnorth\n",
+    "bad rows": "shop,amount\nnorth,many\n",
+    "two headers": "shop,shop\nnorth,1\n",
+    "an error of the source": ValueError("the file is no table"),
+    "no file": FileNotFoundError("sales.csv"),
+}
+
+
+@given(bad=st.dictionaries(st.sampled_from(WEEK), st.sampled_from(sorted(BAD))))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+def test_wherever_bad_days_lie_exactly_the_good_ones_get_clean_tables_and_features(
+    bad: dict[date, str], s3_client: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    world = World(new_lake(s3_client), run, tmp_path)
+    found = {day: BAD[kind] for day, kind in bad.items()}
+    source = Shops(
+        {day: text if isinstance(text := found.get(day, GOOD), str) else "" for day in WEEK},
+        errors={day: error for day, error in found.items() if isinstance(error, Exception)},
+    )
+    good = [day for day in WEEK if day not in bad]
+
+    verdicts = run_etl(world, source, plan(SHOPS, world.lake, source, None, WEEK[-1]))
+
+    assert [verdict.day for verdict in verdicts if verdict.accepted] == good
+    assert all(verdict.problems for verdict in verdicts if not verdict.accepted)
+    assert world.lake.days(SHOPS.clean("sales")) == good
+    assert world.lake.days(SHOPS.features_prefix) == good
+    assert world.lake.days(SHOPS.validation_prefix) == WEEK
+    assert plan(SHOPS, world.lake, source, None, WEEK[-1]) == []
+
+    corrected = Shops(dict.fromkeys(WEEK, GOOD))
+    for day in bad:
+        run_etl(world, corrected, plan(SHOPS, world.lake, corrected, (day, day), WEEK[-1]))
+    assert world.lake.days(SHOPS.features_prefix) == WEEK
+    assert world.features(WEEK[-1])["days"] == 3
 
 
 def test_features_see_their_history_and_nothing_else(world: World) -> None:
@@ -335,8 +474,8 @@ def test_validated_days_renew_the_features_that_look_at_them_however_old_they_ar
     world.clean(D1, 100)
     much_later = D4 + timedelta(days=LOOK_BACK_DAYS + 1)
 
-    assert features_to_make(SHOPS, world.lake, [D1], much_later) == [D1, D2]
-    assert features_to_make(SHOPS, world.lake, [], much_later) == []
+    assert features_to_build(SHOPS, world.lake, [D1], much_later) == [D1, D2]
+    assert features_to_build(SHOPS, world.lake, [], much_later) == []
 
 
 def test_features_made_before_a_day_came_in_are_outdated(world: World) -> None:
