@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from polars.exceptions import PolarsError
-from psycopg2 import DataError, ProgrammingError
-
 LOCAL_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """An OSError like an outage's, but a file that is missing now is missing in a minute, too."""
 
-DATA_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, PolarsError, DataError, ProgrammingError)
-"""Raised for wrong data or settings, except where they are an OSError as well, as some errors of networks are."""
+
+def data_errors() -> tuple[type[Exception], ...]:
+    """Raised for wrong data or settings; some errors of networks are among them, but are an OSError as well."""
+    # Specs are light to import; these are not.
+    from polars.exceptions import PolarsError
+    from psycopg2 import DataError, ProgrammingError
+
+    return (ValueError, TypeError, LookupError, ArithmeticError, PolarsError, DataError, ProgrammingError)
 
 
 def lies_in_the_data(error: Exception) -> bool:
     """Whether an error says that data or settings are wrong, and not that a service is out of reach."""
     if isinstance(error, OSError):
         return isinstance(error, LOCAL_FILE_ERRORS)
-    return isinstance(error, DATA_ERRORS)
+    return isinstance(error, data_errors())

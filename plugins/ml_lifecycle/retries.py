@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from include.lifecycle.failures import DATA_ERRORS, LOCAL_FILE_ERRORS
+from include.lifecycle.failures import LOCAL_FILE_ERRORS, data_errors
 from include.lifecycle.lake import LakeError
 
 # The first rule that fits counts: a missing file is an OSError, and some errors of networks are a ValueError.
@@ -17,7 +17,7 @@ RETRY_OUTAGES = ExceptionRetryPolicy(
         ),
         RetryRule(OSError, RetryAction.DEFAULT, reason="A service is out of reach."),
         RetryRule(
-            [*DATA_ERRORS, LakeError],
+            [*data_errors(), LakeError],
             RetryAction.FAIL,
             reason="The data or the settings are wrong, so a retry would fail again.",
         ),

@@ -187,7 +187,7 @@ def test_the_days_of_the_database_are_those_of_its_symbols_within_the_period(mar
     assert bounded.days() == [date(2026, 6, 22), date(2026, 6, 23)]
 
 
-def test_a_row_of_a_weekend_is_landed_with_the_next_session_and_quarantined(
+def test_a_row_of_a_weekend_belongs_to_the_next_session_and_is_quarantined(
     lake: Lake, run: RunInfo, market: Any, tmp_path: Path
 ) -> None:
     saturday, monday = date(2026, 6, 27), date(2026, 6, 29)
@@ -199,6 +199,37 @@ def test_a_row_of_a_weekend_is_landed_with_the_next_session_and_quarantined(
     assert verdict.tables["prices"].rules == {"prices.date.day_of_partition": 1}
     assert verdict.tables["prices"].good == 5
     assert len(extracted(database(market, first_day=str(monday)), monday, tmp_path)) == 5
+
+
+@pytest.mark.parametrize("stray", [date(1, 1, 1), date(1985, 1, 2), date(2033, 1, 3)])
+def test_a_stray_row_stretches_nothing_and_is_quarantined_on_the_newest_day(
+    lake: Lake, run: RunInfo, market: Any, stray: date
+) -> None:
+    days = database(market).days()
+    execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", stray)
+    source = database(market)
+    assert source.days() == days
+
+    before, newest = etl(lake, source, days[-2:], run)
+
+    assert (before.tables["prices"].rows, newest.tables["prices"].rows) == (5, 6)
+    assert newest.tables["prices"].rules == {"prices.date.day_of_partition": 1}
+    assert newest.accepted
+
+
+def test_a_symbol_with_many_strays_is_left_out_by_name(market: Any, tmp_path: Path) -> None:
+    days = database(market).days()
+    for day in NEW_YORK.days(date(1985, 1, 2), date(1985, 1, 4)):
+        execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", day)
+    source = database(market)
+
+    assert source.days() == days
+    assert source.faults() == [
+        "market.prices of AAPL is left out: 3 of its rows have a date that cannot be right, e.g. 1985-01-04. "
+        "Correct them, or set `first_day` and `last_day`."
+    ]
+    assert len(extracted(source, days[-1], tmp_path)) == 4
+    assert database(market, first_day=str(days[0])).faults() == []
 
 
 def test_a_database_without_the_table_or_without_rows_has_no_days(postgres: Any, tmp_path: Path) -> None:
@@ -246,7 +277,8 @@ def test_a_day_costs_as_few_rows_whatever_the_history(postgres_dsn: str, tmp_pat
             read.append(cursor.fetchone()[0])
         connection.close()
 
-    assert read[1] <= 40, read
+    # Of each of five symbols seven dates from both ends, which tell strays, and the newest day's rows.
+    assert read[1] <= 5 * (7 + 7 + 5), read
 
 
 def test_the_sample_market_goes_through_and_a_late_correction_renews_the_features(

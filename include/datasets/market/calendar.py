@@ -10,7 +10,8 @@ from functools import cache
 SESSIONS_PER_YEAR = 252
 """Of the New York Stock Exchange, as is customary; rates per session become annual with it."""
 
-_FIRST_DAY = date(1980, 1, 1)
+FIRST_DAY = date(1980, 1, 1)
+"""Sessions before it are not known."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class ExchangeCalendar:
         return sessions[number]
 
     def _refuse_unknown(self, day: date) -> None:
-        if not _FIRST_DAY <= day <= _sessions(self.exchange)[-1]:
+        if not FIRST_DAY <= day <= _sessions(self.exchange)[-1]:
             raise ValueError(
                 f"Whether {day} is a session of {self.exchange} is not known: {self._described()} "
                 "Ask for a day between them."
             )
 
     def _described(self) -> str:
-        return f"the calendar goes from {_FIRST_DAY} to {_sessions(self.exchange)[-1]}."
+        return f"the calendar goes from {FIRST_DAY} to {_sessions(self.exchange)[-1]}."
 
 
 NEW_YORK = ExchangeCalendar("XNYS")
@@ -80,4 +81,4 @@ NEW_YORK = ExchangeCalendar("XNYS")
 def _sessions(exchange: str) -> tuple[date, ...]:
     import exchange_calendars  # takes a second, as it loads pandas
 
-    return tuple(exchange_calendars.get_calendar(exchange, start=_FIRST_DAY.isoformat()).sessions.date)
+    return tuple(exchange_calendars.get_calendar(exchange, start=FIRST_DAY.isoformat()).sessions.date)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
-from include.datasets.market.sources import FILE_COLUMNS
+from include.datasets.market.price_files import FILE_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +36,16 @@ class _OutageError(Exception):
         self.wait = wait
 
 
+class _CutOffError(_OutageError):
+    """The server answers, but its file of the symbol breaks off."""
+
+
 @dataclass
 class Downloads:
     """Files of symbols from one server.
 
-    `url` is the path below `base_url`, with `{symbol}` and, if wanted, `{key}`. The key shows in no message.
+    `url` is the path below `base_url`, with `{symbol}` or `{symbol_lower}` and, if wanted, `{key}`. No message
+    shows the key.
     """
 
     base_url: str
@@ -68,9 +73,9 @@ class Downloads:
         Raises
         ------
         ConnectionError
-            If the server gives no whole file after some tries; later it may.
+            If the server gives no file after some tries; later it may.
         ValueError
-            If it refuses, or gives something else than prices.
+            If it refuses, gives something else than prices, or a file that breaks off at each try.
         """
         for number in range(1, _TRIES + 1):
             try:
@@ -78,7 +83,8 @@ class Downloads:
             except _OutageError as outage:
                 wait = outage.wait or _FIRST_WAIT_SECONDS * 2 ** (number - 1)
                 if number == _TRIES or wait > _LONGEST_WAIT_SECONDS:
-                    raise ConnectionError(
+                    kind = ValueError if isinstance(outage, _CutOffError) else ConnectionError
+                    raise kind(
                         f"{self._address(symbol, _HIDDEN)} gave no prices after {number} tries: {outage} "
                         "Try again later."
                     ) from None
@@ -134,10 +140,11 @@ class Downloads:
             )
         is_whole = answer.content.endswith(b"\n") or _has_told_length(answer)
         if len(lines[-1].split(",")) < len(header) or not is_whole:
-            raise _OutageError(f"The file breaks off after {len(answer.content):,} bytes.")
+            raise _CutOffError(f"The file breaks off after {len(answer.content):,} bytes.")
 
     def _address(self, symbol: str, key: str) -> str:
-        return f"{self.base_url.rstrip('/')}/{self.url.format(symbol=quote(symbol.lower()), key=key).lstrip('/')}"
+        path = self.url.format(symbol=quote(symbol), symbol_lower=quote(symbol.lower()), key=key)
+        return f"{self.base_url.rstrip('/')}/{path.lstrip('/')}"
 
     def _safe(self, text: str) -> str:
         """The text without the key: servers like to repeat what they were asked."""
@@ -167,7 +174,7 @@ class _CachedFile:
         return dict(noted["validators"]) if is_same else {}
 
     def write(self, content: bytes, validators: dict[str, str]) -> None:
-        """Replace the file, then what is noted of it; killed in between, it is asked for anew."""
+        """Replace the file, then what is noted of it; killed in between, it is asked for again."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _replace(self.path, content)
         notes = {"sha256": hashlib.sha256(content).hexdigest(), "validators": validators}

@@ -1,16 +1,20 @@
 """Where prices come from: files, one per symbol, an HTTP server that gives such files, or PostgreSQL.
 
-A row dated on a day without a session is landed with the next session, where the rule
-`prices.date.day_of_partition` sets it aside: it stops nothing, and nobody has to wonder where it went.
+Each row belongs to a session. One dated on a day without a session belongs to the next session; one whose date
+nobody can read, to that of the nearest dated row before it in its file; one dated after today, or years away from
+all others, to the newest. There the rules set it aside: it stops nothing, and nobody has to wonder where it went.
+A symbol with more such rows than a day can bear, or without a file, is a fault of the source; the others go on.
 """
 
 from __future__ import annotations
 
+import csv
+import logging
 import string
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,13 +22,17 @@ from typing import Annotated, Any, Literal, Self
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
-from include.datasets.market.calendar import NEW_YORK
-from include.datasets.market.tables import PRICES, SYMBOL_PATTERN
+from include.datasets.market.calendar import FIRST_DAY, NEW_YORK
+from include.datasets.market.price_files import COLUMNS, PriceFile, PriceFileError, read_price_file
+from include.datasets.market.tables import SYMBOL_PATTERN
+from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
+from include.lifecycle.failures import LOCAL_FILE_ERRORS
 from include.lifecycle.specs import Extracted, Source
 
-# The files may have further columns, e.g. OpenInt, which shares do not have; they are not read.
-FILE_COLUMNS = {"Date": "date", **{name.title(): name for name in (*PRICES, "volume")}}
-_COLUMNS = ("symbol", *FILE_COLUMNS.values())
+log = logging.getLogger(__name__)
+
+_MOST_MISPLACED = 2
+"""A session takes at most so many rows of a symbol that belong elsewhere; more would make it look rejected."""
 
 Symbol = Annotated[str, StringConstraints(pattern=SYMBOL_PATTERN)]
 
@@ -57,11 +65,14 @@ class FileSettings(_Settings):
 
     kind: Literal["files"]
     path: Path
-    file_name: str = Field("{symbol}.us.txt", description="`{symbol}` becomes the symbol in small letters.")
+    file_name: str = Field(
+        "{symbol_lower}.us.txt",
+        description="`{symbol}` becomes the symbol as it is, `{symbol_lower}` the symbol in lower case.",
+    )
 
     @model_validator(mode="after")
     def _file_name_has_symbol(self) -> Self:
-        _check_template("file_name", self.file_name, {"symbol"})
+        _check_template("file_name", self.file_name, set())
         return self
 
 
@@ -72,8 +83,11 @@ class HttpSettings(_Settings):
     base_url: str | None = Field(None, description="Address of a server that wants no key.")
     connection: str | None = Field(None, description="Id of the connection that has the address and the key.")
     url: str = Field(
-        "{symbol}.us.txt",
-        description="Path below the address; `{symbol}` becomes the symbol in small letters, `{key}` the key.",
+        "{symbol_lower}.us.txt",
+        description=(
+            "Path below the address; `{symbol}` becomes the symbol as it is, `{symbol_lower}` the symbol in lower "
+            "case, `{key}` the key."
+        ),
     )
     min_seconds_between_requests: float = Field(0, ge=0)
     cache: Path = Field(
@@ -83,7 +97,7 @@ class HttpSettings(_Settings):
 
     @model_validator(mode="after")
     def _address_is_given_once(self) -> Self:
-        _check_template("url", self.url, {"symbol", "key"})
+        _check_template("url", self.url, {"key"})
         if (self.base_url is None) == (self.connection is None):
             raise ValueError(
                 f"`base_url` is {self.base_url!r} and `connection` is {self.connection!r}; set one of them."
@@ -115,7 +129,7 @@ def make_source(settings: Mapping[str, Any], connect: Callable[[str], Any]) -> S
     ValueError
         If a setting is missing, unknown or of the wrong type.
     FileNotFoundError
-        If the folder, or the file of a symbol, does not exist.
+        If the folder does not exist.
     """
     checked = _SETTINGS.validate_python(dict(settings))
     match checked:
@@ -135,8 +149,8 @@ class Period:
     first: date
     last: date
 
-    def landed_on(self, session: date) -> Period:
-        """Days of the period whose rows are landed with a session: it and those since the session before it."""
+    def belonging_to(self, session: date) -> Period:
+        """Days of the period whose rows belong to a session: it and those since the session before it."""
         since = NEW_YORK.later(session, -1) + timedelta(days=1)
         return Period(max(self.first, since), min(self.last, session))
 
@@ -154,34 +168,114 @@ class FileSource:
     files: Mapping[str, Path]
     period: Period
     max_lag_days: int | None
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    lacking: tuple[str, ...] = ()
+    """Faults of symbols that have no file here."""
 
     def days(self) -> list[date]:
-        """All sessions from the first to the last day on which any symbol has a row.
+        """All sessions from the first to the last day to which any symbol has a row, strays left out.
 
         A session on which all of them lack a row is among them, so that validation meets it.
         """
-        first, last = self._rows.select(pl.col("parsed").first(), last=pl.col("parsed").last()).row(0)
+        first, last = self._rows.select(pl.col("place").first(), last=pl.col("place").last()).row(0)
         return self.period.sessions(first, last)
 
     def faults(self) -> list[str]:
-        """None: it gives what it has."""
-        return []
+        """Symbols without a usable file, in a sentence each."""
+        return [*self.lacking, *self._prices.faults]
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
-        """Write the rows that are landed with `day`, by symbol and date."""
-        landed = self.period.landed_on(day)
-        first, last = (self._rows["parsed"].search_sorted(end, side) for end, side in _ends(landed))
-        rows = self._rows[first:last].sort("symbol", "parsed", maintain_order=True)
-        rows.select(_COLUMNS).write_csv(file)
+        """Write the rows that belong to `day`, by symbol and date; then broken lines, whole in one field."""
+        belonging = self.period.belonging_to(day)
+        first, last = (self._rows["place"].search_sorted(end, side) for end, side in _ends(belonging))
+        rows = self._rows[first:last].sort("symbol", "place", maintain_order=True)
+        broken = rows.filter(pl.col("raw_line").is_not_null()).select("symbol", "raw_line")
+        with file.open("w", newline="") as target:
+            rows.filter(pl.col("raw_line").is_null()).select(COLUMNS).write_csv(target)
+            csv.writer(target, lineterminator="\n").writerows(broken.iter_rows())
         return Extracted(records=rows.height)
 
-    @cached_property
+    @property
     def _rows(self) -> pl.DataFrame:
-        """All rows within the period, by date: our columns as text, and `parsed`, the date."""
-        rows = pl.concat([_read(symbol, path) for symbol, path in self.files.items()])
-        return rows.filter(pl.col("parsed").is_between(self.period.first, self.period.last)).sort(
-            "parsed", maintain_order=True
-        )
+        return self._prices.rows
+
+    @cached_property
+    def _prices(self) -> _Prices:
+        given, faults = [], []
+        for symbol, path in self.files.items():
+            try:
+                given.append(read_price_file(symbol, path))
+            except PriceFileError as error:
+                faults.append(str(error))
+            except LOCAL_FILE_ERRORS as error:
+                faults.append(
+                    f"The file {path} of {symbol} cannot be read: {error.strerror}. Correct `path`, `file_name` "
+                    "or `symbols` in the market's source settings."
+                )
+        return _placed(given, self.period, self.today, faults)
+
+
+@dataclass(frozen=True)
+class _Prices:
+    """All rows within the period, by `place`, the day to which each belongs; and what is wrong with symbols."""
+
+    rows: pl.DataFrame
+    faults: tuple[str, ...]
+
+
+def _placed(files: Sequence[PriceFile], period: Period, today: date, faults: Sequence[str]) -> _Prices:
+    """Give each row its day. A symbol with too many rows that belong elsewhere is left out, and a fault."""
+    read = Period(max(period.first, FIRST_DAY), min(period.last, today))
+    is_read = pl.col("parsed").is_between(read.first, read.last)
+    dates = pl.concat([file.rows.filter(is_read)["parsed"] for file in files] or [pl.Series([], dtype=pl.Date)])
+    days = dates.unique().sort().to_list()
+    body = Period(first_plausible(days), first_plausible(days[::-1])) if days else read
+    kept, found = [_NO_ROWS], list(faults)
+    for file in files:
+        rows = _with_places(file.rows, body, period)
+        stays = pl.col("raw_line").is_null() & pl.col("place").eq(pl.col("parsed")).fill_null(False)
+        misplaced = rows.filter(~stays)
+        if _has_too_many(misplaced):
+            found.append(
+                f"{file.path} of {file.symbol} is left out: {misplaced.height:,} of its rows are broken, or "
+                f"have a date that cannot be read or cannot be right, e.g. {_described(misplaced)}. "
+                "Correct them, or set `first_day` and `last_day`."
+            )
+        else:
+            kept.append(rows)
+            for row in misplaced.iter_slices(1):
+                log.warning("%s of %s: %s goes to quarantine.", file.path, file.symbol, _described(row))
+    return _Prices(pl.concat(kept).sort("place", maintain_order=True), tuple(found))
+
+
+_NO_ROWS = pl.DataFrame(
+    schema={
+        **dict.fromkeys(COLUMNS, pl.String),
+        "line": pl.Int64,
+        "raw_line": pl.String,
+        "parsed": pl.Date,
+        "place": pl.Date,
+    }
+)
+
+
+def _with_places(rows: pl.DataFrame, body: Period, period: Period) -> pl.DataFrame:
+    """The file's rows within the period, and their `place`: null where no row of the file has a plausible date."""
+    near = pl.coalesce("parsed", pl.col("parsed").forward_fill(), pl.col("parsed").backward_fill())
+    placed = pl.when(near.is_between(body.first, body.last)).then(near)
+    rows = rows.with_columns(near=near, place=placed.fill_null(placed.max()))
+    is_read = pl.col("near").is_null() | pl.col("near").is_between(period.first, period.last)
+    return rows.filter(is_read).drop("near")
+
+
+def _has_too_many(misplaced: pl.DataFrame) -> bool:
+    counts = misplaced.group_by("place").len()
+    return counts.filter((pl.col("len") > _MOST_MISPLACED) | pl.col("place").is_null()).height > 0
+
+
+def _described(misplaced: pl.DataFrame) -> str:
+    line, whole, day = misplaced.select("line", "raw_line", "date").row(0)
+    return f"line {line} ({whole!r})" if whole is not None else f"line {line}, dated {day!r}"
 
 
 @dataclass(frozen=True)
@@ -194,21 +288,26 @@ class HttpSource:
     max_lag_days: int | None
 
     def days(self) -> list[date]:
-        """All sessions from the first to the last day on which any symbol has a row."""
+        """All sessions from the first to the last day to which any symbol has a row, strays left out."""
         return self._files.days()
 
     def faults(self) -> list[str]:
-        """None: it gives what it has."""
-        return []
+        """Symbols whose file the server refuses, or that have no usable one, in a sentence each."""
+        return self._files.faults()
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
-        """Write the rows that are landed with `day`, by symbol and date."""
+        """Write the rows that belong to `day`, by symbol and date."""
         return self._files.extract(table, day, file)
 
     @cached_property
     def _files(self) -> FileSource:
-        files = {symbol: self.download(symbol) for symbol in self.symbols}
-        return FileSource(files, self.period, self.max_lag_days)
+        files, refused = {}, []
+        for symbol in self.symbols:
+            try:
+                files[symbol] = self.download(symbol)
+            except ValueError as error:
+                refused.append(str(error))
+        return FileSource(files, self.period, self.max_lag_days, lacking=tuple(refused))
 
 
 @dataclass(frozen=True)
@@ -223,39 +322,82 @@ class PostgresSource:
     symbols: tuple[str, ...]
     period: Period
     max_lag_days: int | None
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
     def days(self) -> list[date]:
-        """All sessions from the first to the last day of any symbol; none before there is any.
+        """All sessions from the first to the last day of any symbol, strays left out; none before there is any.
 
         A session on which all of them lack a row is among them, so that validation meets it.
         """
-        if not self._columns:
-            return []
-        [(first, last)] = self._fetch(
-            "select min(ends.first), max(ends.last) from unnest(%(symbols)s) as symbols (name), lateral"
-            " (select min(date) as first, max(date) as last from market.prices where symbol = name) as ends",
-            {"symbols": list(self.symbols)},
-        )
-        return self.period.sessions(first, last)
+        return self.period.sessions(self._body.first, self._body.last) if self._body else []
 
     def faults(self) -> list[str]:
-        """None: it gives what it has."""
-        return []
+        """Symbols with more strays than a day can bear, in a sentence each."""
+        return [
+            f"market.prices of {symbol} is left out: {count:,} of its rows have a date that cannot be right, e.g. "
+            f"{day}. Correct them, or set `first_day` and `last_day`."
+            for symbol, (count, day) in self._strays.items()
+            if count > _MOST_MISPLACED
+        ]
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
-        """Stream the rows that are landed with `day` into `file`, by symbol and date."""
+        """Stream the rows that belong to `day` into `file`, by symbol and date."""
         if not self._columns:
             return None
-        landed = self.period.landed_on(day)
-        values = {"first": landed.first, "last": landed.last, "symbols": list(self.symbols)}
+        belonging = self.period.belonging_to(day)
+        symbols = [name for name in self.symbols if self._strays.get(name, (0, day))[0] <= _MOST_MISPLACED]
+        values = {**self._bounds, "from": belonging.first, "to": belonging.last, "symbols": symbols}
+        strays = f"or {_IS_STRAY}" if self.days()[-1:] == [day] else ""
         query = (
-            f"select {', '.join(self._columns)} from market.prices"
-            " where date between %(first)s and %(last)s and symbol = any(%(symbols)s) order by symbol, date"
+            f"select {', '.join(self._columns)} from market.prices where symbol = any(%(symbols)s)"
+            f" and (date between %(from)s and %(to)s {strays}) order by symbol, date"
         )
         with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
             rows = cursor.mogrify(query, values).decode()
             cursor.copy_expert(f"copy ({rows}) to stdout with (format csv, header, encoding 'UTF8')", target)
             return Extracted(records=cursor.rowcount)
+
+    @cached_property
+    def _body(self) -> Period | None:
+        """The days from the first to the last plausible one; None where there are none."""
+        if not self._columns:
+            return None
+        earliest, latest = self._end_days("asc"), self._end_days("desc")
+        return Period(first_plausible(earliest), first_plausible(latest)) if earliest else None
+
+    def _end_days(self, order: Literal["asc", "desc"]) -> list[date]:
+        """The days at one end of the symbols' rows, from the outermost on: enough to tell which are strays."""
+        rows = self._fetch(
+            "select distinct ends.date from unnest(%(symbols)s) as symbols (name), lateral"
+            " (select date from market.prices where symbol = name and date between %(from)s and %(to)s"
+            f" order by date {order} limit {DAYS_THAT_TELL}) as ends order by date {order}",
+            {
+                "symbols": list(self.symbols),
+                "from": max(self.period.first, FIRST_DAY),
+                "to": min(self.period.last, self.today),
+            },
+        )
+        return [day for (day,) in rows]
+
+    @cached_property
+    def _strays(self) -> dict[str, tuple[int, date]]:
+        """By symbol, how many rows lie within the period but outside the body, and the day of one."""
+        rows = self._fetch(
+            "select symbol, count(*), max(date) from market.prices"
+            f" where symbol = any(%(symbols)s) and {_IS_STRAY} group by symbol order by symbol",
+            {"symbols": list(self.symbols), **self._bounds},
+        )
+        return {symbol: (count, day) for symbol, count, day in rows} if self._body else {}
+
+    @property
+    def _bounds(self) -> dict[str, date]:
+        body = self._body or self.period
+        return {
+            "first": body.first,
+            "last": body.last,
+            "period_first": self.period.first,
+            "period_last": self.period.last,
+        }
 
     @cached_property
     def _columns(self) -> list[str]:
@@ -271,13 +413,16 @@ class PostgresSource:
                 f"A day's rows cannot be found without the columns 'symbol' and 'date'; market.prices has "
                 f"{sorted(present)}."
             )
-        return [name for name in _COLUMNS if name in present]
+        return [name for name in COLUMNS if name in present]
 
     def _fetch(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(query, values)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
+
+
+_IS_STRAY = "(date < %(first)s and date >= %(period_first)s or date > %(last)s and date <= %(period_last)s)"
 
 
 def _ends(period: Period) -> tuple[tuple[date, Literal["left"]], tuple[date, Literal["right"]]]:
@@ -299,43 +444,22 @@ def _http_source(settings: HttpSettings, connect: Callable[[str], Any]) -> HttpS
 
 
 def _files(settings: FileSettings) -> dict[str, Path]:
-    files = {
-        symbol: settings.path / settings.file_name.format(symbol=symbol.lower()) for symbol in settings.symbols
-    }
-    missing = [f"{symbol} ({path})" for symbol, path in files.items() if not path.exists()]
-    if missing:
+    if not settings.path.is_dir():
         raise FileNotFoundError(
-            f"There is no file of {', '.join(missing)}; correct `path`, `file_name` or `symbols` in the market's "
-            "source settings."
+            f"The folder {settings.path} does not exist; correct `path` in the market's source settings."
         )
-    return files
+    return {
+        symbol: settings.path / settings.file_name.format(symbol=symbol, symbol_lower=symbol.lower())
+        for symbol in settings.symbols
+    }
 
 
-def _read(symbol: str, path: Path) -> pl.DataFrame:
-    """A symbol's rows as text under our names, and `parsed`, the date; blank lines are left out."""
-    try:
-        rows = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path} of {symbol} is not a CSV table with a header: {error}") from error
-    missing = [name for name in FILE_COLUMNS if name not in rows.columns]
-    if missing:
-        raise ValueError(f"{path} of {symbol} lacks the columns {missing}; it has {rows.columns}.")
-    ours = rows.filter(~pl.all_horizontal(pl.all().is_null())).select(
-        pl.lit(symbol).alias("symbol"),
-        *(pl.col(theirs).alias(name) for theirs, name in FILE_COLUMNS.items()),
-        parsed=pl.col("Date").str.to_date("%Y-%m-%d", strict=False),
-    )
-    undated = ours.filter(pl.col("parsed").is_null())
-    if not undated.is_empty():
-        raise ValueError(
-            f"{path} of {symbol} has a row whose date is {undated['date'][0]!r}, so it belongs to no day; "
-            "correct it to YYYY-MM-DD or remove it."
-        )
-    return ours
-
-
-def _check_template(setting: str, template: str, known: set[str]) -> None:
+def _check_template(setting: str, template: str, others: set[str]) -> None:
     names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    if "symbol" not in names or not names <= known:
-        places = " and ".join(f"{{{name}}}" for name in sorted(known, reverse=True))
-        raise ValueError(f"`{setting}` is {template!r}; it needs {{symbol}}, and may have {places} alone.")
+    symbols = {"symbol", "symbol_lower"}
+    if not names & symbols or not names <= symbols | others:
+        also = "".join(f", and may have {{{name}}}" for name in sorted(others))
+        raise ValueError(
+            f"`{setting}` is {template!r}; it needs {{symbol}}, the symbol as it is, or {{symbol_lower}}{also}, "
+            "and nothing else in braces."
+        )

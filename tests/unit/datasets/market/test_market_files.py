@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from include.datasets.market.sources import make_source
+from include.datasets.market.calendar import NEW_YORK
+from include.datasets.market.sources import FileSource, Period, make_source
 from include.lifecycle.specs import Source
 
 HEADER = "Date,Open,High,Low,Close,Volume,OpenInt"
@@ -29,6 +35,10 @@ FRIDAY, HALF_DAY, WEDNESDAY, THURSDAY, LAST = (
     date(2017, 7, 6),
     date(2017, 7, 7),
 )
+
+
+SESSIONS = NEW_YORK.days(FRIDAY, date(2017, 7, 14))
+EVER = Period(date.min, date.max)
 
 
 def no_connection(connection_id: str) -> Any:
@@ -78,7 +88,7 @@ def test_a_session_that_all_symbols_lack_is_an_empty_day(folder: Path) -> None:
     assert extracted(source(folder, "AAPL", "MSFT"), WEDNESDAY, folder) == []
 
 
-def test_a_row_of_a_day_without_a_session_is_landed_with_the_next_session_and_no_other(folder: Path) -> None:
+def test_a_row_of_a_day_without_a_session_belongs_to_the_next_session_and_no_other(folder: Path) -> None:
     holiday, saturday = "2017-07-04,1,1,1,1,1,0\n", "2017-07-08,2,2,2,2,2,0\n"
     write(folder, MSFT=MSFT + holiday + saturday)
 
@@ -86,12 +96,12 @@ def test_a_row_of_a_day_without_a_session_is_landed_with_the_next_session_and_no
 
     assert origin.days() == [FRIDAY, HALF_DAY, WEDNESDAY, THURSDAY, LAST]
     assert extracted(origin, WEDNESDAY, folder) == ["MSFT,2017-07-04,1,1,1,1,1"]
-    landed = [row for day in origin.days() for row in extracted(origin, day, folder)]
-    assert len(landed) == len(set(landed)) == 6
+    belonging = [row for day in origin.days() for row in extracted(origin, day, folder)]
+    assert len(belonging) == len(set(belonging)) == 6
     assert extracted(origin, date(2017, 7, 10), folder) == ["MSFT,2017-07-08,2,2,2,2,2"]
 
 
-def test_two_rows_of_a_symbol_and_day_are_both_landed(folder: Path) -> None:
+def test_two_rows_of_a_symbol_and_day_are_both_kept(folder: Path) -> None:
     write(folder, MSFT=MSFT + "2017-07-07,1,1,1,1,1,0\n")
 
     assert len(extracted(source(folder, "MSFT"), LAST, folder)) == 2
@@ -129,34 +139,167 @@ def test_each_file_is_read_once(folder: Path) -> None:
     assert [extracted(origin, day, folder) for day in origin.days()] == before
 
 
-def test_a_file_name_may_be_given(folder: Path) -> None:
-    (folder / "daily_tsla.csv").write_text(f"{HEADER}\n{AAPL}")
+@pytest.mark.parametrize(
+    ("file_name", "name"),
+    [("daily_{symbol}.csv", "daily_TSLA.csv"), ("{symbol_lower}/{symbol}.csv", "tsla/TSLA.csv")],
+)
+def test_a_file_name_has_the_symbol_as_it_is_or_in_lower_case(folder: Path, file_name: str, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(f"{HEADER}\n{AAPL}")
 
-    assert len(source(folder, "TSLA", file_name="daily_{symbol}.csv").days()) == 4
+    assert len(source(folder, "TSLA", file_name=file_name).days()) == 4
 
 
-def test_a_symbol_without_a_file_is_named_with_the_path(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file of TSLA \(.*tsla\.us\.txt\); correct `path`"):
-        source(folder, "AAPL", "TSLA")
+def good_rows_of_others(origin: Source, folder: Path) -> list[str]:
+    """The rows of AAPL and MSFT on all days of a source."""
+    rows = [row for day in origin.days() for row in extracted(origin, day, folder)]
+    return sorted(row for row in rows if not row.startswith("TSLA"))
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "sentence"),
     [
-        ("", "is not a CSV table with a header"),
-        (f"{HEADER}\n2017-07-03,1,1,1,1,1,0,9\n", "is not a CSV table with a header"),
-        ("Date,Open,High,Low,Volume\n", r"lacks the columns \['Close'\]"),
-        (f"{HEADER}\n2017-07-03,1,1,1,1,1,0\n07/05/2017,1,1,1,1,1,0\n", "whose date is '07/05/2017'"),
-        (f"{HEADER}\n,1,1,1,1,1,0\n", "whose date is None"),
+        (None, r"The file .*tsla\.us\.txt of TSLA cannot be read: No such file or directory\. Correct `path`"),
+        (b"", "is empty; it should begin with Date,Open,High,Low,Close,Volume"),
+        (b"\n\n", "is empty"),
+        (b"\xff\xfe\x00", r"of TSLA lacks the columns \['Date'"),
+        (b"\x00" * 50, r"of TSLA lacks the columns \['Date'"),
+        (b"<html>Busy</html>", r"of TSLA lacks the columns \['Date'"),
+        (b"Date,Open,High,Low,Volume\n", r"of TSLA lacks the columns \['Close'\]"),
+        (f"{HEADER},Date\n".encode(), r"of TSLA has \['Date'\] more than once in its header"),
+        (
+            f"{HEADER}\n07/05/2017,1,1,1,1,1,0\n".encode(),
+            r"is left out: 1 of its rows .* e\.g\. line 2, dated '07/05/2017'\. Correct",
+        ),
+        (
+            f"{HEADER}\n{AAPL}".encode() + b"x,1,1,1,1,1,0\n" * 40,
+            "is left out: 40 of its rows .* e.g. line 5, dated 'x'",
+        ),
+        (f"{HEADER}\n{AAPL}".encode() + b"2017-07-06,1\n" * 40, r"e\.g\. line 5 \('2017-07-06,1'\)"),
+        (f"{HEADER}\n1985-01-02,1,1,1,1,1,0\n".encode(), "is left out: 1 of its rows .* dated '1985-01-02'"),
+    ],
+    ids=[
+        "missing",
+        "empty",
+        "blank",
+        "a mark of UTF-16 alone",
+        "zeros",
+        "a page",
+        "no close",
+        "a header twice",
+        "no date at all",
+        "many rows without a date",
+        "many broken lines",
+        "a stray alone",
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_by_name(folder: Path, content: str, message: str) -> None:
-    (folder / "tsla.us.txt").write_text(content)
+def test_a_file_that_is_no_good_leaves_its_symbol_out_by_name_and_the_others_go_on(
+    folder: Path, content: bytes | None, sentence: str
+) -> None:
+    without = good_rows_of_others(source(folder, "AAPL", "MSFT"), folder)
+    if content is not None:
+        (folder / "tsla.us.txt").write_bytes(content)
 
-    with pytest.raises(
-        ValueError, match=rf"tsla\.us\.txt of TSLA {message}|tsla\.us\.txt of TSLA has a row {message}"
-    ):
-        source(folder, "TSLA").days()
+    origin = source(folder, "AAPL", "TSLA", "MSFT")
+
+    assert origin.days() == [FRIDAY, HALF_DAY, WEDNESDAY, THURSDAY, LAST]
+    assert good_rows_of_others(origin, folder) == without
+    [fault] = origin.faults()
+    assert re.search(sentence, fault), fault
+    assert "tsla.us.txt of TSLA" in fault
+
+
+@pytest.mark.parametrize(
+    ("line", "day", "written"),
+    [
+        ("1985-01-02,1,1,1,1,1,0", LAST, "TSLA,1985-01-02,1,1,1,1,1"),
+        ("0001-01-01,1,1,1,1,1,0", LAST, "TSLA,0001-01-01,1,1,1,1,1"),
+        ("2017-12-31,1,1,1,1,1,0", LAST, "TSLA,2017-12-31,1,1,1,1,1"),
+        ("2033-01-03,1,1,1,1,1,0", LAST, "TSLA,2033-01-03,1,1,1,1,1"),
+        ("07/05/2017,1,1,1,1,1,0", HALF_DAY, "TSLA,07/05/2017,1,1,1,1,1"),
+        ("2017-02-30,1,1,1,1,1,0", HALF_DAY, "TSLA,2017-02-30,1,1,1,1,1"),
+        (",1,1,1,1,1,0", HALF_DAY, "TSLA,,1,1,1,1,1"),
+        ("2017-07-05,1,1,1,1,1,0,9", WEDNESDAY, 'TSLA,"2017-07-05,1,1,1,1,1,0,9"'),
+        ("2017-07-05,1", WEDNESDAY, 'TSLA,"2017-07-05,1"'),
+        ('2017-07-05,"1,1,1,1,1,0', WEDNESDAY, 'TSLA,"2017-07-05,""1,1,1,1,1,0"'),
+        ("ruined", HALF_DAY, "TSLA,ruined"),
+        ("2017-07-05,1,1,1,1,caf\xe9,0", WEDNESDAY, "TSLA,2017-07-05,1,1,1,1,caf\\xe9"),
+    ],
+)
+def test_a_bad_line_lands_on_one_day_stretches_nothing_and_stops_nobody(
+    folder: Path, line: str, day: date, written: str
+) -> None:
+    good = ["2017-07-03,1,1,1,1,1,0", "2017-07-07,2,2,2,2,2,0"]
+    text = "\n".join([HEADER, good[0], line, good[1], ""])
+    (folder / "tsla.us.txt").write_bytes(text.encode("latin-1"))
+    today = date(2017, 7, 10)
+
+    origin = FileSource(
+        {name: folder / f"{name.lower()}.us.txt" for name in ("AAPL", "MSFT", "TSLA")}, EVER, None, today
+    )
+
+    assert origin.days() == [FRIDAY, HALF_DAY, WEDNESDAY, THURSDAY, LAST]
+    assert origin.faults() == []
+    rows = {day: [row for row in extracted(origin, day, folder) if row[:4] == "TSLA"] for day in origin.days()}
+    assert written in rows[day]
+    assert sum(map(len, rows.values())) == 3
+
+
+@given(
+    broken=st.lists(
+        st.tuples(
+            st.sampled_from(["AAPL", "MSFT", "TSLA"]),
+            st.integers(0, 9),
+            st.one_of(
+                st.sampled_from(
+                    ["2033-01-03,1,1,1,1,1,0", "1985-01-02,1,1,1,1,1,0", "x", '"', ",,,,,,", "2017-07-03,"]
+                ),
+                st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1).filter(str.strip),
+            ),
+        ),
+        max_size=3,
+    )
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+def test_whatever_lines_a_file_has_each_is_on_one_day_or_its_symbol_is_left_out_by_name(
+    broken: list[tuple[str, int, str]], tmp_path: Path
+) -> None:
+    lines = {name: [f"{day},1,2,1,2,10,0" for day in SESSIONS] for name in ("AAPL", "MSFT", "TSLA")}
+    for name, place, line in broken:
+        lines[name].insert(place, line)
+    for name, rows in lines.items():
+        (tmp_path / f"{name.lower()}.us.txt").write_text("\n".join([HEADER, *rows]), encoding="utf-8")
+
+    origin = source(tmp_path, *lines)
+
+    assert origin.days() == SESSIONS
+    out = {name for name in lines if any(f" of {name} " in fault for fault in origin.faults())}
+    assert len(out) == len(origin.faults())
+    found: Counter[str] = Counter()
+    for day in origin.days():
+        assert origin.extract("prices", day, tmp_path / "extracted.csv")
+        with (tmp_path / "extracted.csv").open(newline="") as file:
+            found.update(row[0] for row in list(csv.reader(file))[1:])
+    assert found == {name: len(rows) for name, rows in lines.items() if name not in out}
+    assert out <= {name for name, _, _ in broken}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_marked_encoding_and_any_line_end_are_read(folder: Path, encoding: str, newline: str) -> None:
+    (folder / "tsla.us.txt").write_bytes(f"{HEADER}\n{AAPL}".replace("\n", newline).encode(encoding))
+
+    origin = source(folder, "TSLA")
+
+    assert origin.faults() == []
+    assert extracted(origin, THURSDAY, folder) == ["TSLA,2017-07-06,36.3,36.5,36.1,36.40,1.5e3"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; correct `path`"):
+        source(tmp_path / "nowhere", "AAPL")
 
 
 FILES = {"kind": "files", "path": "/prices"}
@@ -175,13 +318,13 @@ HTTP = {"kind": "http", "symbols": ["AAPL"], "base_url": "https://prices.example
             {**FILES, "symbols": ["AAPL"], "file_name": "prices.csv"},
             r"`file_name` is 'prices.csv'; it needs {symbol}",
         ),
-        ({**FILES, "symbols": ["AAPL"], "file_name": "{symbol}{day}"}, "may have {symbol} alone"),
+        ({**FILES, "symbols": ["AAPL"], "file_name": "{symbol}{day}"}, "and nothing else in braces"),
         ({**FILES, "symbols": ["AAPL"], "max_lag_days": 0}, "greater than or equal to 1"),
         ({**FILES, "symbols": ["AAPL"], "first": "2017-01-01"}, "Extra inputs"),
         ({**HTTP, "connection": "vendor"}, "set one of them"),
         ({**HTTP, "base_url": None}, "set one of them"),
         ({**HTTP, "url": "{symbol}?key={key}"}, "set `connection`"),
-        ({**HTTP, "url": "prices"}, "may have {symbol} and {key} alone"),
+        ({**HTTP, "url": "prices"}, "and may have {key}, and nothing"),
         ({**HTTP, "base_url": "prices.example"}, "should begin with http:// or https://"),
         ({**HTTP, "min_seconds_between_requests": -1}, "greater than or equal to 0"),
         ({"kind": "ftp", "symbols": ["AAPL"]}, "'files', 'http', 'postgres'"),

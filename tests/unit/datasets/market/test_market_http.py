@@ -86,7 +86,7 @@ def vendor(server: Server, tmp_path: Path, waits: list[float]) -> Vendor:
     """Makes downloads from the server that note how long they would have slept."""
 
     def made(
-        base_url: str = server.url, url: str = "{symbol}.csv", key: str | None = None, pace: float = 0
+        base_url: str = server.url, url: str = "{symbol_lower}.csv", key: str | None = None, pace: float = 0
     ) -> Downloads:
         return Downloads(base_url, url, key, tmp_path / "cache", pace, sleep=waits.append)
 
@@ -124,7 +124,7 @@ def test_a_connection_gives_the_address_and_the_key(server: Server, tmp_path: Pa
         "kind": "http",
         "connection": "vendor",
         "symbols": ["BRK.B"],
-        "url": "/daily/{symbol}?token={key}",
+        "url": "/daily/{symbol_lower}?token={key}",
         "cache": str(tmp_path / "cache"),
     }
 
@@ -166,7 +166,7 @@ def test_a_damaged_cache_is_asked_for_anew(server: Server, vendor: Vendor) -> No
 
 
 def test_addresses_do_not_share_their_cache(server: Server, vendor: Vendor) -> None:
-    assert vendor().fetch("AAPL") != vendor(url="other/{symbol}.csv").fetch("AAPL")
+    assert vendor().fetch("AAPL") != vendor(url="other/{symbol_lower}.csv").fetch("AAPL")
 
 
 @pytest.mark.parametrize(

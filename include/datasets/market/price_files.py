@@ -1,0 +1,117 @@
+"""Price files, one per symbol, read as text with every line accounted for: broken lines stay, whole."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from include.datasets.market.tables import PRICES
+from include.lifecycle.line_count import BYTE_ORDER_MARKS
+
+# The files may have further columns, e.g. OpenInt, which shares do not have; they are not read.
+FILE_COLUMNS = {"Date": "date", **{name.title(): name for name in (*PRICES, "volume")}}
+COLUMNS = ("symbol", *FILE_COLUMNS.values())
+
+
+class PriceFileError(ValueError):
+    """A symbol's file is no table of prices; the sentence names file and symbol."""
+
+
+@dataclass(frozen=True)
+class PriceFile:
+    """A symbol's file.
+
+    `rows` has `COLUMNS` as text, and: `line`, the line in the file, from 1; `raw_line`, the whole line where it
+    does not split into the header's columns, with the date alone in its column; `parsed`, the date, null where
+    nobody can read it. Blank lines are left out.
+    """
+
+    symbol: str
+    path: Path
+    rows: pl.DataFrame
+
+
+def read_price_file(symbol: str, path: Path) -> PriceFile:
+    """Read a CSV file with a header, in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
+
+    Bytes that are no UTF-8 stay as escapes, such as `\\xe9`.
+
+    Raises
+    ------
+    PriceFileError
+        If the file has no header with our columns.
+    OSError
+        If it cannot be read.
+    """
+    text = _decoded(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    rows = _read_at_once(text)
+    if rows is None:
+        rows = _read_line_by_line(symbol, path, text)
+    missing = [name for name in FILE_COLUMNS if name not in rows.columns]
+    if missing:
+        named = [name for name in rows.columns if name not in ("line", "raw_line")]
+        raise PriceFileError(f"{path} of {symbol} lacks the columns {missing}; it has {named}.")
+    return PriceFile(
+        symbol,
+        path,
+        rows.select(
+            pl.lit(symbol).alias("symbol"),
+            *(pl.col(theirs).alias(name) for theirs, name in FILE_COLUMNS.items()),
+            "line",
+            "raw_line",
+            parsed=pl.col("Date").str.strip_chars().str.to_date("%Y-%m-%d", strict=False),
+        ),
+    )
+
+
+def _decoded(content: bytes) -> str:
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
+
+
+def _read_at_once(text: str) -> pl.DataFrame | None:
+    """The rows of a file that is as it should be, which is nearly all; None where a line needs a closer look."""
+    lines = text.rstrip("\n").split("\n")
+    width = lines[0].count(",") + 1
+    if '"' in text or "\0" in text or width < len(FILE_COLUMNS):
+        return None
+    if any(line.count(",") != width - 1 for line in lines) or len(set(lines[0].split(","))) < width:
+        return None
+    rows = pl.read_csv(text.encode(), infer_schema=False)
+    return rows.with_columns(line=pl.int_range(2, pl.len() + 2), raw_line=pl.lit(None, pl.String))
+
+
+def _read_line_by_line(symbol: str, path: Path, text: str) -> pl.DataFrame:
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise PriceFileError(f"{path} of {symbol} is empty; it should begin with {','.join(FILE_COLUMNS)}.")
+    header = _fields(lines[0][1])
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise PriceFileError(f"{path} of {symbol} has {repeated} more than once in its header.")
+    rows = [_row(header, number, line) for number, line in lines[1:]]
+    schema: dict[str, Any] = {**dict.fromkeys(header, pl.String), "line": pl.Int64, "raw_line": pl.String}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _row(header: list[str], number: int, line: str) -> dict[str, str | int | None]:
+    """A line by column; of one that does not split into them the date alone, where it has one, and the line."""
+    fields: list[str | None] = [field or None for field in _fields(line)]
+    row: dict[str, str | int | None] = {"line": number, "raw_line": None}
+    if len(fields) == len(header):
+        return row | dict(zip(header, fields, strict=True))
+    place = header.index("Date") if "Date" in header else len(fields)
+    return row | {"raw_line": line, "Date": fields[place] if place < len(fields) else None}
+
+
+def _fields(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        return []
