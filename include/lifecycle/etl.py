@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import polars as pl
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.lake import CorruptFileError, CorruptManifestError, Lake, LocalFile, RunInfo, partition
@@ -91,7 +91,7 @@ class ExtractedDays(Spec):
     """
 
     days: tuple[date, ...]
-    faults: dict[date, dict[str, str]] = {}
+    faults: dict[date, dict[str, str]] = Field(default_factory=dict)
     source_faults: tuple[str, ...] = ()
 
 
@@ -99,7 +99,7 @@ class JudgedDays(Spec):
     """What validation said of some days: those accepted, and by rejected day the problems, in sentences."""
 
     accepted: tuple[date, ...]
-    rejected: dict[date, tuple[str, ...]] = {}
+    rejected: dict[date, tuple[str, ...]] = Field(default_factory=dict)
 
 
 def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> ExtractedDays:

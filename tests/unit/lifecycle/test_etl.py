@@ -373,7 +373,7 @@ BAD: Mapping[str, str | Exception] = {
 
 @given(bad=st.dictionaries(st.sampled_from(WEEK), st.sampled_from(sorted(BAD))))
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 def test_wherever_bad_days_lie_exactly_the_good_ones_get_clean_tables_and_features(
     bad: dict[date, str], s3_client: Any, run: RunInfo, tmp_path: Path
