@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.pages import percent
@@ -24,6 +23,7 @@ from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation_page import render_validation
+from include.lifecycle.verdicts import DayVerdict, PastVerdicts, TableVerdict
 
 log = logging.getLogger(__name__)
 
@@ -31,69 +31,6 @@ Faults = Mapping[date, Mapping[str, str]]
 """By day and table, why the table could not be extracted, to follow the table's name in a sentence."""
 
 _NO_FAULTS: Faults = MappingProxyType({})
-
-
-class TableVerdict(BaseModel):
-    """What was found in one table of a day: rows = good + quarantined. `rules` counts rows per broken rule.
-
-    `counted` is how many rows the source says it wrote (None where it does not count), `lines` how many lines of
-    data the file has. Both are counted without the reader, and both must be met: good and quarantined rows add up
-    to `counted`, and their lines to `lines`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    counted: int | None
-    lines: int
-    rows: int
-    good: int
-    good_lines: int
-    quarantined: int
-    quarantined_lines: int
-    rules: dict[str, int]
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def bad_share(self) -> float:
-        """Share of the lines that went to quarantine; those that a broken record takes in count too."""
-        return self.quarantined_lines / max(self.good_lines + self.quarantined_lines, 1)
-
-    @property
-    def imbalance(self) -> str:
-        """A sentence where good and quarantined rows are not what the source gave; empty where they are."""
-        if self.good + self.quarantined != self.rows:
-            return (
-                f"{self.rows:,} rows were read, and {self.good:,} are good and {self.quarantined:,} quarantined. "
-                "This is a fault of validation; report it."
-            )
-        if self.good_lines + self.quarantined_lines != self.lines:
-            return (
-                f"its file has {self.lines:,} lines of data, and good and quarantined rows account for "
-                f"{self.good_lines + self.quarantined_lines:,}. This is a fault of validation; report it."
-            )
-        if self.counted not in (None, self.rows):
-            return (
-                f"the source counted {self.counted:,} rows, and its file has {self.rows:,}. "
-                "Extract this day again; if it stays so, find out what the source loses."
-            )
-        return ""
-
-
-class DayVerdict(BaseModel):
-    """Whether a day may be used. `stale`: it may not, and its clean tables are those of an earlier extract."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    day: date
-    accepted: bool
-    stale: bool
-    tables: dict[str, TableVerdict]
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why the day was rejected, in sentences."""
-        return tuple(problem for table in self.tables.values() for problem in table.problems)
 
 
 @dataclass(frozen=True)
@@ -125,14 +62,14 @@ def validate(
     RuleError
         If a rule of the dataset is written wrongly.
     CorruptFileError
-        If a raw file was changed after it was landed.
+        If a raw file was changed after it was extracted.
     """
     with TemporaryDirectory() as folder:
-        scratch = Path(folder)
+        scratch, past = Path(folder), PastVerdicts(dataset, lake)
         checked = [_check(dataset, table, lake, days, faults, scratch) for table in dataset.tables]
         return [
-            _conclude(dataset, lake, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
-            for day in days
+            _conclude(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
+            for day in sorted(days)
         ]
 
 
@@ -228,15 +165,20 @@ def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:
 
 
 def _conclude(
-    dataset: DatasetSpec, lake: Lake, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
+    past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
 ) -> DayVerdict:
     """Publish a day: quarantine, clean tables if it is accepted, and last the report."""
+    dataset, lake = past.dataset, past.lake
     accepted = not any(table.verdict.problems for table in tables)
+    usual = past.usual_bad_shares(day)
     verdict = DayVerdict(
         day=day,
         accepted=accepted,
         stale=not accepted and _has_clean_table(dataset, lake, day),
-        tables={table.spec.name: table.verdict for table in tables},
+        tables={
+            table.spec.name: table.verdict.model_copy(update={"usual_bad_share": usual.get(table.spec.name)})
+            for table in tables
+        },
     )
     for table in tables:
         rows, prefix = table.quarantined, dataset.quarantine(table.spec.name)

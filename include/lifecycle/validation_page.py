@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -11,24 +12,37 @@ import polars as pl
 from include.lifecycle.lake import Lake, partition
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
 from include.lifecycle.specs import DatasetSpec
+from include.lifecycle.verdicts import FEWEST_DAYS, RECENT_DAYS, DayVerdict, TableVerdict
 
 if TYPE_CHECKING:
-    from include.lifecycle.validation import CheckedTable, DayVerdict
+    from include.lifecycle.validation import CheckedTable
 
 _EXAMPLES = 5
 _LONGEST_VALUE = 80
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _WIDTH, _LABEL, _ROOM, _ROW, _BAR = 520, 130, 80, 34, 16
 
 _REJECTED = (
     "Nothing of this day is used: features, training and scores leave it out{stale}. The rows below show what "
-    "is wrong; quarantine has all of them, as they came. Mend the source, then trigger {dataset}_etl and name "
+    "is wrong; quarantine has all of them, as they came. Fix the source, then trigger {dataset}_etl and name "
     "this day in its form. If the data are right and a rule is wrong, correct the rule first."
 )
 _STALE = ", and go on with what an earlier extract of the day left"
-_QUARANTINED = (
-    "Nothing at once: the good rows are used, and quarantine has the others as they came. If there are more of "
-    "them than usual, or rows that matter, mend the source, then trigger {dataset}_etl and name this day in its "
-    "form."
+_UNUSUAL = (
+    "The good rows are used, and quarantine has the others as they came. Look at what is in quarantine below. If "
+    "the rows matter, fix the source, then trigger {dataset}_etl and name this day in its form."
+)
+_USUAL = (
+    "Nothing: the good rows are used, and quarantine has the others as they came. If rows that matter are among "
+    "them, fix the source, then trigger {dataset}_etl and name this day in its form."
+)
+_WHEN_AMBER = (
+    f"A share is unusual where it is further above the largest share of the {RECENT_DAYS} last accepted days than "
+    f"those days' shares are from each other; fewer than {FEWEST_DAYS} such days say nothing."
+)
+_BALANCE = (
+    "Every row that the source gave must be good or in quarantine. Lines are those of the file, counted without "
+    "reading it as a table; a broken record may take several."
 )
 
 
@@ -42,7 +56,7 @@ def render_validation(
             verdict=_verdict(verdict),
             sections=[
                 *_advice(dataset, verdict),
-                _overview(tables),
+                *_overview(verdict, tables),
                 *(section for table in tables for section in _table_sections(table)),
             ],
             facts=_facts(dataset, lake, verdict, tables),
@@ -61,39 +75,84 @@ def _verdict(verdict: DayVerdict) -> Verdict:
         if quarantined
         else f"All {rows:,} rows are good."
     )
-    status: Status = "warning" if quarantined or warnings else "good"
-    return Verdict(status, f"{verdict.day} was accepted", " ".join([found, *warnings]))
+    status, compared = _compared(verdict)
+    return Verdict(status, f"{verdict.day} was accepted", " ".join([found, *compared, *warnings]))
+
+
+def _compared(verdict: DayVerdict) -> tuple[Status, list[str]]:
+    """Whether the shares of bad rows are those of recent days, and sentences that say so."""
+    with_bad_rows = {name: table for name, table in verdict.tables.items() if table.quarantined}
+    unusual = [name for name, table in with_bad_rows.items() if table.has_unusually_many_bad_rows]
+    if unusual:
+        return "warning", [_unusual(name, verdict.tables[name]) for name in unusual]
+    if any(table.usual_bad_share is None for table in with_bad_rows.values()):
+        return "neutral", ["There are too few earlier days to say whether that is usual."]
+    has_warnings = any(table.warnings for table in verdict.tables.values())
+    return "neutral" if has_warnings else "good", ["That is as usual."] if with_bad_rows else []
+
+
+def _unusual(name: str, table: TableVerdict) -> str:
+    return f"{name} has {percent(table.bad_share)} bad rows; recent days had {_range(table)}."
+
+
+def _range(table: TableVerdict) -> str | None:
+    if table.usual_bad_share is None:
+        return None
+    lowest, highest = table.usual_bad_share
+    return percent(highest) if lowest == highest else f"{percent(lowest)} to {percent(highest)}"
 
 
 def _advice(dataset: DatasetSpec, verdict: DayVerdict) -> list[Section]:
     if not verdict.accepted:
         text = _REJECTED.format(dataset=dataset.name, stale=_STALE if verdict.stale else "")
         return [Section("What to do", text)]
-    if any(table.quarantined for table in verdict.tables.values()):
-        return [Section("What to do", _QUARANTINED.format(dataset=dataset.name))]
+    tables = verdict.tables.values()
+    if any(table.quarantined for table in tables):
+        is_unusual = any(table.has_unusually_many_bad_rows for table in tables)
+        return [Section("What to do", (_UNUSUAL if is_unusual else _USUAL).format(dataset=dataset.name))]
     return []
 
 
-def _overview(tables: Sequence[CheckedTable]) -> Section:
+def _overview(verdict: DayVerdict, tables: Sequence[CheckedTable]) -> list[Section]:
+    rows: list[list[Cell]] = [
+        [table.spec.name, percent(found.bad_share), _range(found), percent(table.spec.max_bad_share)]
+        for table in tables
+        if (found := verdict.tables[table.spec.name])
+    ]
+    shares = Table(["Table", "Bad rows", "Recent days", "Limit"], rows)
+    if not any(table.verdict.quarantined for table in tables):
+        return [_balance(verdict), Section("Bad rows", table=shares)]
+    text = (
+        "The share of each table's lines that broke a rule. A day is rejected when a bar passes its limit, the "
+        f"upright line. {_WHEN_AMBER}"
+    )
+    return [_balance(verdict), Section("Bad rows", text, _shares(tables), shares)]
+
+
+def _balance(verdict: DayVerdict) -> Section:
+    """What the source gave, beside what became of it."""
     rows: list[list[Cell]] = [
         [
-            table.spec.name,
-            table.verdict.rows,
-            table.verdict.good,
-            table.verdict.quarantined,
-            percent(_bad_share(table)),
-            percent(table.spec.max_bad_share),
+            name,
+            table.counted,
+            table.lines,
+            table.good,
+            table.quarantined,
+            table.good_lines + table.quarantined_lines,
+            table.imbalance or "yes",
         ]
-        for table in tables
+        for name, table in verdict.tables.items()
     ]
-    columns = ["table", "rows", "good", "quarantined", "bad", "limit"]
-    if not any(table.verdict.quarantined for table in tables):
-        return Section("Tables", table=Table(columns, rows))
-    text = (
-        "The share of each table's rows that broke a rule. A day is rejected when a bar passes its limit, the "
-        "upright line."
-    )
-    return Section("Tables", text, _shares(tables), Table(columns, rows))
+    columns = [
+        "Table",
+        "Rows the source counted",
+        "Lines of the file",
+        "Good rows",
+        "In quarantine",
+        "Lines of both",
+        "Adds up",
+    ]
+    return Section("Rows in, rows out", _BALANCE, table=Table(columns, rows))
 
 
 def _table_sections(table: CheckedTable) -> list[Section]:
@@ -107,12 +166,12 @@ def _table_sections(table: CheckedTable) -> list[Section]:
         Section(
             f"{name}: rules that were broken",
             "A row that breaks several rules is counted with each.",
-            table=Table(["rule", "why it exists", "rows"], rules),
+            table=Table(["Rule", "Why it exists", "Rows"], rules),
         ),
         Section(
             f"{name}: rows to look at",
             f"The first rows that broke each rule, {_EXAMPLES} at most, with what the rule looks at.",
-            table=Table(["rule", "row", *table.spec.key, "found"], examples),
+            table=Table(["Rule", "Line", *table.spec.key, "Found"], examples),
         ),
     ]
 
@@ -183,4 +242,5 @@ def _bad_share(table: CheckedTable) -> float:
 def _short(value: str | None) -> str:
     if value is None:
         return "blank"
+    value = _CONTROL.sub(lambda match: repr(match[0])[1:-1], value)
     return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"

@@ -20,7 +20,7 @@ from ml_lifecycle.days import run_start
 from ml_lifecycle.links import show_report
 
 if TYPE_CHECKING:
-    from include.lifecycle.validation import DayVerdict
+    from include.lifecycle.verdicts import DayVerdict
 
 
 def run_info() -> RunInfo:

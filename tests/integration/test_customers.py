@@ -19,7 +19,8 @@ from include.datasets.customers.sources import make_source
 from include.lifecycle.etl import build_features, extract, plan
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.specs import Source
-from include.lifecycle.validation import DayVerdict, validate
+from include.lifecycle.validation import validate
+from include.lifecycle.verdicts import DayVerdict
 from include.samples.company import Company
 from include.samples.database import write_days
 from include.samples.poison import PoisonKind, poison, restore

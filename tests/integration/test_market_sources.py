@@ -21,7 +21,8 @@ from include.lifecycle.quarantine import judge
 from include.lifecycle.raw_tables import read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import Source
-from include.lifecycle.validation import DayVerdict, validate
+from include.lifecycle.validation import validate
+from include.lifecycle.verdicts import DayVerdict
 from include.samples.market import MarketSettings, correct, ensure_market
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
-from include.lifecycle.validation import DayVerdict, validate
+from include.lifecycle.validation import validate
+from include.lifecycle.verdicts import DayVerdict
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 TABLES = ("orders", "visits", "refunds")
@@ -256,3 +258,38 @@ def page(lake: Lake, day: date) -> str:
     body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
     assert body is not None
     return body.decode()
+
+
+def test_the_page_is_amber_only_where_the_share_of_bad_rows_leaves_that_of_recent_days(
+    lake: Lake, land: Any, run: RunInfo
+) -> None:
+    days = [MONDAY + timedelta(days=number) for number in range(9)]
+    for number, day in enumerate(days):
+        bad = {6: 0, 7: 5, 8: 2}.get(number, 1 + number % 2)
+        lines = "".join(f"o{order},{'x' if order < bad else order}\n" for order in range(100))
+        land(day, orders="order_id,amount\n" + lines, visits=VISITS)
+
+    verdicts = validate(SHOP, lake, days, run)
+
+    assert all(verdict.accepted for verdict in verdicts)
+    assert [badge(lake, day) for day in days] == ["Note"] * 5 + ["Good", "Good", "Attention", "Good"]
+    assert verdicts[7].tables["orders"].usual_bad_share == (0, 0.02)
+    assert "orders has 5 % bad rows; recent days had 0 % to 2 %." in page(lake, days[7]).replace("\u00a0", " ")
+
+
+def test_the_page_shows_what_the_source_gave_beside_what_became_of_it(lake: Lake, land: Any, run: RunInfo) -> None:
+    land(MONDAY, counted=21, orders=ORDERS + "o21,many\n")
+    land(MONDAY, visits=VISITS)
+
+    validate_day(lake, MONDAY, run)
+
+    cells = [
+        re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"(?s)<tr>.*?</tr>", page(lake, MONDAY))
+    ]
+    assert ["orders", "21", "21", "20", "1", "21", "yes"] in cells
+    assert ["visits", "\u2013", "2", "2", "0", "2", "yes"] in cells
+
+
+def badge(lake: Lake, day: date) -> str:
+    [word] = re.findall(r'<span class="status">(\w+)', page(lake, day))
+    return str(word)
