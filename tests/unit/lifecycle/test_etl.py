@@ -38,7 +38,8 @@ from include.lifecycle.lake import (
     RunInfo,
 )
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
-from include.lifecycle.validation import DayVerdict, validate
+from include.lifecycle.validation import validate
+from include.lifecycle.verdicts import DayVerdict
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
