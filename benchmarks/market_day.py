@@ -19,6 +19,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import in_a_new_process
+from benchmarks.ratios import Ratio
 from benchmarks.scoring import lake_at, services, timed
 from include.datasets.market import MARKET
 from include.datasets.market.features import SCHEMA
@@ -31,6 +33,7 @@ from include.samples.market import MarketSettings, ensure_market
 
 SYMBOLS = int(os.environ.get("MARKET_SYMBOLS", "1000"))
 HISTORIES = (252, 2520)
+MAX_RATIO = 1.3
 LAST = date(2025, 12, 31)
 HISTORY_LOOKED_AT = 130
 RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
@@ -55,9 +58,8 @@ def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scra
         lake.publish_frame(RETURNS.predictions_prefix, day, no_features, run=RUN, scratch=scratch)
 
 
-def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, float]:
+def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequence[str]) -> dict[str, float]:
     """Seconds of each step, from the source to the published signals of `day`; days read again are among it."""
-    symbols = MarketSettings(symbols=names()).symbols
     source = MARKET.make_source(
         {"kind": "postgres", "connection": "company", "symbols": symbols}, lambda _: connection
     )
@@ -88,16 +90,16 @@ def one_more_day(lake: Lake, connection: Connection, day: date) -> dict[str, flo
     return {step: timed(work[step]) for step in STEPS}
 
 
-def names() -> tuple[str, ...]:
-    """Symbols."""
-    return tuple(f"S{number:04d}" for number in range(SYMBOLS))
+def names(symbols: int) -> tuple[str, ...]:
+    """So many symbols."""
+    return tuple(f"S{number:04d}" for number in range(symbols))
 
 
-def measure(history: int) -> dict[str, float]:
+def measure(history: int, symbols: int) -> dict[str, float]:
     """Seconds of each step after so many sessions."""
     with TemporaryDirectory() as folder, services(Path(folder)) as (endpoint, dsn):
         lake = lake_at(endpoint)
-        settings = MarketSettings(symbols=names(), history_days=history, halts=())
+        settings = MarketSettings(symbols=names(symbols), history_days=history, halts=())
         with closing(psycopg2.connect(dsn)) as connection:
             sessions = ensure_market(connection, settings, LAST)
             fill_lake(lake, connection, sessions[:-2], Path(folder))
@@ -105,15 +107,16 @@ def measure(history: int) -> dict[str, float]:
                 connection,
                 ledger.Entry("returns", "baseline", 1, None, 1, sessions[-2], "benchmark", "", {}, "benchmark"),
             )
-            one_more_day(lake, connection, sessions[-2])  # loads the libraries
-            return one_more_day(lake, connection, sessions[-1])
+            one_more_day(lake, connection, sessions[-2], settings.symbols)  # loads the libraries
+            return one_more_day(lake, connection, sessions[-1], settings.symbols)
 
 
-def main() -> None:
-    table = Table("sessions before", *STEPS, "all, s", "ratio", title=f"One more day of {SYMBOLS:,} symbols")
-    first = None
+def main(share: float = 1.0) -> list[Ratio]:
+    symbols = round(share * SYMBOLS)
+    table = Table("sessions before", *STEPS, "all, s", "ratio", title=f"One more day of {symbols:,} symbols")
+    first = total = 0.0
     for history in HISTORIES:
-        seconds = measure(history)
+        seconds = in_a_new_process(measure, history, symbols)
         total = sum(seconds.values())
         first = first or total
         table.add_row(
@@ -121,7 +124,4 @@ def main() -> None:
         )
     table.caption = "ratio = all steps, beside those after the shortest history"
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return [Ratio(f"one day after {HISTORIES[-1]:,} sessions / after {HISTORIES[0]:,}", total / first, MAX_RATIO)]

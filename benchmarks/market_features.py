@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import peak_megabytes
+from benchmarks.ratios import Ratio
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import NUMERIC, make_features
 
@@ -119,7 +120,7 @@ def run(symbols: int = SYMBOLS, sessions: int = SESSIONS) -> Result:
     """Measure both sides by turns."""
     frame = prices(symbols, sessions)
     with_ours(frame)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_megabytes() / 1000
     pandas = frame.to_pandas()
     theirs, ours = [], []
     for _ in range(RUNS):
@@ -154,13 +155,14 @@ def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
     return time.perf_counter() - start, answer
 
 
-def main() -> None:
-    result = run()
+def main(share: float = 1.0) -> list[Ratio]:
+    symbols = round(share * SYMBOLS)
+    result = run(symbols)
     table = Table(
         "measure",
         "value",
         "limit",
-        title=f"Features of {SYMBOLS:,} symbols on {SESSIONS:,} days",
+        title=f"Features of {symbols:,} symbols on {SESSIONS:,} days",
         caption="Memory is that of the whole process, the prices included, before pandas is run.",
     )
     table.add_row("rows", f"{result.rows:,}", "")
@@ -170,7 +172,8 @@ def main() -> None:
     table.add_row("largest difference of a value", f"{result.max_difference:.0e}", f"{MAX_DIFFERENCE:.0e}")
     table.add_row("peak memory, GB", f"{result.peak_gigabytes:.2f}", f"{MAX_GIGABYTES:.0f}")
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        Ratio("times faster than pandas", result.ratio, MIN_RATIO, at_least=True),
+        Ratio("largest difference from pandas", result.max_difference, MAX_DIFFERENCE),
+        Ratio("peak memory, GB", result.peak_gigabytes, MAX_GIGABYTES),
+    ]

