@@ -21,8 +21,8 @@ DOC = """
 Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
 
 - **In:** `features/{dataset}/` and the matured outcomes in `clean/{dataset}/{label_table}/`.
-- **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a model card in `reports/{name}/model_card/`, a
-  version of the registered model `{name}` in MLflow, and an entry in the ledger (`ml.ledger`). A new
+- **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a version of the registered model `{name}` in
+  MLflow, an entry in the ledger (`ml.ledger`), and the version's card in `reports/{name}/model_card/`. A new
   champion wakes the scoring DAG, which uses it from then on.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
@@ -138,7 +138,6 @@ def training(model: ModelSpec) -> DAG:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
             from include.lifecycle.training import train as train_model
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
             context, day = get_current_context(), date.fromisoformat(as_of)
@@ -152,7 +151,6 @@ def training(model: ModelSpec) -> DAG:
                 reason=params["reason"] or f"{context['dag_run'].run_type.value.replace('_', ' ')} run",
                 run=run_info(),
             )
-            show_report(model.report_prefix("model_card"), day)
             return staged.digest
 
         @task
@@ -160,6 +158,7 @@ def training(model: ModelSpec) -> DAG:
             """Let the candidate meet the baseline and the champion on the same rows; returns the verdict."""
             from include.lifecycle import gate, ledger
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
+            from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
             with WarehouseHook().connection() as connection:
@@ -174,12 +173,33 @@ def training(model: ModelSpec) -> DAG:
                     pushed["version"],
                 )
                 champion = ledger.champion(connection, model.name)
+            show_report(model.card_prefix(pushed["version"]), date.fromisoformat(as_of))
             return {
                 "day": as_of,
                 "version": champion,
                 "verdict": decision.action,
                 "reasons": list(decision.reasons),
             }
+
+        @task
+        def publish_card(as_of: str, pushed: dict[str, Any], verdict: dict[str, Any]) -> str:
+            """Publish the version's model card with the first verdict on it, and show that in MLflow."""
+            from include.lifecycle import ledger, model_card
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
+            from ml_lifecycle.links import show_report
+            from ml_lifecycle.runs import run_info, run_url
+
+            day, version, mlflow = date.fromisoformat(as_of), pushed["version"], MlflowHook()
+            with WarehouseHook().connection() as connection:
+                entry = ledger.first_verdict(ledger.entries(connection, model.name), version)
+            links = {
+                f"Version {version} in MLflow": mlflow.version_url(model.name, version),
+                "The training's run in Airflow": run_url(f"{model.name}_training", entry.run_id),
+            }
+            model_card.publish(model, lake(), day, entry, links, run_info())
+            model_card.show_in_mlflow(mlflow.tracking_uri, model, lake(), day, entry)
+            show_report(model.card_prefix(version), day)
+            return model.card_prefix(version)
 
         @task(outlets=[champion_asset])
         def announce_champion(verdict: dict[str, Any]) -> None:
@@ -197,7 +217,9 @@ def training(model: ModelSpec) -> DAG:
             fit_segments.partial(as_of=as_of).expand(batch=batches) >> fits_ended >> trained
             batches >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
-        announce_champion(judge(as_of, push.output))
+        verdict = judge(as_of, push.output)
+        announce_champion(verdict)
+        publish_card(as_of, push.output, verdict)
 
     return build()
 

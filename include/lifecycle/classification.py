@@ -54,6 +54,10 @@ class Classification:
         """The metric that decides."""
         return model.metric
 
+    def tuning_score(self, rows: pl.DataFrame, score: str, model: ModelSpec) -> float:
+        """The metric that decides."""
+        return self.measure(rows, score)[model.metric]
+
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
         """One fit on all rows, with Platt scaling learnt from out-of-fold predictions."""
         from sklearn.calibration import CalibratedClassifierCV

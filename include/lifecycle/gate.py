@@ -79,7 +79,8 @@ class _Contest:
         try:
             tags = registry.version_tags(self.tracking_uri, model.name, champion)
             rows = rows.with_columns(champion=self._scores(champion, ledger.digest_of(self.history, champion)))
-            found: dict[str, Any] = {"champion_score": _metric(model, rows, "champion")}
+            measures = kind_of(model).measure(rows, "champion")
+            found: dict[str, Any] = {"champion_score": measures[model.metric], "champion_measures": measures}
         except OSError:
             raise
         except registry.UnusableModelError as error:

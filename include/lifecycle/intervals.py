@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from include.lifecycle.regression import resampled_days
 from include.lifecycle.specs import IntervalPolicy
+
+TOLERANCE = 0.02
+_NORMAL_975 = 1.959964
 
 LOW, HIGH, COVERAGE = "score_low", "score_high", "coverage"
 
@@ -70,3 +74,27 @@ def coverage(interval: Interval, rows: pl.DataFrame, score: str) -> float:
     """The share of rows whose `label` the interval holds."""
     ends = add(interval, rows, score)
     return float(ends["label"].is_between(ends[LOW], ends[HIGH]).mean())  # type: ignore[arg-type]
+
+
+def coverage_range(interval: Interval, rows: pl.DataFrame, score: str) -> tuple[float, float]:
+    """The ends of the 95 % interval of `coverage`: the wider of Wilson's and that of a block bootstrap of days.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference", takes rows for
+    independent; the bootstrap of `resampled_days` does not, but says nothing where there are hardly any days.
+    """
+    ends = add(interval, rows, score)
+    held = ends.select("dt", held=pl.col("label").is_between(LOW, HIGH))
+    daily = held.group_by("dt").agg(rows=pl.len(), held=pl.col("held").sum()).sort("dt")
+    drawn = resampled_days(daily.height)
+    shares = daily["held"].to_numpy()[drawn].sum(axis=1) / daily["rows"].to_numpy()[drawn].sum(axis=1)
+    count, share, z = held.height, float(held["held"].mean()), _NORMAL_975  # type: ignore[arg-type]
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    margin = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return min(float(low), middle - margin), max(float(high), middle + margin)
+
+
+def keeps_its_promise(interval: Interval, ends: tuple[float, float]) -> bool:
+    """Whether the nominal coverage lies within the ends of `coverage_range`, give or take TOLERANCE."""
+    low, high = ends
+    return low - TOLERANCE <= interval.nominal <= high + TOLERANCE

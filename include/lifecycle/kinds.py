@@ -53,7 +53,11 @@ class Kind(Protocol):
         ...
 
     def tuning_metric(self, model: ModelSpec) -> str:
-        """The measure by which hyperparameters are chosen; higher is better."""
+        """The name of what `tuning_score` gives, as in `measures`."""
+        ...
+
+    def tuning_score(self, rows: pl.DataFrame, score: str, model: ModelSpec) -> float:
+        """What hyperparameters are chosen by, of the scores in a column; higher is better; see `measure`."""
         ...
 
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:

@@ -122,11 +122,15 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The run that writes. `started_at` is when it was due or triggered, so that retries give the same bytes."""
+    """The run that writes. `started_at` is when it was due or triggered, so that retries give the same bytes.
+
+    `url` is its page in Airflow, where there is one.
+    """
 
     run_id: str
     started_at: datetime
     code_version: str
+    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Action = Literal["promote", "keep", "baseline", "rollback", "fallback"]
 _CHANGES: frozenset[Action] = frozenset({"promote", "baseline", "rollback"})
+_VERDICTS: frozenset[Action] = frozenset({"promote", "keep", "baseline"})
 
 _ENSURE = """
 create table if not exists ml.ledger (
@@ -136,6 +137,20 @@ def entries(connection: extensions.connection, model: str) -> list[Entry]:
     with connection, connection.cursor() as cursor:
         cursor.execute(f"select {_COLUMNS} from ml.ledger where model = %s order by id", (model,))
         return [Entry(*row) for row in cursor.fetchall()]
+
+
+def first_verdict(history: Iterable[Entry], version: int) -> Entry:
+    """The entry of a model by which a version was first judged, of its entries, oldest first.
+
+    Raises
+    ------
+    KeyError
+        If the version was never judged.
+    """
+    for entry in history:
+        if entry.candidate == version and entry.action in _VERDICTS:
+            return entry
+    raise KeyError(f"Version {version} was never judged; clear the task `judge` of the run that made it.")
 
 
 def champion(connection: extensions.connection, model: str) -> int | None:

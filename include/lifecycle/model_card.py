@@ -1,117 +1,197 @@
-"""The model card: what a training made, whether it is worth anything, and what it was made of."""
+"""The model card of a version: what a training made, what the gate decided, and what it was made of.
+
+It is published once the gate has decided, from what is kept of the version and from the first entry about it in
+the ledger: judging it again, or another training of the same day, changes nothing.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import polars as pl
 from matplotlib.figure import Figure
 
-from include.lifecycle import plots
+from include.lifecycle import ledger, plots, registry
 from include.lifecycle.kinds import kind_of
-from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
-from include.lifecycle.pages import Page, Section, Table, Verdict, render
+from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, render
+from include.lifecycle.promotion import GateEvidence
 from include.lifecycle.specs import ModelSpec
 
-KIND = "model_card"
+PAGE = "index.html"
+PARTITIONS = "partitions.json"
 
 _SPLITS = {
     ("time", "time"): "by time, no label window reaches into a later part",
     ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
     ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
 }
+_FEWEST_DIGITS = 4
+_MOST_DIGITS = 17
 
 
 def publish(
-    model: ModelSpec,
-    lake: Lake,
-    as_of: date,
-    training: Mapping[str, Any],
-    html: str,
-    staged: Manifest,
-    *,
-    run: RunInfo,
-    scratch: Path,
+    model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry, links: Mapping[str, str], run: RunInfo
 ) -> Manifest:
-    """Publish `index.html` and `card.json` of a staged training under `reports/<model>/model_card`.
+    """Publish `index.html`, `card.json` and `partitions.json` of a judged version under its `card_prefix`.
 
     Parameters
     ----------
-    training : the content of `training.json`.
-    html : what `render_card` made of it.
-    staged : the manifest of the staged training.
+    entry : the first verdict on the version.
+    links : texts to addresses of what the card is about: the version in MLflow, the run in Airflow.
+
+    Raises
+    ------
+    PartitionNotFoundError
+        If what is kept of the version is missing; clear the run's task `push`.
     """
-    verdict = verdict_of(model, training)
-    page, card = scratch / "index.html", scratch / "card.json"
-    page.write_text(html)
-    card.write_text(json.dumps({"verdict": vars(verdict), "training": training}, indent=2))
-    files = [LocalFile(page), LocalFile(card)]
-    inputs = {partition(model.staging_prefix, as_of): staged.digest}
-    return lake.publish(model.report_prefix(KIND), as_of, files, run=run, inputs=inputs)
+    kept = model.reference_prefix(entry.candidate)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        [holdout] = lake.download(kept, as_of, scratch, registry.HOLDOUT)
+        training = lake.read_json(kept, as_of, registry.TRAINING)
+        figures = kind_of(model).draw(pl.read_parquet(holdout))
+        card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
+        contents = {
+            PAGE: render_card(model, training, figures, entry, links),
+            "card.json": json.dumps(card, indent=2),
+            PARTITIONS: json.dumps(training["data"], indent=2),
+        }
+        for name, content in contents.items():
+            (scratch / name).write_text(content)
+        inputs = lake.digests(kept, [as_of])
+        files = [LocalFile(scratch / name) for name in contents]
+        return lake.publish(model.card_prefix(entry.candidate), as_of, files, run=run, inputs=inputs)
 
 
-def verdict_of(model: ModelSpec, training: Mapping[str, Any]) -> Verdict:
-    """Whether the candidate beats the naive baseline on the same rows, by the metric that decides."""
-    name = f"holdout_{model.metric}"
+def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry) -> None:
+    """Give a version, its run, and the baseline that replaced it, the verdict of the card; log the card.
+
+    The card must have been published.
+    """
+    prefix, version = model.card_prefix(entry.candidate), entry.candidate
+    card = lake.read_json(prefix, as_of, "card.json")
+    verdict, training = card["verdict"], card["training"]
+    text = "\n\n".join([verdict["headline"], verdict["reason"], training["reason"], *training["warnings"]])
+    with TemporaryDirectory() as folder:
+        [page] = lake.download(prefix, as_of, Path(folder), PAGE)
+        card_file = page.rename(page.with_name("model_card.html"))
+        registry.describe(tracking_uri, model.name, version, text, card_file)
+    if entry.action == "baseline" and entry.to_version is not None:
+        reason = f"The naive baseline, champion because version {version} was refused. {verdict['reason']}"
+        tags = {registry.VERDICT_TAG: "baseline", "gate_reason": entry.reason}
+        registry.tag_version(tracking_uri, model.name, entry.to_version, tags)
+        registry.describe(tracking_uri, model.name, entry.to_version, reason)
+
+
+def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entry) -> Verdict:
+    """What the gate decided, and on which numbers."""
+    evidence = GateEvidence.model_validate(entry.evidence)
     title = kind_of(model).measures[model.metric].title
-    candidate, baseline = training["metrics"][name], training["baseline_metrics"][name]
-    rows = training["rows"]["holdout"]
-    measured = f"{title} on {rows:,} holdout rows: {candidate:.3f}, baseline {baseline:.3f}."
-    if not candidate > baseline:
-        stays = (
-            f"{measured} The champion stays; where none has ever beaten the baseline, that is the baseline itself."
-        )
-        return Verdict("bad", "The candidate does not beat the naive baseline, so it is not promoted", stays)
-    if training["warnings"]:
-        return Verdict("warning", "The candidate beats the naive baseline, with reservations", measured)
-    return Verdict("good", "The candidate beats the naive baseline", measured)
+    own, champion, baseline = distinct_texts(
+        [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
+    )
+    reason = " ".join([f"{title} on {evidence.holdout_rows:,} holdout rows.", *entry.reason.split("\n")])
+    was_promoted = entry.action == "promote"
+    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {own or 'not measured'}; "
+    if entry.action == "baseline":
+        headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
+    elif evidence.champion_version is None:
+        headline += f"the baseline has {baseline}"
+    elif evidence.champion_fault:
+        headline += f"champion version {evidence.champion_version} cannot be used"
+    else:
+        has = "had" if was_promoted else "has"
+        headline += f"champion version {evidence.champion_version} {has} {champion or 'no score'}"
+    if not was_promoted:
+        return Verdict("neutral", headline, reason)
+    return Verdict("warning" if training["warnings"] else "good", headline, reason)
 
 
-def render_card(model: ModelSpec, training: Mapping[str, Any], figures: Mapping[str, Figure]) -> str:
-    """The page of a training, self-contained.
+def distinct_texts(values: Sequence[float | None]) -> list[str | None]:
+    """Numbers with as many digits as it takes for different ones to look different; None stays None."""
+    numbers = {value + 0.0 for value in values if value is not None and math.isfinite(value)}
+    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
+        texts = [None if value is None else f"{value + 0.0:,.{digits}g}" for value in values]
+        if len({f"{number:,.{digits}g}" for number in numbers}) == len(numbers):
+            break
+    return texts
+
+
+def render_card(
+    model: ModelSpec,
+    training: Mapping[str, Any],
+    figures: Mapping[str, Figure],
+    entry: ledger.Entry,
+    links: Mapping[str, str],
+) -> str:
+    """The page of a version, self-contained.
 
     Parameters
     ----------
     training : the content of `training.json`.
     figures : what the model's kind drew.
+    entry, links : as for `publish`.
     """
-    warnings = [Section("Reservations", " ".join(training["warnings"]))] if training["warnings"] else []
+    warnings = [Section("Warnings", " ".join(training["warnings"]))] if training["warnings"] else []
     captions = kind_of(model).pictures
     pictures = [Section(*captions[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
     return render(
         Page(
-            title=f"{model.title}: model card, as of {training['as_of']}",
-            verdict=verdict_of(model, training),
+            title=f"{model.title}: model card of version {entry.candidate}, as of {training['as_of']}",
+            verdict=verdict_of(model, training, entry),
             sections=[
                 *warnings,
                 Section("What it predicts", model.description),
-                _measures(model, training),
+                _measures(model, training, GateEvidence.model_validate(entry.evidence)),
                 *_segments(model, training),
                 *_interval(model, training),
                 *pictures,
                 _rows(training),
+                _partitions(training["data"]),
                 _search(model, training),
             ],
             facts=_facts(training),
+            links={**links, "Partitions read, with their digests": PARTITIONS},
         )
     )
 
 
-def _measures(model: ModelSpec, training: Mapping[str, Any]) -> Section:
-    columns = {
-        "candidate": training["metrics"],
-        "baseline": training["baseline_metrics"],
-        **training["reference_metrics"],
-    }
-    rows = [
-        [measure.title, *(values[f"holdout_{name}"] for values in columns.values()), measure.hint]
+def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
+    columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
+    if evidence.champion_version is not None:
+        columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_measures)
+    columns["baseline"] = _plain(training["baseline_metrics"])
+    columns |= {_words(name): _plain(values) for name, values in training["reference_metrics"].items()}
+    rows: list[list[Cell]] = [
+        [measure.title, *distinct_texts([values.get(name) for values in columns.values()]), measure.hint]
         for name, measure in kind_of(model).measures.items()
     ]
-    table = Table(["measure", *(_words(who) for who in columns), "how to read it"], rows)
-    return Section("On the holdout", "Candidate and naive models, measured on the same rows.", table=table)
+    table = Table(["metric", *columns, "how to read it"], rows)
+    text = "Candidate, champion and naive models, measured on the same rows."
+    return Section("On the holdout", text, table=table)
+
+
+def _plain(measured: Mapping[str, float]) -> dict[str, float]:
+    """Measures by their names without `holdout_`."""
+    return {name.removeprefix("holdout_"): value for name, value in measured.items()}
+
+
+def _partitions(data: Iterable[str]) -> Section:
+    days: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(data):
+        prefix, _, day = path.rpartition("/dt=")
+        days[prefix].append(day)
+    rows: list[list[Cell]] = [[prefix, len(found), found[0], found[-1]] for prefix, found in days.items()]
+    text = "The link at the head of this page leads to all of them, with the digests of their manifests."
+    return Section("Partitions read", text, table=Table(["prefix", "days", "first", "last"], rows))
 
 
 def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
@@ -130,11 +210,11 @@ def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
 def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
     if model.interval is None:
         return []
-    interval = training["intervals"]["candidate"]
+    interval, (low, high) = training["intervals"]["candidate"], training["coverage_range"]
     text = (
-        f"The prediction plus and minus {interval['multiple']:.2f} times `{interval['scale']}`, learnt from the "
-        f"walk-forward predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
-        f"{interval['measured']:.0%} of those of the holdout."
+        f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
+        f"out-of-fold predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
+        f"{interval['measured']:.1%} of those of the holdout (95 % interval {low:.1%} to {high:.1%})."
     )
     return [Section("Interval", text)]
 
@@ -163,8 +243,7 @@ def _rows(training: Mapping[str, Any]) -> Section:
 
 def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
-    kind = kind_of(model)
-    metric = kind.measures[kind.tuning_metric(model)].title
+    metric = kind_of(model).measures[training["tuning_metric"]].title
     rows = [
         [trial["number"], _words(trial["candidate"]), _params(training, trial), f"{trial['value']:.4f}"]
         for trial in trials
@@ -181,7 +260,6 @@ def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
         "Code version": training["code_version"],
         "Numeric features": ", ".join(training["numeric"]),
         "Categorical features": ", ".join(training["categorical"]),
-        "Partitions read": len(training["data"]),
     }
 
 

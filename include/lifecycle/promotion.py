@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from include.lifecycle.specs import Spec
@@ -21,6 +22,7 @@ class GateEvidence(Spec):
     champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
     gain : how much better than the champion the candidate is, row by row; None where they were not compared.
     gain_low : the lower end of the gain's 95 % interval.
+    champion_measures : all that the champion was measured by on these rows, by name; empty where it was not.
     min_gain : what the lower end must be above.
     problems : sentences about evidence that cannot be trusted or had.
     """
@@ -35,6 +37,7 @@ class GateEvidence(Spec):
     champion_fault: str | None = None
     gain: float | None = None
     gain_low: float | None = None
+    champion_measures: Mapping[str, float] = {}
     min_gain: float = 0.0
     problems: tuple[str, ...] = ()
 

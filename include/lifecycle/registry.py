@@ -42,7 +42,8 @@ VERDICT_TAG = "gate_verdict"
 HOLDOUT = "holdout.parquet"
 BASELINE = "baseline.skops"
 MODEL_FILE = "model.skops"
-_CARD = "model_card.html"
+TRAINING = "training.json"
+_NOTE = "mlflow.note.content"
 _STAGED_FILES: Mapping[Kind, str] = {"candidate": MODEL_FILE, "baseline": BASELINE}
 _REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 _PARAM_LENGTH = 6000
@@ -118,7 +119,7 @@ def push(
         If the staged model contains types that the spec does not trust.
     """
     client = _client(tracking_uri)
-    mlflow_run = _training_run(client, model, as_of, staged_digest, run, which)
+    mlflow_run = _training_run(client, model, lake, as_of, staged_digest, run, which)
     version = _registered_version(client, model.name, mlflow_run)
     with TemporaryDirectory() as scratch:
         staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
@@ -132,7 +133,7 @@ def push(
 def keep_reference(
     model: ModelSpec, lake: Lake, as_of: date, staged_digest: str, version: int, run: RunInfo
 ) -> None:
-    """Keep a version's holdout and baseline for its monitoring: another training of the day replaces those staged.
+    """Keep what a version's card and monitoring need: another training of the day replaces what is staged.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def keep_reference(
         return
     with TemporaryDirectory() as scratch:
         staged = download_staged(lake, model, as_of, staged_digest, Path(scratch))
-        kept = (HOLDOUT, BASELINE)
+        kept = (HOLDOUT, BASELINE, TRAINING)
         files = [LocalFile(Path(shutil.copyfile(staged[name], Path(scratch) / name))) for name in kept]
         lake.publish(prefix, as_of, files, run=run, inputs={partition(model.staging_prefix, as_of): staged_digest})
 
@@ -314,6 +315,23 @@ def tag_version(tracking_uri: str, name: str, version: int, tags: Mapping[str, s
             client.set_model_version_tag(name, str(version), key, value)
 
 
+def describe(tracking_uri: str, name: str, version: int, text: str, card: Path | None = None) -> None:
+    """Write a text at the head of a version and of its run, and log the version's card.
+
+    Raises
+    ------
+    UnusableModelError
+        If MLflow no longer has the version.
+    """
+    client = _client(tracking_uri)
+    with _explained_absence(name, version):
+        run_id = str(client.get_model_version(name, str(version)).run_id)
+        client.update_model_version(name, str(version), text)
+    client.set_tag(run_id, _NOTE, text)
+    if card is not None:
+        client.log_artifact(run_id, str(card))
+
+
 def set_aliases(tracking_uri: str, name: str, aliases: Aliases) -> None:
     """Make the aliases `champion` and `challenger` point at these versions, or at none.
 
@@ -357,18 +375,34 @@ def _aliases(client: MlflowClient, name: str) -> dict[str, int]:
 
 
 def _training_run(
-    client: MlflowClient, model: ModelSpec, as_of: date, staged_digest: str, run: RunInfo, which: Kind
+    client: MlflowClient,
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    staged_digest: str,
+    run: RunInfo,
+    which: Kind,
 ) -> Run:
     experiment_id = _experiment(client, model.name)
     tags = {"staged_digest": staged_digest, "kind": which}
     found = _search_runs(client, experiment_id, tags)
     if found:
         return found[0]
+    of_the_day = {"as_of": str(as_of), "kind": which}
+    number = len(_search_runs(client, experiment_id, of_the_day)) + 1
+    training = lake.read_json(model.staging_prefix, as_of, TRAINING)
+    what = f"candidate {training['candidate']}" if which == "candidate" else "baseline"
     return client.create_run(
         experiment_id,
         start_time=_milliseconds(run),
-        run_name=f"{which} as of {as_of}",
-        tags={**tags, "as_of": str(as_of), "airflow_run": run.run_id, "code_version": run.code_version},
+        run_name=f"{model.name} {as_of}, {what}, run {number}",
+        tags={
+            **tags,
+            **of_the_day,
+            "airflow_run": run.run_id,
+            "airflow_run_url": run.url,
+            "code_version": run.code_version,
+        },
     )
 
 
@@ -408,10 +442,9 @@ def _push_files(
     training = json.loads(staged["training.json"].read_text())
     _log_summary(client, mlflow_run, training, which)
     if which == "candidate":
-        _log_trials(client, mlflow_run, training, f"validation_{model.metric}")
+        _log_trials(client, mlflow_run, training, f"validation_{training['tuning_metric']}")
         _log_pictures(client, mlflow_run, staged, scratch)
-    for name in ("training.json", _CARD):
-        client.log_artifact(mlflow_run.info.run_id, str(_renamed(staged[name], scratch, name)))
+    client.log_artifact(mlflow_run.info.run_id, str(_renamed(staged[TRAINING], scratch, TRAINING)))
     logged = _log_model(client, model, mlflow_run, staged[_STAGED_FILES[which]], scratch)
     version = version or _register(client, model, mlflow_run, logged, _version_tags(mlflow_run, training, which))
     client.set_terminated(mlflow_run.info.run_id, "FINISHED")
@@ -441,7 +474,7 @@ def _log_summary(client: MlflowClient, mlflow_run: Run, training: Mapping[str, A
         params |= {"candidate": training["candidate"], **training["params"]}
     run_id, moment = mlflow_run.info.run_id, mlflow_run.info.start_time
     client.log_batch(run_id, _metrics(metrics, moment), _params(params))
-    client.set_tag(run_id, "mlflow.note.content", "\n\n".join([training["reason"], *training["warnings"]]))
+    client.set_tag(run_id, _NOTE, "\n\n".join([training["reason"], *training["warnings"]]))
     client.log_inputs(run_id, _datasets(training["data"]))
 
 
@@ -455,7 +488,7 @@ def _log_trials(client: MlflowClient, mlflow_run: Run, training: Mapping[str, An
         child = present.get(number) or client.create_run(
             mlflow_run.info.experiment_id,
             start_time=moment,
-            run_name=f"trial {number}: {trial['candidate']}",
+            run_name=f"{mlflow_run.info.run_name}, trial {number}: {trial['candidate']}",
             tags={**parent, "trial": number, "state": trial["state"]},
         )
         if child.info.status == "RUNNING":
@@ -557,6 +590,7 @@ def _version_tags(mlflow_run: Run, training: Mapping[str, Any], which: Kind) -> 
         "data_digest": hashlib.sha256(data.encode()).hexdigest(),
         "staged_digest": mlflow_run.data.tags["staged_digest"],
         "code_version": mlflow_run.data.tags["code_version"],
+        "airflow_run_url": mlflow_run.data.tags["airflow_run_url"],
         **{f"interval_{name}": str(value) for name, value in training["intervals"].get(which, {}).items()},
     }
 

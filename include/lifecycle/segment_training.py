@@ -26,6 +26,7 @@ from include.lifecycle.etl import chunks
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.registry import load_trusted
+from include.lifecycle.rehearsal import rehearse
 from include.lifecycle.snapshots import Split, split
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.tuning import FoldRows
@@ -33,8 +34,8 @@ from include.lifecycle.tuning import FoldRows
 _SHOWN = 20
 _FEWEST_VALIDATION_ROWS = 5
 _ESTIMATORS = "estimators.skops"
-_WALKED = "walked.parquet"
-_STORY = "fits.json"
+_OUT_OF_FOLD = "out_of_fold.parquet"
+_RECORD = "fits.json"
 
 Value = TypeVar("Value")
 
@@ -49,19 +50,19 @@ class SegmentsFailedError(ValueError):
 class SegmentFits:
     """What came of fitting segments on their own.
 
-    `estimators` and `params`: by candidate and segment. `walked`: key, `dt` and a `<candidate>_score` of each
+    `estimators` and `params`: by candidate and segment. `out_of_fold`: key, `dt` and a `<candidate>_score` of each
     candidate, for the validation rows of the folds. `failed`: why, by segment.
     """
 
     estimators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     params: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
-    walked: pl.DataFrame = field(default_factory=pl.DataFrame)
+    out_of_fold: pl.DataFrame = field(default_factory=pl.DataFrame)
     failed: Mapping[str, str] = field(default_factory=dict)
 
     def with_own_scores(self, model: ModelSpec, rows: pl.DataFrame, candidate: str, score: str) -> pl.DataFrame:
         """Validation rows with `score` replaced by that of the segment's own fit, where there is one."""
         key = [*model.dataset.key, "dt"]
-        own = self.walked.select(*key, own=f"{candidate}_score")
+        own = self.out_of_fold.select(*key, own=f"{candidate}_score")
         joined = rows.join(own, on=key, how="left", maintain_order="left")
         return joined.with_columns(pl.coalesce("own", score).alias(score)).drop("own")
 
@@ -83,6 +84,7 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
         rows = training_data.snapshots(model, lake, as_of, scratch)
         split(list(rows), model)
         table = pl.concat(rows.values(), how="vertical_relaxed")
+        rehearse(model, table, seed=0)
         segment = table[str(model.segment_by)].cast(pl.String)
         batches = chunks(segment.unique().sort().to_list(), model.segments_per_task)
         description = {"days": [str(day) for day in rows], "batches": batches}
@@ -130,7 +132,7 @@ def fit_batch(
     if fits.failed:
         raise SegmentsFailedError(
             f"{len(fits.failed)} of the batch could not be fitted on their own: {described(fits.failed)}. The "
-            "others are staged, and the training goes on without these; mend their data, then clear this run from "
+            "others are staged, and the training goes on without these; fix their data, then clear this run from "
             "`build_labels` on."
         )
     return staged
@@ -228,7 +230,7 @@ def _fit_segment(
         FoldRows(training_data.within(rows, fold.search), training_data.within(rows, fold.validation))
         for fold in parts.folds
     ]
-    folds = [fold for fold in folds if _is_enough(model, fold)]
+    folds = [tuning.with_baseline(model, fold, seed) for fold in folds if _is_enough(model, fold)]
     fit = training_data.within(rows, parts.fit)
     if not folds:
         log.info("%s has too few rows to be fitted on its own.", segment)
@@ -241,11 +243,11 @@ def _fit_segment(
         params[candidate.name] = chosen.params
         builders[candidate.name] = partial(candidate.build, chosen.params, seed)
     matrix, labels = to_matrix(fit, model), fit["label"].to_numpy()
-    walked = tuning.walk_forward(model, folds, builders)
+    out_of_fold = tuning.walk_forward(model, folds, builders)
     return SegmentFits(
         {name: {segment: tuning.fit(build(), matrix, labels)} for name, build in builders.items()},
         {name: {segment: chosen} for name, chosen in params.items()},
-        walked.select(*model.dataset.key, "dt", *(f"{name}_score" for name in builders)),
+        out_of_fold.select(*model.dataset.key, "dt", *(f"{name}_score" for name in builders)),
     )
 
 
@@ -256,7 +258,7 @@ def _is_enough(model: ModelSpec, fold: FoldRows) -> bool:
 
 
 def _joined(fits: list[SegmentFits]) -> SegmentFits:
-    frames = [fit.walked for fit in fits if not fit.walked.is_empty()]
+    frames = [fit.out_of_fold for fit in fits if not fit.out_of_fold.is_empty()]
     return SegmentFits(
         _union(fit.estimators for fit in fits),
         _union(fit.params for fit in fits),
@@ -288,24 +290,24 @@ def _batch_fits(
     if staged is None or staged.inputs != asked:
         return SegmentFits(failed=dict.fromkeys(segments, "its task left no result"))
     [estimators] = lake.download(prefix, as_of, scratch, _ESTIMATORS)
-    [walked] = lake.download(prefix, as_of, scratch, _WALKED)
-    story = lake.read_json(prefix, as_of, _STORY)
+    [out_of_fold] = lake.download(prefix, as_of, scratch, _OUT_OF_FOLD)
+    record = lake.read_json(prefix, as_of, _RECORD)
     return SegmentFits(
         load_trusted(estimators, model.trusted_types, f"batch {batch} of {model.name!r}"),
-        story["params"],
-        pl.read_parquet(walked),
-        story["failed"],
+        record["params"],
+        pl.read_parquet(out_of_fold),
+        record["failed"],
     )
 
 
 def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFile]:
     model_files.dump(fits.estimators, scratch / _ESTIMATORS, model.trusted_types)
-    fits.walked.write_parquet(scratch / _WALKED, statistics=False)
-    (scratch / _STORY).write_text(json.dumps({"params": fits.params, "failed": fits.failed}, indent=2))
+    fits.out_of_fold.write_parquet(scratch / _OUT_OF_FOLD, statistics=False)
+    (scratch / _RECORD).write_text(json.dumps({"params": fits.params, "failed": fits.failed}, indent=2))
     return [
         LocalFile(scratch / _ESTIMATORS),
-        LocalFile(scratch / _WALKED, fits.walked.height),
-        LocalFile(scratch / _STORY),
+        LocalFile(scratch / _OUT_OF_FOLD, fits.out_of_fold.height),
+        LocalFile(scratch / _RECORD),
     ]
 
 

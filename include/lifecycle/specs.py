@@ -321,6 +321,10 @@ class ModelSpec(Spec):
         """Lake prefix of what a registered version is compared with later: its holdout, and its baseline."""
         return f"references/{self.name}/version={version}"
 
+    def card_prefix(self, version: int) -> str:
+        """Lake prefix of a version's model card."""
+        return f"{self.report_prefix('model_card')}/version={version}"
+
     @property
     def predictions_prefix(self) -> str:
         """Lake prefix of the prediction files."""

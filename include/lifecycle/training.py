@@ -21,11 +21,19 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
-from include.lifecycle import model_card, model_files, plots, segment_training, training_data, tuning
+from include.lifecycle import model_files, plots, segment_training, training_data, tuning
 from include.lifecycle.estimator_input import predict, to_matrix
-from include.lifecycle.intervals import Interval, coverage, fit_interval
+from include.lifecycle.intervals import (
+    TOLERANCE,
+    Interval,
+    coverage,
+    coverage_range,
+    fit_interval,
+    keeps_its_promise,
+)
 from include.lifecycle.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.rehearsal import rehearse
 from include.lifecycle.segment_training import SegmentFits
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.snapshots import (
@@ -55,14 +63,20 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Result:
-    """What was learnt; `holdout` and `walked` (validation rows of all folds) have each one's `<who>_score`."""
+    """What was learnt; `holdout` and `out_of_fold`, all folds' validation rows, have each one's `<who>_score`."""
 
     candidate: Any
     baseline: Any
     trials: list[Trial]
     holdout: pl.DataFrame
-    walked: pl.DataFrame
+    out_of_fold: pl.DataFrame
     intervals: dict[str, Interval]
+
+    @property
+    def coverage_range(self) -> tuple[float, float] | None:
+        """The 95 % interval of the share of the holdout's outcomes that the candidate's interval holds."""
+        interval = self.intervals.get("candidate")
+        return None if interval is None else coverage_range(interval, self.holdout, "candidate_score")
 
 
 def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[date]:
@@ -112,7 +126,7 @@ def train(
     Returns
     -------
     The manifest of `staging/<model>/dt=<as_of>`: `model.skops`, `baseline.skops`, `training.json`,
-    `holdout.parquet`, the pictures and `model_card.html`, which is published as a report as well.
+    `holdout.parquet` and the pictures. The model card follows once the gate has decided.
 
     Raises
     ------
@@ -127,6 +141,7 @@ def train(
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         data = _read(model, lake, as_of, seed, scratch)
+        rehearse(model, data.fit, seed)
         own = segment_training.collect(
             model, lake, as_of, data.inputs, trials=trials, seed=seed, run=run, scratch=scratch
         )
@@ -138,26 +153,19 @@ def train(
             "trials_budget": trials,
             "reason": reason,
             "code_version": run.code_version,
-            **_story(model, data, result),
+            **_record(model, data, result),
             "per_segment": {"params": own.params, "failed": own.failed},
         }
         training["warnings"] = [
             *_warnings(model, data.split, training["metrics"]),
             *_gap_warnings(model, lake, as_of),
             *_segment_warnings(model, own),
+            *_coverage_warnings(result),
         ]
         figures = kind_of(model).draw(result.holdout)
-        html = model_card.render_card(model, training, figures)
-        (scratch / "model_card.html").write_text(html)
-        files = [
-            *_stored(model, result, training, scratch),
-            *_pictures(figures, scratch),
-            LocalFile(scratch / "model_card.html"),
-        ]
+        files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
         schema = dict(result.holdout.schema)
-        staged = lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
-        model_card.publish(model, lake, as_of, training, html, staged, run=run, scratch=scratch)
-    return staged
+        return lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
 
 
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
@@ -170,9 +178,10 @@ def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -
         chosen = [select(rows[day], model.dataset.key, part, share, seed) for day in part.days]
         return pl.concat(chosen, how="vertical_relaxed")
 
+    folds = [FoldRows(part(fold.search), part(fold.validation)) for fold in split.folds]
     data = _Data(
         split,
-        [FoldRows(part(fold.search), part(fold.validation)) for fold in split.folds],
+        folds,
         part(split.fit),
         part(split.holdout),
         training_data.inputs(model, lake, days),
@@ -200,7 +209,8 @@ def _require_labels(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
 
 
 def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: int) -> _Result:
-    pooled = tuning.tune(model, data.folds, budget=trials, seed=seed)
+    compared = [tuning.with_baseline(model, fold, seed) for fold in data.folds]
+    pooled = tuning.tune(model, compared, budget=trials, seed=seed)
     build = {candidate.name: candidate.build for candidate in model.candidates()}[best(pooled).candidate]
     builders: dict[str, Callable[[], Any]] = {
         "candidate": partial(build, best(pooled).params, seed),
@@ -220,15 +230,15 @@ def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: i
     holdout = data.holdout.with_columns(
         **{f"{who}_score": predict(estimator, data.holdout, model) for who, estimator in fitted.items()}
     )
-    walked = pl.concat(folds, how="vertical_relaxed") if folds else data.holdout.clear()
+    out_of_fold = pl.concat(folds, how="vertical_relaxed") if folds else data.holdout.clear()
     if segmented:
-        walked = own.with_own_scores(model, walked, best(tried).candidate, "candidate_score")
+        out_of_fold = own.with_own_scores(model, out_of_fold, best(tried).candidate, "candidate_score")
     intervals = {
-        who: fit_interval(model.interval, walked, f"{who}_score")
+        who: fit_interval(model.interval, out_of_fold, f"{who}_score")
         for who in ("candidate", "baseline")
         if model.interval
     }
-    return _Result(fitted["candidate"], fitted["baseline"], tried, holdout, walked, intervals)
+    return _Result(fitted["candidate"], fitted["baseline"], tried, holdout, out_of_fold, intervals)
 
 
 def _segment_trials(
@@ -239,12 +249,11 @@ def _segment_trials(
     Where a segment has no fit of its own, the `candidate_score` of what was learnt from all stays.
     """
     kind = kind_of(model)
-    metric = kind.tuning_metric(model)
     candidates = [name for name, fits in own.estimators.items() if fits]
 
     def value(candidate: str, fold: pl.DataFrame) -> float:
         rows = own.with_own_scores(model, fold, candidate, "candidate_score")
-        return kind.measure(rows.drop("baseline_score"), "candidate_score")[metric]
+        return kind.tuning_score(rows, "candidate_score", model)
 
     return [
         Trial(number, candidate, {}, math.fsum(value(candidate, fold) for fold in folds) / len(folds), "COMPLETE")
@@ -260,7 +269,7 @@ def _fit(model: ModelSpec, estimator: Any, rows: pl.DataFrame, seed: int, *, cal
     return kind_of(model).fit(estimator, matrix, labels, folds)
 
 
-def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
+def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
     chosen, kind = best(result.trials), kind_of(model)
     measured = {
         who: {f"holdout_{name}": value for name, value in kind.measure(result.holdout, f"{who}_score").items()}
@@ -273,6 +282,7 @@ def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
         "baseline_metrics": measured.pop("baseline"),
         "reference_metrics": measured,
         "segments": _segments(model, result.holdout),
+        "tuning_metric": kind.tuning_metric(model),
         "trials": [asdict(trial) for trial in result.trials],
         "data": data.inputs,
         "days": {"fit": _texts(data.split.fit), "holdout": _texts(data.split.holdout)},
@@ -287,6 +297,7 @@ def _story(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
             who: asdict(replace(interval, measured=coverage(interval, result.holdout, f"{who}_score")))
             for who, interval in result.intervals.items()
         },
+        "coverage_range": result.coverage_range,
         "numeric": list(model.numeric),
         "categorical": list(model.categorical),
     }
@@ -339,6 +350,18 @@ def _segment_warnings(model: ModelSpec, own: SegmentFits) -> list[str]:
     return [
         f"Not every {model.segment_by} could be fitted on its own, and what was learnt from all answers for "
         f"{len(own.failed)}, also where candidates are compared: {segment_training.described(own.failed)}."
+    ]
+
+
+def _coverage_warnings(result: _Result) -> list[str]:
+    interval, ends = result.intervals.get("candidate"), result.coverage_range
+    if interval is None or ends is None or keeps_its_promise(interval, ends):
+        return []
+    measured = coverage(interval, result.holdout, "candidate_score")
+    return [
+        f"The interval promises to hold {interval.nominal:.0%} of the outcomes, but held {measured:.1%} of the "
+        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}, and {TOLERANCE:.0%} are tolerated), so its "
+        "width is not to be relied on."
     ]
 
 

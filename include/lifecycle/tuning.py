@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """Hyperparameters that were tried, and the model's metric on the validation rows."""
+    """Hyperparameters that were tried, and the mean tuning score on the validation rows."""
 
     number: int
     candidate: str
@@ -36,7 +36,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class FoldRows:
-    """Features and `label` of the rows to fit on, and of those to measure on."""
+    """Features and `label` of the rows to fit on, and of those to measure on: these may have `baseline_score`."""
 
     search: pl.DataFrame
     validation: pl.DataFrame
@@ -82,15 +82,32 @@ def walk_forward(
     model: ModelSpec, folds: Sequence[FoldRows], builders: Mapping[str, Callable[[], Any]]
 ) -> pl.DataFrame:
     """The validation rows of all folds with the `<name>_score` of estimators that had seen nothing later."""
-    walked = []
+    scored = []
     for fold in folds:
         matrix, labels = to_matrix(fold.search, model), fold.search["label"].to_numpy()
         scores = {
             f"{name}_score": predict(fit(build(), matrix, labels), fold.validation, model)
             for name, build in builders.items()
         }
-        walked.append(fold.validation.with_columns(**scores))
-    return pl.concat(walked, how="vertical_relaxed")
+        scored.append(fold.validation.with_columns(**scores))
+    return pl.concat(scored, how="vertical_relaxed")
+
+
+def with_baseline(model: ModelSpec, fold: FoldRows, seed: int) -> FoldRows:
+    """The fold with the `baseline_score` of its validation rows, of a baseline that has seen the search rows."""
+    matrix, labels = to_matrix(fold.search, model), fold.search["label"].to_numpy()
+    baseline = fit(model.baseline(seed), matrix, labels)
+    scored = fold.validation.with_columns(baseline_score=predict(baseline, fold.validation, model))
+    return FoldRows(fold.search, scored)
+
+
+def first_params(candidate: Candidate, seed: int) -> dict[str, Any]:
+    """Hyperparameters from a candidate's search space."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return candidate.suggest(study.ask())
 
 
 def best(trials: list[Trial]) -> Trial:
@@ -115,15 +132,17 @@ def search(
     seed: int,
     first_number: int = 0,
 ) -> list[Trial]:
-    """Try `budget` sets of a candidate's hyperparameters; the mean of the tuning metric over the folds counts."""
+    """Try `budget` sets of a candidate's hyperparameters; the mean of the tuning score over the folds counts.
+
+    Where the model is judged by its skill, the validation rows need `baseline_score`; see `with_baseline`.
+    """
     import optuna
 
-    metric = kind_of(model).tuning_metric(model)
     matrices = [_Fold(to_matrix(fold.search, model), to_matrix(fold.validation, model), fold) for fold in folds]
 
     def objective(trial: optuna.Trial) -> float:
         params = candidate.suggest(trial)
-        values = [_value(model, metric, candidate.build(params, seed), fold) for fold in matrices]
+        values = [_value(model, candidate.build(params, seed), fold) for fold in matrices]
         return math.fsum(values) / len(values)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -148,8 +167,8 @@ class _Fold:
     rows: FoldRows
 
 
-def _value(model: ModelSpec, metric: str, estimator: Any, fold: _Fold) -> float:
+def _value(model: ModelSpec, estimator: Any, fold: _Fold) -> float:
     kind = kind_of(model)
     fit(estimator, fold.search, fold.rows.search["label"].to_numpy())
     scored = fold.rows.validation.with_columns(score=kind.predict(estimator, fold.validation))
-    return kind.measure(scored, "score")[metric]
+    return kind.tuning_score(scored, "score", model)

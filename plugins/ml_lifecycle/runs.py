@@ -9,8 +9,10 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from airflow.sdk import get_current_context
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.lifecycle.etl import ExtractedDays, JudgedDays, shortfall
@@ -26,7 +28,13 @@ if TYPE_CHECKING:
 def run_info() -> RunInfo:
     """The current run, as manifests record it."""
     context = get_current_context()
-    return RunInfo(context["dag_run"].run_id, run_start(context), code_version())
+    run = context["dag_run"]
+    return RunInfo(run.run_id, run_start(context), code_version(), run_url(run.dag_id, run.run_id))
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """The page of a run in Airflow, as a browser reaches it."""
+    return f"{conf.get('api', 'base_url', fallback='http://localhost:8080').rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}"
 
 
 @cache

@@ -92,6 +92,7 @@ def stage(
         "params": {"C": 1.0, "noise": noise},
         "metrics": _named(metrics(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
         "baseline_metrics": _named(metrics(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
+        "tuning_metric": "roc_auc",
         "trials": [
             {
                 "number": number,
@@ -105,8 +106,15 @@ def stage(
         "data": {f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
         "days": {"fit": [str(learnt_until)], "holdout": [str(holdout_day)]},
         "split": "time",
+        "validation_split": "time",
+        "folds": [],
         "rows": {"fit": learnt.height, "holdout": rows.height},
+        "mean_label": {"fit": 0.5, "holdout": 0.5},
+        "reference_metrics": {},
+        "segments": {},
+        "per_segment": {"params": {}, "failed": {}},
         "intervals": {},
+        "coverage_range": None,
         "numeric": list(model.numeric),
         "categorical": list(model.categorical),
     }
@@ -115,14 +123,12 @@ def stage(
     dump(baseline, scratch / "baseline.skops", model.trusted_types)
     rows.write_parquet(scratch / "holdout.parquet")
     (scratch / "calibration.png").write_bytes(b"\x89PNG picture")
-    (scratch / "model_card.html").write_text("<html>the card</html>")
     names = (
         "model.skops",
         "baseline.skops",
         "training.json",
         "holdout.parquet",
         "calibration.png",
-        "model_card.html",
     )
     return lake.publish(model.staging_prefix, as_of, [LocalFile(scratch / name) for name in names], run=run)
 

@@ -80,6 +80,8 @@ def test_a_push_tells_the_whole_story_of_the_training(
     assert parent.data.metrics["holdout_roc_auc"] > 0.9
     assert parent.data.metrics["baseline_holdout_roc_auc"] < 0.7
     assert parent.data.tags["mlflow.note.content"] == "test\n\nThe holdout is small."
+    assert parent.info.run_name == f"{model.name} 2026-03-01, candidate logistic, run 1"
+    assert parent.data.tags["airflow_run_url"] == run.url
     assert parent.data.params["candidate"] == "logistic"
     assert parent.data.params["C"] == "1.0"
     assert {item.dataset.name for item in parent.inputs.dataset_inputs} == {
@@ -87,7 +89,7 @@ def test_a_push_tells_the_whole_story_of_the_training(
         "features/shop/dt=2026-02-21",
     }
     artifacts = {item.path for folder in ("", "pictures") for item in client.list_artifacts(pushed.run_id, folder)}
-    assert artifacts == {"training.json", "model_card.html", "pictures", "pictures/calibration.png"}
+    assert artifacts == {"training.json", "pictures", "pictures/calibration.png"}
     trials = children(client, pushed.run_id)
     assert [(trial.data.params["C"], trial.data.metrics["validation_roc_auc"]) for trial in trials] == [
         ("1.0", 0.5),
@@ -98,6 +100,23 @@ def test_a_push_tells_the_whole_story_of_the_training(
     assert tags["as_of"] == "2026-03-01"
     assert (tags["learnt_from"], tags["learnt_until"]) == ("2026-02-14", "2026-02-14")
     assert (tags["kind"], tags["staged_digest"], tags["code_version"]) == ("candidate", digest, "test")
+
+
+def test_no_two_trainings_of_a_day_have_the_same_name(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    client = MlflowClient(mlflow_url, mlflow_url)
+    names = []
+    for noise in (0.0, 0.5):
+        digest = stage(model, lake, run, tmp_path, noise=noise).digest
+        for which in ("candidate", "baseline"):
+            pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run, which)
+            names += [
+                one.info.run_name for one in (client.get_run(pushed.run_id), *children(client, pushed.run_id))
+            ]
+
+    assert len(names) == len(set(names)) == 8
+    assert f"{model.name} 2026-03-01, baseline, run 2" in names
 
 
 def test_the_registered_file_is_the_staged_one_and_predicts_the_same(

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import skops.io
 
+from include.lifecycle import tuning
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.evaluation import metrics
 from include.lifecycle.lake import Lake, Manifest
@@ -26,7 +27,6 @@ from tests.integration.churn_history import CHURNS, RUN, day, features_of, label
 HORIZON = timedelta(CHURN.horizon_days)
 SNAPSHOTS = [day(number) for number in range(0, 106, 7)]
 AS_OF = day(105)
-CARD = CHURN.report_prefix("model_card")
 
 MakeLake = Callable[..., Lake]
 
@@ -153,17 +153,6 @@ def test_the_staged_models_give_the_scores_and_metrics_of_the_holdout(
     )
 
 
-def test_a_model_that_beats_the_baseline_has_a_good_card(history: Lake, staged: Manifest) -> None:
-    card = history.read_json(CARD, AS_OF, "card.json")
-
-    assert card["verdict"]["status"] == "good"
-    assert history.manifest(CARD, AS_OF).inputs == {f"{CHURN.staging_prefix}/dt={AS_OF}": staged.digest}
-    page = next(key for key in history.keys(f"{CARD}/dt={AS_OF}/") if key.endswith(".html"))
-    html = (history.read_object(page) or b"").decode()
-    assert html.count("<svg") == 3
-    assert "The candidate beats the naive baseline" in html
-
-
 def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None:
     before = {key: history.read_object(key) for key in history.keys("")}
 
@@ -173,12 +162,18 @@ def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None
     assert {key: history.read_object(key) for key in history.keys("")} == before
 
 
-def test_a_model_with_types_that_are_not_trusted_is_not_staged(young: Lake) -> None:
+def test_types_that_are_not_trusted_are_found_before_anything_is_searched(
+    young: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     careful = CHURN.model_copy(update={"trusted_types": (), "name": "careful"})
     assemble(careful, young, day(37), RUN)
+    searched: list[Any] = []
+    monkeypatch.setattr(tuning, "search", lambda *arguments: searched.append(arguments))
 
     with pytest.raises(UntrustedModelError, match="does not trust"):
         train(careful, young, day(37), trials=2, seed=7, run=RUN)
+
+    assert searched == []
 
     assert young.days(careful.staging_prefix) == []
 
@@ -188,11 +183,10 @@ def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_war
 
     train(doubtful, young, day(37), trials=2, seed=7, run=RUN)
 
-    card = young.read_json(CARD, day(37), "card.json")
-    leak, split, gaps = card["training"]["warnings"]
-    assert card["verdict"]["status"] == "warning"
+    training = young.read_json(CHURN.staging_prefix, day(37), "training.json")
+    leak, split, gaps = training["warnings"]
     assert "more likely a leak than skill" in leak
-    assert card["training"]["split"] == "key"
+    assert training["split"] == "key"
     assert "other rows (customer_id) of the same day" in split
     assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps
 
