@@ -26,11 +26,13 @@ predictions, and measures the predictions whose outcomes have become known.
 - **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), a row per column and week in the
   warehouse table `ml.drift`; `reports/{name}/performance/dt=.../` (page, verdict, outcomes), a row per measure in
   `ml.performance`.
-- **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse* or *not enough
-  evidence*; they are notified, in the log and at the webhook of the connection `notifications` if there is one.
+- **When it runs:** every Monday at 06:00 ({timezone}), on the week that ended the day before.
+- **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
+  *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and to the webhook of the
+  connection `notifications` if there is one.
 - **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
-  missing or replaced. A week without enough features or scores does not fail: its verdict is *not enough
-  evidence*, and the page says what to run.
+  missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
+  not fail: its verdict is *not enough evidence*, and the page says what to run.
 """
 
 
@@ -42,7 +44,11 @@ def monitoring(model: ModelSpec) -> DAG:
         dag_display_name=f"{model.title}: monitoring",
         description=f"Weekly drift report of {model.title.lower()}.",
         doc_md=DOC.format(
-            title=model.title, name=model.name, dataset=model.dataset.name, window=model.drift.window_days
+            title=model.title,
+            name=model.name,
+            dataset=model.dataset.name,
+            window=model.drift.window_days,
+            timezone=model.dataset.timezone,
         ),
         schedule=CronTriggerTimetable(
             "0 6 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
@@ -98,8 +104,8 @@ def monitoring(model: ModelSpec) -> DAG:
             return {"day": day.isoformat(), "verdict": f"performance {verdict.verdict}", "reason": verdict.reason}
 
         @task
-        def tell(verdict: dict[str, str]) -> None:
-            """Notify of the verdict."""
+        def notify_verdict(verdict: dict[str, str]) -> None:
+            """Notify of the verdict, in the log and at the webhook."""
             from include.lifecycle.notifications import notify
             from ml_lifecycle.hooks import notification_webhook
 
@@ -108,8 +114,8 @@ def monitoring(model: ModelSpec) -> DAG:
                 notification_webhook(),
             )
 
-        tell.override(task_id="tell_drift")(report())
-        tell.override(task_id="tell_performance")(performance())
+        notify_verdict.override(task_id="notify_drift")(report())
+        notify_verdict.override(task_id="notify_performance")(performance())
 
     return build()
 

@@ -217,6 +217,7 @@ class StackSettings:
             "API__PORT": str(self.ports.airflow),
             "API__WORKERS": "1",
             "API__BASE_URL": self.airflow_url,
+            "API__DEFAULT_WRAP": "True",
             "API__SECRET_KEY": self.secrets.airflow_api_secret,
             "API_AUTH__JWT_SECRET": self.secrets.airflow_jwt_secret,
             "API_AUTH__JWT_ISSUER": "ml-stack",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.sdk import BaseOperatorLink, get_current_context
 from airflow.sdk.execution_time.xcom import XCom
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 REPORTS_URL = "/ml/reports"
+SHOWN_REPORT = "shown_report"
+"""Where a task's context has the address of the report that it made."""
 
 
 class MlflowVersionLink(BaseOperatorLink):
@@ -86,7 +88,9 @@ def show_report(prefix: str, day: date) -> None:
     """
     _, area, kind, *version = prefix.split("/")
     address = "/".join([REPORTS_URL, area, kind, *version, f"{day}/"])
-    get_current_context()["ti"].xcom_push(_report_key(kind), address)
+    context = cast("dict[str, Any]", get_current_context())
+    context[SHOWN_REPORT] = address
+    context["ti"].xcom_push(_report_key(kind), address)
 
 
 def _report_key(kind: str) -> str:

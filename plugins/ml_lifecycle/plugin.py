@@ -1,4 +1,4 @@
-"""The plugin: report pages, buttons and warm workers."""
+"""The plugin: report pages, buttons, notes of failed runs and warm workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from ml_lifecycle import links, warm_workers
+from ml_lifecycle import links, run_notes, warm_workers
 
 
 async def reports(scope: Any, receive: Any, send: Any) -> None:
@@ -28,4 +28,4 @@ class MlLifecyclePlugin(AirflowPlugin):
         links.PerformanceReportLink(),
         links.PortfolioLink(),
     ]
-    listeners = [warm_workers]  # noqa: RUF012
+    listeners = [run_notes, warm_workers]  # noqa: RUF012

@@ -84,8 +84,9 @@ def test_numbers_are_grouped_and_aligned_and_missing_is_a_dash() -> None:
     html = render(Page("t", Verdict("good", "h", "r"), [Section("s", table=table)]))
 
     assert [table.is_numeric(column) for column in range(3)] == [False, True, True]
-    assert '<td class="number">1,234,567</td>' in html
-    assert '<td class="number">\u2013</td>' in html
+    assert '<td class="number" data-column="rows">1,234,567</td>' in html
+    assert '<td class="number" data-column="share">1.5\u00a0%</td>' in html
+    assert '<td class="number" data-column="rows">\u2013</td>' in html
 
 
 @pytest.mark.parametrize(

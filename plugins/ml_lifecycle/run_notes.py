@@ -1,0 +1,50 @@
+"""A failed run says why in its note: the cause of the first task that failed, in one line.
+
+The failing task leaves its cause where the scheduler, which alone can write a run's note, finds it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+CAUSE_KEY = "cause_of_failure"
+_LONGEST = 900
+
+
+def one_line(text: str) -> str:
+    """A text on one line, cut where it is too long for a note."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}\u2026"
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
+    """Write the cause into the run's note, unless somebody has written one."""
+    from sqlalchemy.orm import object_session
+
+    session = object_session(dag_run)
+    if session is None or dag_run.note:
+        return
+    dag_run.note = _note(dag_run, session)
+
+
+def _note(dag_run: DagRun, session: Any) -> str:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.state import TaskInstanceState
+
+    query = XComModel.get_many(run_id=dag_run.run_id, key=CAUSE_KEY, dag_ids=dag_run.dag_id)
+    causes = sorted(session.scalars(query), key=lambda cause: cause.timestamp)
+    failed = {
+        task.task_id for task in dag_run.get_task_instances(state=[TaskInstanceState.FAILED], session=session)
+    }
+    known = [cause for cause in causes if cause.task_id in failed]
+    if not known:
+        return f"Failed: {', '.join(sorted(failed)) or 'no task'}. The log says more."
+    others = sorted(failed - {known[0].task_id})
+    more = f" Also failed: {', '.join(others)}." if others else ""
+    return f"{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}"

@@ -1,0 +1,83 @@
+"""A failed run says why, and so does its notification, which leads to the log and the page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ml_lifecycle import hooks
+from ml_lifecycle.defaults import notify_of_failure
+from ml_lifecycle.links import SHOWN_REPORT
+from ml_lifecycle.run_notes import CAUSE_KEY
+
+
+@pytest.fixture
+def listener(dags: dict[str, Any]) -> Iterator[None]:
+    """Airflow with a database, and with the project's listener, as the plugin registers it."""
+    from airflow.listeners.listener import get_listener_manager
+
+    from ml_lifecycle import run_notes
+
+    manager = get_listener_manager()
+    manager.add_listener(run_notes)
+    yield
+    manager.clear()
+
+
+def test_the_note_of_a_failed_run_is_its_cause_in_one_line(listener: None, dags: dict[str, Any]) -> None:
+    run = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})
+
+    note = note_of(run.run_id)
+    assert run.state == "failed"
+    assert note.startswith(("report: The form's `day` is 9999-12-31", "performance: The form's `day` is"))
+    assert "choose a day from 2000-01-01 to" in note
+    assert note.endswith(("Also failed: report.", "Also failed: performance."))
+    assert "\n" not in note
+
+
+def note_of(run_id: str) -> str:
+    """The note of a run, as Airflow's database has it."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return str(session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().note)
+
+
+def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> dict[str, Any]:
+    """What a task that fails with `message` leaves behind."""
+    left: dict[str, Any] = {}
+    monkeypatch.setattr(hooks, "notification_webhook", lambda: None)
+    instance = SimpleNamespace(
+        dag_id="customers_etl",
+        task_id="validate",
+        run_id="manual",
+        log_url="http://airflow:8080/dags/customers_etl/runs/manual/tasks/validate",
+        xcom_push=left.__setitem__,
+    )
+    notify_of_failure({"task_instance": instance, "exception": ValueError(message), **context})
+    return left
+
+
+def test_a_cause_is_one_line_that_a_note_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failure(monkeypatch, "3 positives;\n  20 are needed.") == {CAUSE_KEY: "3 positives; 20 are needed."}
+    assert len(failure(monkeypatch, "x" * 5_000)[CAUSE_KEY]) < 1_000
+
+
+def test_the_notification_of_a_failure_links_the_log_and_the_page(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+        failure(monkeypatch, "rejected.", **{SHOWN_REPORT: "/ml/reports/customers/validation/2026-03-01/"})
+
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message == (
+        "customers_etl.validate failed in run manual: rejected. "
+        "Log: http://airflow:8080/dags/customers_etl/runs/manual/tasks/validate "
+        "Page: http://airflow:8080/ml/reports/customers/validation/2026-03-01/"
+    )

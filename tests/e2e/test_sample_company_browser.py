@@ -1,0 +1,178 @@
+"""What people click, in a real browser: log in, form, Trigger, button, page, next day; wide, on a phone, dark.
+
+Skipped where no Chromium is installed. ML_SCREENSHOTS=<folder> keeps a picture of each page.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.stack.settings import ADMIN_NAME
+from tests.e2e.conftest import START, World
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))),
+    None,
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome is installed.")
+
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SCREENS = [(WIDE, "light"), (PHONE, "light"), (WIDE, "dark"), (PHONE, "dark")]
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium that calls nobody."""
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def login(browser: Any, company: World) -> Any:
+    """The cookies of somebody who has logged in with the login's form."""
+    context = browser.new_context(base_url=company.settings.airflow_url)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("Username").or_(page.locator("input[name=username]")).first.fill(ADMIN_NAME)
+    page.locator("input[type=password]").fill(company.settings.secrets.airflow_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/login" not in url, timeout=PATIENCE_MS)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+def open_tab(browser: Any, company: World, login: Any, viewport: Any = WIDE, scheme: str = "light") -> Any:
+    """A tab of somebody who is logged in."""
+    context = browser.new_context(
+        base_url=company.settings.airflow_url, storage_state=login, viewport=viewport, color_scheme=scheme
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    return page
+
+
+@pytest.fixture
+def tab(browser: Any, company: World, login: Any) -> Iterator[Any]:
+    """A wide, light tab."""
+    page = open_tab(browser, company, login)
+    yield page
+    page.context.close()
+
+
+def keep_picture(page: Any, name: str) -> None:
+    """Keep a picture of the whole page, if pictures were asked for."""
+    folder = os.environ.get("ML_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def open_form(page: Any, dag_id: str) -> Any:
+    """Open a DAG's form; returns its Trigger button."""
+    page.goto(f"/dags/{dag_id}")
+    page.get_by_role("button", name="Trigger").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    return dialog.get_by_role("button", name="Trigger").last
+
+
+def test_every_form_can_be_sent_as_it_opens(tab: Any, company: World) -> None:
+    for dag_id in sorted(company.api.dag_ids()):
+        button = open_form(tab, dag_id)
+        playwright_api.expect(button).to_be_enabled(timeout=PATIENCE_MS)
+        keep_picture(tab, f"form_{dag_id}")
+
+
+def test_trigger_starts_a_run_whose_page_is_behind_its_button(tab: Any, company: World) -> None:
+    company.api.unpause("churn_monitoring")
+    before = {run["dag_run_id"] for run in company.api.runs("churn_monitoring")}
+    form = open_form(tab, "churn_monitoring")
+    form.click()
+    tab.get_by_role("dialog").wait_for(state="hidden")
+    [run_id] = {run["dag_run_id"] for run in company.api.runs("churn_monitoring")} - before
+    finished = company.wait("churn_monitoring", run_id)
+    assert finished.state == "success", finished.tasks
+
+    tab.goto(f"/dags/churn_monitoring/runs/{run_id}/tasks/report/details")
+    button = tab.get_by_role("link", name="Drift report")
+    keep_picture(tab, "task_details")
+    address = button.get_attribute("href")
+    assert address is not None
+    tab.goto(address)
+
+    playwright_api.expect(tab.locator("h1")).to_be_visible()
+    assert "drift" in tab.title()
+
+
+def test_a_reader_goes_from_day_to_day_by_links(tab: Any) -> None:
+    tab.goto("/ml/reports/customers/validation/latest/")
+    newest = tab.url
+    tab.locator("a[rel=prev]").click()
+    tab.wait_for_url(lambda url: url != newest)
+    playwright_api.expect(tab.locator("h1")).to_contain_text("was")
+    tab.locator("a[rel=next]").click()
+    tab.wait_for_url(newest)
+
+    tab.get_by_role("link", name="All days").click()
+    day = START - timedelta(days=7)
+    tab.get_by_role("link", name=str(day)).click()
+
+    playwright_api.expect(tab.locator("h1")).to_contain_text(str(day))
+
+
+def test_a_missing_page_names_the_nearest_ones(tab: Any) -> None:
+    answer = tab.goto(f"/ml/reports/churn/drift/{START - timedelta(days=1)}/")
+
+    assert answer.status == 404
+    playwright_api.expect(tab.locator("h1")).to_contain_text("There is no drift")
+    tab.get_by_role("link", name=str(START), exact=True).click()
+    playwright_api.expect(tab.locator("h1")).to_contain_text("Customer churn")
+
+
+def test_a_failed_run_shows_its_cause_as_a_note(tab: Any, company: World) -> None:
+    run = company.run("churn_monitoring", day="9999-12-31")
+    assert run.state == "failed"
+
+    tab.goto(f"/dags/churn_monitoring/runs/{run.run_id}")
+
+    note = company.api.get(f"/dags/churn_monitoring/dagRuns/{run.run_id}")["note"]
+    assert "choose a day from 2000-01-01 to" in note
+    keep_picture(tab, "failed_run")
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), SCREENS, ids=["wide", "phone", "wide_dark", "phone_dark"])
+def test_pages_fit_the_screen_and_follow_its_colours(
+    browser: Any, company: World, login: Any, viewport: Any, scheme: str
+) -> None:
+    page = open_tab(browser, company, login, viewport, scheme)
+    name = f"{viewport['width']}_{scheme}"
+    for address in (
+        "customers/validation/latest",
+        "churn/model_card/latest",
+        "churn/drift/latest",
+        "churn/performance/latest",
+        "churn/drift/2001-01-01",
+        "churn/drift",
+    ):
+        page.goto(f"/ml/reports/{address}/")
+
+        keep_picture(page, f"{address.replace('/', '_')}_{name}")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= viewport["width"], f"{address} is {width} pixels wide."
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(","))
+        assert (brightness < 3 * 128) == (scheme == "dark"), f"{address} is {background} where it is {scheme}."
+    page.context.close()
