@@ -14,6 +14,7 @@ from include.lifecycle.specs import DatasetSpec
 from ml_lifecycle.days import requested_range, yesterday
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
+from ml_lifecycle.schedules import in_words
 
 DOC = """
 Brings **{title}** from the source to features, day by day.
@@ -21,6 +22,7 @@ Brings **{title}** from the source to features, day by day.
 - **In:** the source chosen in the Airflow variable `{name}_source`.
 - **Out:** `raw/{name}/`, `clean/{name}/`, `quarantine/{name}/`, `features/{name}/` on the lake, and a validation
   page for each day. New features wake the scoring DAGs.
+- **When it runs:** {schedule}, by hand, or in a backfill.
 - **Which days:** those that the source has and that lack features, except rejected ones. Name a day or a range in
   the form, or start a backfill, to redo days. Features of later days that an older day has changed are rebuilt as
   well.
@@ -45,7 +47,9 @@ def etl(dataset: DatasetSpec) -> DAG:
         dag_id=f"{dataset.name}_etl",
         dag_display_name=f"{dataset.title}: ETL",
         description=f"Extract, validate and build features of {dataset.title.lower()}, day by day.",
-        doc_md=DOC.format(title=dataset.title, name=dataset.name),
+        doc_md=DOC.format(
+            title=dataset.title, name=dataset.name, schedule=in_words(dataset.schedule, dataset.timezone)
+        ),
         schedule=CronDataIntervalTimetable(dataset.schedule, timezone=dataset.timezone),
         start_date=datetime(2020, 1, 1),
         catchup=False,

@@ -14,9 +14,12 @@ from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
+from ml_lifecycle.schedules import in_words
 
 if TYPE_CHECKING:
     from include.lifecycle.drift import Reference
+
+SCHEDULE = "0 6 * * 1"
 
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
@@ -26,7 +29,7 @@ predictions, and measures the predictions whose outcomes have become known.
 - **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), a row per column and week in the
   warehouse table `ml.drift`; `reports/{name}/performance/dt=.../` (page, verdict, outcomes), a row per measure in
   `ml.performance`.
-- **When it runs:** every Monday at 06:00 ({timezone}), on the week that ended the day before.
+- **When it runs:** {schedule}, on the week that ended the day before.
 - **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
   *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and to the webhook of the
   connection `notifications` if there is one.
@@ -48,10 +51,10 @@ def monitoring(model: ModelSpec) -> DAG:
             name=model.name,
             dataset=model.dataset.name,
             window=model.drift.window_days,
-            timezone=model.dataset.timezone,
+            schedule=in_words(SCHEDULE, model.dataset.timezone),
         ),
         schedule=CronTriggerTimetable(
-            "0 6 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
         ),
         catchup=False,
         max_active_runs=1,

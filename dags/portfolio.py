@@ -21,7 +21,8 @@ parity side by side, with a back-test that says whether any of them beats equal 
   the portfolio of the day before, against which turnover is limited.
 - **Out:** `portfolio/market/dt=.../` (weights as Parquet and CSV, summary, frontier, back-test),
   `portfolio/market/latest.json`, and the page `reports/portfolio/portfolio/dt=.../`.
-- **Which days:** woken by new predictions of both models, it makes the days that have prices and both predictions,
+- **When it runs:** woken by new predictions of both models, or by hand.
+- **Which days:** it makes the days that have prices and both predictions,
   from the first one without a portfolio, or with one of inputs since replaced. They are made one after the other.
   A day on which no portfolio can be made (too few symbols for the weight cap) gets a page with the reason in place
   of one, a warning in the log of `build`, and is tried again when its prices, predictions or the settings change.

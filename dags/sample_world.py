@@ -12,9 +12,12 @@ from include.catalog import DATASETS
 from ml_lifecycle.days import chosen_day, yesterday
 from ml_lifecycle.defaults import DEFAULTS
 from ml_lifecycle.forms import day_field
+from ml_lifecycle.schedules import in_words
 
 # The company and the market live on the same days.
 WORLD = DATASETS["customers"]
+
+SCHEDULE = "30 0 * * *"
 
 DOC = """
 Plays the part of the world: it writes each new day of a generated telecom company, and of a generated stock
@@ -24,6 +27,7 @@ project knows that the data is generated.
 - **In:** the Airflow variables `sample_world` (customers, days of history, seed, drift, rate of bad rows) and
   `sample_market` (symbols, sessions of history, seed, halts, splits).
 - **Out:** the schemas `telecom` and `market` of the connection `company_db`.
+- **When it runs:** {schedule}, or by hand.
 - **When it fails:** the company's database is out of reach; clear the task once it is back. Days are written
   whole or not at all. Pause this DAG once the project reads your own data.
 """
@@ -32,8 +36,8 @@ project knows that the data is generated.
 @dag(
     dag_display_name="Sample world: a day passes",
     description="Write each new day of the generated company and market into their database.",
-    doc_md=DOC,
-    schedule=CronDataIntervalTimetable("30 0 * * *", timezone=WORLD.timezone),
+    doc_md=DOC.format(schedule=in_words(SCHEDULE, WORLD.timezone)),
+    schedule=CronDataIntervalTimetable(SCHEDULE, timezone=WORLD.timezone),
     start_date=datetime(2020, 1, 1),
     catchup=False,
     max_active_runs=1,

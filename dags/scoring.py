@@ -19,7 +19,8 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **In:** `features/{dataset}/` and the champion's version of the registered model `{name}`.
 - **Out:** `predictions/{name}/dt=.../` as Parquet and CSV, `predictions/{name}/latest.json`, and the warehouse
   table `ml.{name}_predictions`. New predictions wake whoever waits for the asset `{name}_predictions`.
-- **Which days:** woken by new features or a new champion, it scores the days that have features and no
+- **When it runs:** woken by new features or a new champion, or by hand.
+- **Which days:** it scores the days that have features and no
   predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
 - **When it fails:** `score` red names the model or the features that do not fit; readers still see the previous
   state. `publish` red after its retries means that the lake or the warehouse is out of reach: clear the task.
@@ -86,6 +87,7 @@ def scoring(model: ModelSpec) -> DAG:
         def one_day(job: dict[str, str]) -> None:
             PublishPredictionsOperator(
                 task_id="publish",
+                map_index_template="{{ task.day }}",
                 model=model.name,
                 day=score(job),
                 outlets=[Asset(f"{model.name}_predictions")],

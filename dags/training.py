@@ -16,6 +16,9 @@ from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.operators import PushModelOperator
+from ml_lifecycle.schedules import in_words
+
+SCHEDULE = "0 4 * * 1"
 
 DOC = """
 Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
@@ -24,6 +27,7 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a version of the registered model `{name}` in
   MLflow, an entry in the ledger (`ml.ledger`), and the version's card in `reports/{name}/model_card/`. A new
   champion wakes the scoring DAG, which uses it from then on.
+- **When it runs:** {schedule}, or by hand.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
   beats the baseline, the baseline is it.
@@ -49,10 +53,11 @@ def training(model: ModelSpec) -> DAG:
             name=model.name,
             dataset=model.dataset.name,
             label_table=model.label_table,
+            schedule=in_words(SCHEDULE, model.dataset.timezone),
             segments=SEGMENTS_DOC if model.segments_per_task else "",
         ),
         schedule=CronTriggerTimetable(
-            "0 4 * * 1", timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
         ),
         catchup=False,
         max_active_runs=1,

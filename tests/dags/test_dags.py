@@ -38,6 +38,31 @@ def test_a_dag_documents_inputs_outputs_and_failure(dag: Any, heading: str) -> N
     assert heading in dag.doc_md
 
 
+def test_a_dags_docs_name_only_its_own_tasks(dag: Any, dags: dict[str, Any]) -> None:
+    names = {task.task_id.split(".")[-1] for other in dags.values() for task in other.tasks}
+    own = {task.task_id.split(".")[-1] for task in dag.tasks}
+
+    named = set(re.findall(r"`(\w+)`", dag.doc_md))
+
+    assert named & names <= own
+
+
+def test_a_dags_docs_say_when_it_runs(dag: Any) -> None:
+    assert "**When it runs:**" in dag.doc_md
+
+
+def test_each_task_says_what_it_does(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.doc_md or task.is_mapped or type(task).__doc__, task.task_id
+
+
+def test_each_mapped_task_has_a_label(dag: Any) -> None:
+    for task in dag.tasks:
+        if task.is_mapped or task.get_closest_mapped_task_group():
+            template = task.partial_kwargs.get("map_index_template") if task.is_mapped else task.map_index_template
+            assert template, task.task_id
+
+
 def test_each_field_of_a_form_is_explained(dag: Any) -> None:
     for name in dag.params:
         param = dag.params.get_param(name)

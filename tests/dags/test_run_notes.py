@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,41 +11,25 @@ import pytest
 from ml_lifecycle import hooks
 from ml_lifecycle.defaults import notify_of_failure
 from ml_lifecycle.links import SHOWN_REPORT
-from ml_lifecycle.run_notes import CAUSE_KEY
+from ml_lifecycle.run_notes import CAUSE_KEY, on_dag_run_failed
 
 
-@pytest.fixture
-def listener(dags: dict[str, Any]) -> Iterator[None]:
-    """Airflow with a database, and with the project's listener, as the plugin registers it."""
-    from airflow.listeners.listener import get_listener_manager
-
-    from ml_lifecycle import run_notes
-
-    manager = get_listener_manager()
-    manager.add_listener(run_notes)
-    yield
-    manager.clear()
-
-
-def test_the_note_of_a_failed_run_is_its_cause_in_one_line(listener: None, dags: dict[str, Any]) -> None:
-    run = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})
-
-    note = note_of(run.run_id)
-    assert run.state == "failed"
-    assert note.startswith(("report: The form's `day` is 9999-12-31", "performance: The form's `day` is"))
-    assert "choose a day from 2000-01-01 to" in note
-    assert note.endswith(("Also failed: report.", "Also failed: performance."))
-    assert "\n" not in note
-
-
-def note_of(run_id: str) -> str:
-    """The note of a run, as Airflow's database has it."""
+def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any]) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    finished = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})
     with create_session() as session:
-        return str(session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().note)
+        run = session.scalars(select(DagRun).where(DagRun.run_id == finished.run_id)).one()
+        on_dag_run_failed(run, "task_failure")
+        note = run.note
+
+    assert finished.state == "failed"
+    assert note.startswith(("report: The form's `day` is 9999-12-31", "performance: The form's `day` is"))
+    assert "choose a day from 2000-01-01 to" in note
+    assert note.endswith(("Also failed: report.", "Also failed: performance."))
+    assert "\n" not in note
 
 
 def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> dict[str, Any]:
