@@ -80,6 +80,13 @@ class PortfolioLink(ReportLink):
     kind = "portfolio"
 
 
+class MaintenancePageLink(ReportLink):
+    """Opens the page on the state of the lake."""
+
+    name = "Maintenance page"
+    kind = "maintenance"
+
+
 def show_report(prefix: str, day: date) -> None:
     """Give the current task the button that opens a report.
 

@@ -27,5 +27,6 @@ class MlLifecyclePlugin(AirflowPlugin):
         links.DriftReportLink(),
         links.PerformanceReportLink(),
         links.PortfolioLink(),
+        links.MaintenancePageLink(),
     ]
     listeners = [run_notes, warm_workers]  # noqa: RUF012
