@@ -7,7 +7,7 @@ Rows are judged in three steps, and a row that fails a step is not judged furthe
    exact copies the first stays. Rows that share a key and differ all go, because nobody can say which is right,
    and so do rows whose keys differ by case or Unicode form alone. Keys are never changed: one with blanks around
    it or with characters that nobody sees is refused, and so is one that no index takes.
-3. The table's own rules.
+3. The table's own rules, and that no date lies before all data or in the future.
 
 Blank text is a missing value; whether it may be missing is up to the table's rules.
 """
@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from include.lifecycle.csv_records import BROKEN_RECORDS
+from include.lifecycle.date_rules import broken_date_rules, date_rules
 from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.row_rules import broken_rows, rule_columns
 from include.lifecycle.specs import TableSpec
@@ -83,6 +84,7 @@ def rule_book(table: TableSpec, rules: Mapping[str, Any]) -> dict[str, Rule]:
         ),
         f"{key_id}.copy": Rule("The row is an exact copy of an earlier one, which stays.", table.key),
         f"{key_id}.unique": Rule(f"Rows of a day that share {key} and differ contradict each other.", table.key),
+        **{rule_id: Rule(why, (column,)) for rule_id, (why, column) in date_rules(table).items()},
         **{rule_id: Rule(rule.meta["why"], rule_columns(rule)) for rule_id, rule in rules.items()},
     }
 
@@ -105,7 +107,8 @@ def judge(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> Judg
         _broken(sound[INDEX].gather(positions), rule)
         for rule, positions in broken_rows(sound.drop(INDEX), rules).items()
     ]
-    broken = pl.concat([unreadable, unsound, *unruly])
+    untimely = [_broken(sound[INDEX].filter(mask), rule) for rule, mask in broken_date_rules(table, sound).items()]
+    broken = pl.concat([unreadable, unsound, *untimely, *unruly])
     reasons = broken.group_by(INDEX, maintain_order=True).agg(broken_rules=pl.col("rule").str.join(";"))
     quarantined = raw.filter(_is_in(reasons)).join(reasons, on=INDEX, maintain_order="left")
     return JudgedRows(

@@ -68,6 +68,20 @@ class TableSpec(Spec):
     min_rows: int = Field(1, ge=0, description="A day with fewer rows is rejected.")
     max_bad_share: float = Field(0.1, gt=0, le=1, description="A day with a larger share of bad rows is rejected.")
     optional: bool = Field(False, description="A source may lack the table altogether.")
+    usual_rows: tuple[float, float] | None = Field(
+        (0.5, 2.0),
+        description=(
+            "A day is rejected whose rows lie outside this range, in times the median of the accepted days just "
+            "before it; None where rows may vary more. Medians under 100 are not judged."
+        ),
+    )
+    may_repeat: bool = Field(
+        False, description="A day may have the same rows as another; else one of 100 rows or more is rejected."
+    )
+    first_date: date = Field(date(1900, 1, 1), description="No date in a row lies before this day.")
+    days_ahead: Mapping[str, int] = Field(
+        {}, description="Date columns that may lie after the row's day, and by how many days at most."
+    )
 
     @model_validator(mode="after")
     def _key_is_in_columns(self) -> Self:
@@ -75,6 +89,21 @@ class TableSpec(Spec):
         if missing:
             raise ValueError(
                 f"Table {self.name!r}: key columns {sorted(missing)} are not in `columns`; correct either."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plausibility_is_plausible(self) -> Self:
+        if self.usual_rows is not None and not 0 <= self.usual_rows[0] <= 1 <= self.usual_rows[1]:
+            raise ValueError(
+                f"Table {self.name!r}: `usual_rows` is {self.usual_rows}; the first should be from 0 to 1, the "
+                "second at least 1."
+            )
+        dates = {name for name, dtype in self.columns.items() if dtype in (pl.Date, pl.Datetime)}
+        if not set(self.days_ahead) <= dates:
+            raise ValueError(
+                f"Table {self.name!r}: `days_ahead` names {sorted(self.days_ahead)}, and the date columns are "
+                f"{sorted(dates)}; name only these."
             )
         return self
 

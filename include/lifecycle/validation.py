@@ -22,6 +22,7 @@ from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
+from include.lifecycle.table_rules import RECENT_DAYS, TableFacts, content_digest, table_problems
 from include.lifecycle.validation_page import render_validation
 from include.lifecycle.verdicts import DayVerdict, PastVerdicts, TableVerdict
 
@@ -145,6 +146,19 @@ def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str
     return ()
 
 
+def _compared(found: CheckedTable, day: date, recent: Sequence[DayVerdict]) -> CheckedTable:
+    """The table with what is wrong with it beside the recent days', where nothing else is."""
+    table, verdict = found.spec, found.verdict
+    facts = TableFacts(verdict.rows, content_digest(found.good, day))
+    others = {
+        other.day: TableFacts(past.rows, past.content)
+        for other in recent[:RECENT_DAYS]
+        if (past := other.tables.get(table.name)) is not None
+    }
+    problems = verdict.problems or table_problems(table, facts, others)
+    return replace(found, verdict=verdict.model_copy(update={"problems": problems, "content": facts.content}))
+
+
 def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
     rule, most = max(found.rules.items(), key=lambda count: count[1])
     swallowed = (
@@ -168,7 +182,8 @@ def _conclude(
     past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
 ) -> DayVerdict:
     """Publish a day: quarantine, clean tables if it is accepted, and last the report."""
-    dataset, lake = past.dataset, past.lake
+    dataset, lake, recent = past.dataset, past.lake, past.recent(day)
+    tables = [_compared(table, day, recent) for table in tables]
     accepted = not any(table.verdict.problems for table in tables)
     usual = past.usual_bad_shares(day)
     verdict = DayVerdict(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from include.lifecycle.lake import Lake
+from include.lifecycle.lake import Lake, LakeError
 from include.lifecycle.specs import DatasetSpec
+
+log = logging.getLogger(__name__)
 
 RECENT_DAYS = 14
 FEWEST_DAYS = 5
@@ -22,7 +25,8 @@ class TableVerdict(BaseModel):
     `counted` is how many rows the source says it wrote (None where it does not count), `lines` how many lines of
     data the file has. Both are counted without the reader, and both must be met: good and quarantined rows add up
     to `counted`, and their lines to `lines`. `usual_bad_share` is the smallest and the largest share of recent
-    days; None where there are too few of them.
+    days; None where there are too few of them. `content` is a digest of the good rows, by which a day shows that
+    repeats another; None of few rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +42,7 @@ class TableVerdict(BaseModel):
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     usual_bad_share: tuple[float, float] | None = None
+    content: str | None = None
 
     @property
     def bad_share(self) -> float:
@@ -113,11 +118,12 @@ class PastVerdicts:
         return {name: (min(found), max(found)) for name, found in shares.items() if len(found) >= FEWEST_DAYS}
 
     def _verdict(self, day: date) -> DayVerdict | None:
-        """The verdict of a day; None where an earlier version of the code wrote it in another form."""
+        """The verdict of a day; None where it is damaged, or an earlier version of the code wrote it otherwise."""
         if day not in self._read:
-            content = self.lake.read_json(self.dataset.validation_prefix, day, "verdict.json")
             try:
+                content = self.lake.read_json(self.dataset.validation_prefix, day, "verdict.json")
                 self._read[day] = DayVerdict.model_validate(content)
-            except ValidationError:
+            except (LakeError, ValidationError) as error:
+                log.warning("%s of %s is compared with nothing: %s", self.dataset.name, day, error)
                 self._read[day] = None
         return self._read[day]

@@ -99,6 +99,8 @@ INVOICES_TABLE = TableSpec(
     min_rows=0,  # there are days on which nobody is billed and nobody pays
     max_bad_share=0.5,  # and days with so few rows that a single bad one is a large share
     optional=True,
+    usual_rows=None,  # most are billed on the same day of the month
+    days_ahead={"due_on": 366},
 )
 
 CHURNS_TABLE = TableSpec(
@@ -109,6 +111,8 @@ CHURNS_TABLE = TableSpec(
     min_rows=0,  # there are days on which nobody leaves
     max_bad_share=0.5,
     optional=True,
+    usual_rows=None,
+    days_ahead={"churned_on": 60, "recorded_on": 60},  # a file of one day knows who left in the month after it
 )
 
 TABLES = (CUSTOMERS_TABLE, USAGE_DAILY_TABLE, INVOICES_TABLE, CHURNS_TABLE)

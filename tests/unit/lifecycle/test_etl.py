@@ -518,3 +518,43 @@ def test_a_source_within_its_lag_or_without_one_may_have_nothing_new(world: Worl
     assert plan(SHOPS, world.lake, Shops({D1: ""}, max_lag_days=4), None, until=D5) == []
     assert plan(SHOPS, world.lake, Shops({D1: ""}), None, until=D5) == []
     assert plan(SHOPS, world.lake, Shops({D1: "", D2: ""}, max_lag_days=1), None, until=D5) == [D2]
+
+
+MANY = "shop,amount\n" + "".join(f"s{number:03d},{number}\n" for number in range(200))
+
+
+def days_of_many(**others: str) -> Shops:
+    """Two hundred rows on each day of the week, another amount each day; days given otherwise, as `d4`."""
+    texts = {day: MANY.replace(",1", f",{day.day}1") for day in WEEK}
+    return Shops(texts | {date(2026, 3, int(name[1:])): text for name, text in others.items()})
+
+
+def test_half_a_file_cut_at_a_row_end_is_a_rejected_day(world: World) -> None:
+    half = "".join(MANY.replace(",1", ",61").splitlines(keepends=True)[:91])
+
+    verdicts = run_etl(world, days_of_many(d6=half), WEEK)
+
+    assert [verdict.day.day for verdict in verdicts if not verdict.accepted] == [6]
+    assert verdicts[4].problems == (
+        "sales has 90 rows, and 0.5 to 2 times the 200 rows that the last 4 days have in the median are usual.",
+    )
+
+
+def test_yesterdays_file_as_todays_is_a_rejected_day_and_the_right_file_passes(world: World) -> None:
+    source = days_of_many()
+    repeated = days_of_many(d5=source.sales[date(2026, 3, 4)])
+
+    verdicts = run_etl(world, repeated, WEEK)
+
+    assert [verdict.day.day for verdict in verdicts if not verdict.accepted] == [5]
+    assert verdicts[3].problems == ("sales has the same 200 rows as on 2026-03-04.",)
+    assert [verdict.accepted for verdict in run_etl(world, source, [date(2026, 3, 5)])] == [True]
+
+
+def test_a_day_is_compared_with_days_before_it_only_in_whatever_order_days_are_done(world: World) -> None:
+    source = days_of_many()
+
+    for day in reversed(WEEK):
+        assert [verdict.accepted for verdict in run_etl(world, source, [day])] == [True]
+
+    assert all(verdict.accepted for verdict in run_etl(world, source, WEEK))

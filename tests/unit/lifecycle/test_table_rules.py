@@ -1,0 +1,128 @@
+"""What a day's table must be beside the days before it, and when its dates may lie."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.date_rules import broken_date_rules, date_rules
+from include.lifecycle.quarantine import rule_book
+from include.lifecycle.specs import TableSpec
+from include.lifecycle.table_rules import TableFacts, content_digest, table_problems
+
+DAY = date(2026, 3, 10)
+WEEK = [DAY - timedelta(days=back) for back in range(7, 0, -1)]
+
+
+def table(**fields: Any) -> TableSpec:
+    columns = {"id": pl.String, "day": pl.Date, "ends_on": pl.Date, "seen_at": pl.Datetime}
+    return TableSpec(name="visits", columns=columns, key=("id",), rules=list, **fields)
+
+
+def recent(*rows: int) -> dict[date, TableFacts]:
+    return {day: TableFacts(count, f"digest {day}") for day, count in zip(WEEK, rows, strict=False)}
+
+
+@pytest.mark.parametrize("rows", [499, 250, 0, 2001, 10_000])
+def test_rows_outside_the_usual_range_reject_the_day_with_a_sentence(rows: int) -> None:
+    problems = table_problems(table(), TableFacts(rows, None), recent(900, 1000, 1100, 990, 1010))
+
+    assert problems == (
+        f"visits has {rows:,} rows, and 0.5 to 2 times the 1,000 rows that the last 5 days have in the median are "
+        "usual.",
+    )
+
+
+@pytest.mark.parametrize("rows", [500, 1000, 2000])
+def test_rows_within_the_usual_range_pass(rows: int) -> None:
+    assert table_problems(table(), TableFacts(rows, None), recent(900, 1000, 1100)) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "before"),
+    [
+        (table(), ()),
+        (table(), (1000, 1000)),
+        (table(), (99, 99, 99)),
+        (table(usual_rows=None), (1000, 1000, 1000)),
+        (table(usual_rows=(0, 10)), (1000, 1000, 1000)),
+    ],
+    ids=["first day", "two days", "few rows", "off", "wide"],
+)
+def test_rows_are_not_compared_with_too_little_or_where_the_table_says_so(
+    spec: TableSpec, before: tuple[int, ...]
+) -> None:
+    assert table_problems(spec, TableFacts(1, None), recent(*before)) == ()
+
+
+def test_the_rows_of_a_recent_day_are_not_todays() -> None:
+    found = TableFacts(1000, f"digest {WEEK[1]}")
+
+    assert table_problems(table(), found, recent(1000, 1000)) == (
+        f"visits has the same 1,000 rows as on {WEEK[1]}.",
+    )
+    assert table_problems(table(may_repeat=True), found, recent(1000, 1000)) == ()
+    assert table_problems(table(), TableFacts(1000, "other"), recent(1000, 1000)) == ()
+
+
+def frame(day: date, rows: int = 200, **columns: Any) -> pl.DataFrame:
+    return pl.DataFrame({"id": [f"v{number:03d}" for number in range(rows)]}).with_columns(
+        day=pl.lit(day), **{name: pl.lit(value) for name, value in columns.items()}
+    )
+
+
+def test_a_digest_is_of_what_rows_say_and_not_of_the_day_written_on_them() -> None:
+    yesterday = DAY - timedelta(days=1)
+    digest = content_digest(frame(yesterday), yesterday)
+
+    assert digest is not None
+    assert content_digest(frame(DAY), DAY) == digest
+    assert content_digest(frame(yesterday), DAY) != digest
+    assert content_digest(frame(DAY, ends_on=DAY + timedelta(days=3)), DAY) != digest
+    assert content_digest(frame(DAY, rows=201), DAY) != digest
+    assert content_digest(frame(DAY, rows=99), DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "broken"),
+    [
+        ("day", DAY, None),
+        ("day", DAY + timedelta(days=1), "visits.day.not_in_the_future"),
+        ("day", date(1, 1, 1), "visits.day.not_too_early"),
+        ("day", date(1999, 12, 31), "visits.day.not_too_early"),
+        ("day", date(2000, 1, 1), None),
+        ("day", date(9999, 12, 31), "visits.day.not_in_the_future"),
+        ("ends_on", DAY + timedelta(days=30), None),
+        ("ends_on", DAY + timedelta(days=31), "visits.ends_on.not_in_the_future"),
+        ("seen_at", datetime(2026, 3, 11, 9), None),
+        ("seen_at", datetime(2026, 3, 12), "visits.seen_at.not_in_the_future"),
+        ("seen_at", None, None),
+    ],
+)
+def test_every_date_column_lies_between_the_first_date_and_the_day(
+    column: str, value: date | None, broken: str | None
+) -> None:
+    spec = table(first_date=date(2000, 1, 1), days_ahead={"ends_on": 30})
+    row: dict[str, Any] = {"id": "v1", "day": DAY, "ends_on": DAY, "seen_at": None, "dt": DAY} | {column: value}
+    rows = pl.DataFrame([row], schema={**spec.columns, "dt": pl.Date})
+
+    found = broken_date_rules(spec, rows)
+
+    assert list(found) == ([broken] if broken else [])
+    assert set(found) <= set(date_rules(spec)) <= set(rule_book(spec, {}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"usual_rows": (1.5, 2)}, "the first should be from 0 to 1"),
+        ({"usual_rows": (0.5, 0.9)}, "second at least 1"),
+        ({"days_ahead": {"id": 3}}, r"`days_ahead` names \['id'\], and the date columns are"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        table(**fields)
