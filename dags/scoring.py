@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from airflow.sdk import DAG, Asset, dag, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
-from ml_lifecycle.operators import PublishPredictionsOperator
+from ml_lifecycle.operators import SCORED, PublishPredictionsOperator
 
 DOC = """
 Scores every row of **{dataset}** with the champion of **{title}**, and publishes the prediction files.
@@ -22,8 +24,11 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **When it runs:** woken by new features or a new champion, or by hand.
 - **Which days:** it scores the days that have features and no
   predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
-- **When it fails:** `score` red names the model or the features that do not fit; readers still see the previous
-  state. `publish` red after its retries means that the lake or the warehouse is out of reach: clear the task.
+- **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
+  version that it replaced scores the day, if that had not seen the day's future. Without one, `score` fails.
+- **When it fails:** `score` red names the model, or the days whose features do not fit; readers still see their
+  previous state, the other days are published. `publish` red names the days that it lacks; red after its retries
+  it means that the lake or the warehouse is out of reach: clear the task.
 """
 
 
@@ -55,45 +60,71 @@ def scoring(model: ModelSpec) -> DAG:
     )
     def build() -> None:
         @task
-        def find_days() -> list[dict[str, str]]:
-            """The days to score, each with the version that was champion for it."""
-            from include.lifecycle import scoring
-            from ml_lifecycle.hooks import WarehouseHook, lake
+        def find_days() -> list[dict[str, Any]]:
+            """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
+            from include.lifecycle import fallback, ledger, registry, scoring
+            from include.lifecycle.notifications import notify
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notification_webhook
 
-            requested = requested_range(get_current_context(), model.dataset)
+            context, url = get_current_context(), MlflowHook().tracking_uri
+            requested = requested_range(context, model.dataset)
             with WarehouseHook().connection() as connection:
-                jobs = scoring.plan(model, lake(), connection, requested)
-            return [{"day": day.isoformat(), "version": str(version)} for day, version in jobs.items()]
+                planned = scoring.plan(model, lake(), connection, requested)
+                history = ledger.entries(connection, model.name)
+                found = fallback.assign(
+                    planned,
+                    history,
+                    lambda version: registry.fault(url, model, version, ledger.digest_of(history, version)),
+                    context["dag_run"].run_id,
+                    on_demand=requested is not None,
+                )
+                for entry in found.entries:
+                    notify(f"{model.title}: {entry.reason}", notification_webhook())
+                    ledger.record(connection, entry)
+            jobs = fallback.jobs(found.versions, model.dataset.chunk_days)
+            return [{"version": job.version, "days": [day.isoformat() for day in job.days]} for job in jobs]
 
         @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
-        def score(job: dict[str, str]) -> str:
-            """Score a day with its version; returns the day."""
+        def score(job: dict[str, Any]) -> None:
+            """Score days with one version, which is loaded once."""
             from include.lifecycle import intervals, ledger, registry, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
-            [day] = label_days([job["day"]])
-            version = int(job["version"])
+            version = job["version"]
+            days = label_days(job["days"], f"version {version}")
+            scored: list[str] = []
+
+            def note(day: date) -> None:
+                scored.append(day.isoformat())
+                get_current_context()["ti"].xcom_push(SCORED, scored)
+
+            get_current_context()["ti"].xcom_push(SCORED, scored)
             url = MlflowHook().tracking_uri
             with WarehouseHook().connection() as connection:
                 digest = ledger.digest_of(ledger.entries(connection, model.name), version)
-            estimator = registry.load(url, model.name, version, model.trusted_types, digest)
-            interval = intervals.from_tags(registry.version_tags(url, model.name, version))
-            with WarehouseHook().connection() as connection:
-                scoring.score(model, lake(), day, estimator, version, run_info(), interval, connection)
-            return day.isoformat()
+                estimator = registry.load(url, model.name, version, model.trusted_types, digest)
+                interval = intervals.from_tags(registry.version_tags(url, model.name, version))
+                scorer = scoring.Scorer(estimator, version, interval)
+                errors = scoring.score_days(model, lake(), connection, days, scorer, run_info(), note)
+            if errors:
+                raise AirflowFailException(" ".join(f"{day}: {error}" for day, error in errors.items()))
 
         @task_group
-        def one_day(job: dict[str, str]) -> None:
+        def chunk(job: dict[str, Any]) -> None:
+            # Days that were scored are published though others of the chunk were not.
             PublishPredictionsOperator(
                 task_id="publish",
                 map_index_template="{{ task.day }}",
                 model=model.name,
-                day=score(job),
+                job=job,
+                scored=score(job)[SCORED],
                 outlets=[Asset(f"{model.name}_predictions")],
+                trigger_rule="all_done",
+                map_index_template="{{ days_label }}",
             )
 
-        one_day.expand(job=find_days())
+        chunk.expand(job=find_days())
 
     return build()
 

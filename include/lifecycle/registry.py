@@ -203,6 +203,16 @@ def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str
         return load_trusted(file, trusted_types, title)
 
 
+def fault(tracking_uri: str, model: ModelSpec, version: int, sha256: str | None) -> str | None:
+    """A sentence that says why a version cannot be used, or None; parameters as in `load`."""
+    try:
+        load(tracking_uri, model.name, version, model.trusted_types, sha256)
+        version_tags(tracking_uri, model.name, version)
+    except UnusableModelError as error:
+        return str(error)
+    return None
+
+
 def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
     """The estimator in a skops file; `title` names it in the error.
 

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +32,7 @@ from include.lifecycle.lake import (
     CorruptFileError,
     FileEntry,
     Lake,
+    LakeError,
     LocalFile,
     Manifest,
     RunInfo,
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
+
+DAY_ERRORS = (ValueError, TypeError, LookupError, PolarsError, LakeError)
+"""Errors of the data or of the model, which concern one day."""
 
 LATEST = "latest.json"
 PARQUET = "predictions.parquet"
@@ -223,6 +228,35 @@ def score(
             schema=scores.collect_schema(),
             inputs=inputs,
         )
+
+
+def score_days(
+    model: ModelSpec,
+    lake: Lake,
+    connection: extensions.connection,
+    days: Iterable[date],
+    scorer: Scorer,
+    run: RunInfo,
+    note: Callable[[date], None],
+) -> dict[date, str]:
+    """Score days with one version, call `note` after each, and return the errors by day: one day stops no other.
+
+    Raises
+    ------
+    OSError, psycopg2.OperationalError
+        If a service is out of reach, which is no error of a day.
+    """
+    errors = {}
+    for day in days:
+        try:
+            score(model, lake, day, scorer.estimator, scorer.version, run, scorer.interval, connection)
+            note(day)
+        except OSError:
+            raise
+        except DAY_ERRORS as error:
+            log.exception("The features of %s cannot be scored.", day)
+            errors[day] = str(error)
+    return errors
 
 
 def _same_work(manifest: Manifest | None, inputs: Mapping[str, str], run: RunInfo) -> Manifest | None:

@@ -7,11 +7,15 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from ml_lifecycle.links import MlflowVersionLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+SCORED = "scored"
+"""XCom key of the days of a job whose scores are staged."""
 
 
 class PushModelOperator(BaseOperator):
@@ -64,29 +68,50 @@ class PushModelOperator(BaseOperator):
 
 class PublishPredictionsOperator(BaseOperator):
     """
-    Publish a day's staged scores: prediction files on the lake, `latest.json`, and the warehouse table.
+    Publish staged scores of some days: prediction files on the lake, `latest.json`, and the warehouse table.
+
+    A day that breaks the contract of the predictions stops no other; the task fails at its end and names it, and
+    each day of the job that was not scored. The asset event of its outlet says which days, version and rows.
 
     :param model: name of the model in the catalog. (templated)
-    :param day: day that the predictions are for, `YYYY-MM-DD`. (templated)
-    :return: dictionary that describes what was published.
+    :param job: dictionary with keys version and days (`YYYY-MM-DD`): what was to be scored. (templated)
+    :param scored: those of the days whose scores are staged. (templated)
+    :return: list of dictionaries that describe what was published for each day.
     """
 
-    template_fields: Sequence[str] = ("model", "day")
+    template_fields: Sequence[str] = ("model", "job", "scored")
     ui_color = "#dff2e1"
 
-    def __init__(self, *, model: str, day: str, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, job: dict[str, Any], scored: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
-        self.day = day
+        self.job = job
+        self.scored = scored
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> list[dict[str, Any]]:
         """Publish the predictions."""
         from include.catalog import MODELS
         from include.lifecycle import scoring
         from ml_lifecycle.hooks import LakeHook, WarehouseHook
-        from ml_lifecycle.runs import run_info
+        from ml_lifecycle.runs import label_days, run_info
 
+        label_days(self.job["days"], f"version {self.job['version']}")
+        published = []
+        errors = {day: "it was not scored." for day in self.job["days"] if day not in self.scored}
         with WarehouseHook().connection() as connection:
-            return scoring.publish(
-                MODELS[self.model], LakeHook().lake(), connection, date.fromisoformat(self.day), run_info()
-            )
+            for day in map(date.fromisoformat, self.scored):
+                try:
+                    published.append(
+                        scoring.publish(MODELS[self.model], LakeHook().lake(), connection, day, run_info())
+                    )
+                except OSError:
+                    raise
+                except scoring.DAY_ERRORS as error:
+                    self.log.exception("The scores of %s are not published.", day)
+                    errors[day.isoformat()] = str(error)
+        if errors:
+            raise AirflowFailException(" ".join(f"{day}: {error}" for day, error in sorted(errors.items())))
+        rows = sum(day["rows"] for day in published)
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {**self.job, "rows": rows}
+        return published

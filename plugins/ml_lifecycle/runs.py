@@ -50,10 +50,11 @@ def code_version() -> str:
         return "unknown"
 
 
-def label_days(days: Sequence[str]) -> list[date]:
-    """The days of a mapped task, which also become its label in the UI."""
+def label_days(days: Sequence[str], detail: str = "") -> list[date]:
+    """The days of a mapped task, which with a detail also become its label in the UI."""
     context = cast("dict[str, Any]", get_current_context())
-    context["days_label"] = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    context["days_label"] = f"{span}, {detail}" if detail else span
     return [date.fromisoformat(day) for day in days]
 
 

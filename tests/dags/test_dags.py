@@ -159,7 +159,7 @@ def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, 
     announced = [
         asset
         for model in ("returns", "volatility")
-        for asset in dags[f"{model}_scoring"].get_task("one_day.publish").outlets
+        for asset in dags[f"{model}_scoring"].get_task("chunk.publish").outlets
     ]
     awaited = dags["portfolio"].timetable.asset_condition.objects
 
@@ -195,3 +195,55 @@ def test_only_another_champion_is_announced_and_the_event_says_which(
         with pytest.raises(AirflowSkipException, match="Version 3 stays champion"):
             announce.python_callable(said)
     assert [task.task_id for task in training.tasks if task.outlets] == ["announce_champion"]
+
+
+def test_days_that_were_scored_are_published_though_another_day_or_chunk_fails(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second chunk's model cannot be loaded; the first chunk's second day cannot be scored."""
+    from contextlib import nullcontext
+
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from include.lifecycle import scoring
+    from ml_lifecycle.runs import label_days
+
+    dag = DagBag(str(ROOT / "dags" / "scoring.py")).dags["churn_scoring"]
+    chunks = [
+        {"version": 3, "days": ["2026-01-01", "2026-01-02", "2026-01-03"]},
+        {"version": 2, "days": ["2026-01-05"]},
+        {"version": 1, "days": ["2026-01-07", "2026-01-08"]},
+    ]
+    published: list[str] = []
+
+    def score(job: dict[str, Any]) -> None:
+        from airflow.sdk import get_current_context
+
+        label_days(job["days"], f"version {job['version']}")
+        can_be_scored = [day for day in job["days"] if day != "2026-01-02" and job["version"] != 2]
+        get_current_context()["ti"].xcom_push("scored", can_be_scored)
+        if can_be_scored != job["days"]:
+            raise AirflowFailException("It cannot be scored.")
+
+    def publish(model: Any, lake: Any, connection: Any, day: Any, run: Any) -> dict[str, Any]:
+        published.append(day.isoformat())
+        return {"day": day.isoformat(), "rows": 2}
+
+    monkeypatch.setattr(scoring, "publish", publish)
+    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext())
+    monkeypatch.setattr("ml_lifecycle.hooks.LakeHook.lake", lambda _: None)
+    dag.get_task("find_days").python_callable = lambda: chunks
+    dag.get_task("chunk.score").python_callable = score
+    for task in dag.tasks:
+        task.on_failure_callback, task.retries, task.retry_policy = [], 0, None
+
+    run = dag.test()
+
+    tasks = run.get_task_instances()
+    states = {(task.task_id, task.map_index): task.state for task in tasks}
+    labels = {task.map_index: task.rendered_map_index for task in tasks if task.task_id == "chunk.publish"}
+    assert [states["chunk.score", number] for number in range(3)] == ["failed", "failed", "success"]
+    assert [states["chunk.publish", number] for number in range(3)] == ["failed", "failed", "success"]
+    assert sorted(published) == ["2026-01-01", "2026-01-03", "2026-01-07", "2026-01-08"]
+    assert labels[2] == "2026-01-07 to 2026-01-08, version 1"
+    assert run.state == "failed"

@@ -11,7 +11,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from itertools import count
@@ -331,6 +331,23 @@ def test_scores_that_break_the_contract_are_not_published(
         publish(LEAVING, lake, postgres, DAY, run)
 
     assert _objects(lake) == {}
+
+
+def test_a_day_that_cannot_be_scored_stops_no_other(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
+) -> None:
+    days = [DAY + timedelta(number) for number in range(3)]
+    publish_features(days[0])
+    publish_features(days[1], _features().clear())
+    publish_features(days[2])
+    noted: list[date] = []
+
+    scorer = scoring.Scorer(Constant(0.5), 1, None)
+    errors = scoring.score_days(LEAVING, lake, postgres, days, scorer, run, noted.append)
+
+    assert noted == lake.days(scoring.staging_prefix(LEAVING)) == [days[0], days[2]]
+    assert list(errors) == [days[1]]
+    assert "has no rows" in errors[days[1]]
 
 
 @pytest.mark.parametrize("slice_rows", [5, 500_000])

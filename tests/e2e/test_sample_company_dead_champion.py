@@ -1,0 +1,182 @@
+"""A champion that is damaged, replaced or deleted, each followed by scheduled scoring and a training.
+
+The tests build on each other, in the order of the file; the last champion is healthy again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count, pairwise
+from typing import Any, NamedTuple
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.e2e.conftest import START, Finished, World
+
+SEEDS = count(101)
+BUCKET = "mlflow"
+
+
+class Row(NamedTuple):
+    """A row of the ledger."""
+
+    action: str
+    candidate: int
+    before: int | None
+    after: int | None
+    reason: str
+    evidence: dict[str, Any]
+
+
+def ledger(world: World) -> list[Row]:
+    columns = "action, candidate, from_version, to_version, reason, evidence"
+    found = world.query("warehouse", f"select {columns} from ml.ledger where model = 'churn' order by id")
+    return [Row(*row) for row in found]
+
+
+def champion(world: World) -> int:
+    """The present champion, which the alias must name too."""
+    version = ledger(world)[-1].after
+    assert version is not None
+    assert mlflow(world).get_registered_model("churn").aliases["champion"] == str(version)
+    return version
+
+
+def mlflow(world: World) -> MlflowClient:
+    return MlflowClient(world.settings.mlflow_url, world.settings.mlflow_url)
+
+
+def model_key(world: World, version: int) -> str:
+    """The object of a version's model file in the artifact store."""
+    model_id = str(mlflow(world).get_model_version("churn", str(version)).source).removeprefix("models:/")
+    pages = world.lake.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    [key] = [key for key in keys if model_id in key and key.endswith("/model.skops")]
+    return str(key)
+
+
+def read(world: World, version: int) -> bytes:
+    return bytes(world.lake.client.get_object(Bucket=BUCKET, Key=model_key(world, version))["Body"].read())
+
+
+def write(world: World, version: int, body: bytes) -> None:
+    world.lake.client.put_object(Bucket=BUCKET, Key=model_key(world, version), Body=body)
+
+
+def score_again(world: World) -> Finished:
+    """Scheduled scoring finds a day without predictions."""
+    world.lake.client.delete_object(Bucket=world.lake.bucket, Key=f"predictions/churn/dt={START}/manifest.json")
+    world.wait_until_quiet("churn_scoring")
+    return world.run("churn_scoring")
+
+
+def scored_by(world: World) -> int:
+    latest = json.loads(world.lake.read_object("predictions/churn/latest.json") or b"{}")
+    used = int(world.lake.manifest("predictions/churn", START).inputs["models:/churn"])
+    if latest["day"] == START.isoformat():
+        assert latest["model_version"] == used
+    return used
+
+
+def train_another(world: World, dead: int, said: str) -> int:
+    """A training replaces the dead champion, wakes scoring, and the ledger says why; returns the new champion."""
+    trained = world.run("churn_training", trials=2, seed=next(SEEDS), day=START.isoformat(), reason=said)
+    assert trained.state == "success", trained.tasks
+    assert trained.tasks["announce_champion"] == "success"
+    row = ledger(world)[-1]
+    assert row.action in ("promote", "baseline")
+    assert row.before == dead != row.after
+    assert row.evidence["champion_fault"].startswith(f"The champion, version {dead}, cannot be loaded: ")
+    assert said in row.evidence["champion_fault"]
+    return champion(world)
+
+
+@pytest.fixture(scope="module")
+def versions() -> dict[str, int]:
+    """The champions of this module, by what befell them."""
+    return {}
+
+
+def test_without_another_version_scoring_fails_with_a_sentence_until_a_training(
+    company: World, versions: dict[str, int]
+) -> None:
+    versions["damaged"] = dead = champion(company)
+    whole = read(company, dead)
+    before = ledger(company)
+    others = {row.after for row in before if row.after != dead}
+    write(company, dead, whole[: len(whole) // 2])
+
+    scored = score_again(company)
+
+    if not others:
+        assert scored.state == "failed"
+        assert scored.tasks["chunk.score"] == scored.tasks["chunk.publish"] == "failed"
+    row = ledger(company)[-1]
+    assert (row.action, row.candidate, row.before, row.after) == ("fallback", dead, dead, dead)
+    assert "is truncated" in row.reason
+    train_another(company, dead, "is truncated")
+    company.wait_for_predictions("churn", START)
+    write(company, dead, whole)
+
+
+def test_a_replaced_file_is_noticed_and_the_former_champion_scores(
+    company: World, versions: dict[str, int]
+) -> None:
+    dead, former = champion(company), versions["damaged"]
+    whole = read(company, dead)
+    write(company, dead, read(company, former))
+
+    scored = score_again(company)
+
+    assert scored.state == "success", scored.tasks
+    assert scored_by(company) == former
+    row = ledger(company)[-1]
+    assert (row.action, row.candidate, row.after) == ("fallback", dead, dead)
+    assert "is not the one that was trained" in row.reason
+    assert row.evidence["days"] == {START.isoformat(): former}
+    latest = train_another(company, dead, "is not the one that was trained")
+    assert score_again(company).state == "success"
+    assert scored_by(company) == latest
+    write(company, dead, whole)
+
+
+def test_a_deleted_version_is_replaced(company: World) -> None:
+    dead = champion(company)
+    former = [row.after for row in ledger(company) if row.after != dead][-1]
+    mlflow(company).delete_model_version("churn", str(dead))
+
+    scored = score_again(company)
+
+    assert scored.state == "success", scored.tasks
+    assert scored_by(company) == former
+    assert ledger(company)[-1].action == "fallback"
+    latest = train_another(company, dead, "is not in MLflow any more")
+    assert score_again(company).state == "success"
+    assert scored_by(company) == latest
+
+
+def test_a_refused_training_wakes_no_scoring(company: World) -> None:
+    company.wait_until_quiet("churn_scoring")
+    before = len(company.api.runs("churn_scoring"))
+
+    trained = company.run("churn_training", trials=2, seed=next(SEEDS), day=START.isoformat())
+
+    assert trained.state == "success"
+    if ledger(company)[-1].action == "keep":
+        assert trained.tasks["announce_champion"] == "skipped"
+        company.wait_until_quiet("churn_scoring")
+        assert len(company.api.runs("churn_scoring")) == before
+
+
+def test_the_ledger_tells_it_all(company: World, record_property: Callable[[str, object], None]) -> None:
+    rows = ledger(company)
+    text = "\n".join(
+        f"{row.action:9} {row.candidate!s:>3} {row.before!s:>4} -> {row.after!s:>4}  {row.reason}" for row in rows
+    )
+    print(f"\n{text}")
+    record_property("ledger", text)
+
+    assert [row.action for row in rows].count("fallback") >= 3
+    assert all(later.before == earlier.after for earlier, later in pairwise(rows))
