@@ -121,7 +121,6 @@ def scoring(model: ModelSpec) -> DAG:
                 scored=score(job)[SCORED],
                 outlets=[Asset(f"{model.name}_predictions")],
                 trigger_rule="all_done",
-                map_index_template="{{ days_label }}",
             )
 
         chunk.expand(job=find_days())
