@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
 from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE
+from include.lifecycle.csv_records import Records, UnreadableFileError, read_records
+from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
 
 TELCO_COLUMNS = {
@@ -195,9 +198,13 @@ class TelcoFileSource:
         return []
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
-        """Write the file's customers, or those who left, under our names; texts stay as they are."""
-        rows = pl.scan_csv(self.path, infer_schema=False)
-        names = rows.collect_schema().names()
+        """Write the file's customers, or those who left, under our names; texts stay as they are.
+
+        Records that do not split into the file's columns are written among the customers as a single field, so that
+        validation quarantines them.
+        """
+        records = self._records()
+        rows, names = records.rows, records.rows.columns
         if "customerID" not in names:
             raise ValueError(
                 f"{self.path} has no column 'customerID', so it is not in the layout of the Telco churn data; "
@@ -206,13 +213,27 @@ class TelcoFileSource:
         if day != self.day:
             raise ValueError(f"{self.path} describes {self.day}, not {day}; correct `day` in its settings.")
         if table == CUSTOMERS_TABLE.name:
-            extracted = _telco_customers(rows, names)
+            extracted, broken = _telco_customers(rows, names), records.broken["raw_line"].to_list()
         elif table == CHURNS_TABLE.name and "Churn" in names:
-            extracted = _telco_churns(rows, day)
+            extracted, broken = _telco_churns(rows, day), []
         else:
             return None
-        extracted.sink_csv(file)
-        return Extracted()
+        with file.open("w", newline="") as target:
+            extracted.write_csv(target)
+            csv.writer(target, lineterminator="\n").writerows([line] for line in broken)
+        return Extracted(records=extracted.height + len(broken))
+
+    def _records(self) -> Records:
+        try:
+            records = read_records(self.path.read_bytes())
+        except UnreadableFileError as error:
+            raise ValueError(f"{self.path} {error}.") from error
+        lines = count_data_lines(self.path)
+        if lines != records.lines:
+            raise ValueError(
+                f"{self.path} has {count_data_lines(self.path)} lines of data, but {lines} were read."
+            )
+        return records
 
 
 @dataclass(frozen=True)
@@ -239,14 +260,14 @@ class FolderSource:
         return Extracted()
 
 
-def _telco_customers(rows: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+def _telco_customers(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     return rows.select(
         *(pl.col(theirs).alias(ours) for theirs, ours in TELCO_COLUMNS.items() if theirs in names),
         *(pl.lit(None, pl.String).alias(name) for name in _NOT_IN_TELCO),
     )
 
 
-def _telco_churns(rows: pl.LazyFrame, day: date) -> pl.LazyFrame:
+def _telco_churns(rows: pl.DataFrame, day: date) -> pl.DataFrame:
     churned_on = day + _CHURNED_AFTER
     return rows.filter(pl.col("Churn") == "Yes").select(
         customer_id="customerID",

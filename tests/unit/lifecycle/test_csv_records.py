@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import time
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from include.lifecycle.csv_records import MAX_RECORD_CHARACTERS, UnreadableFileError, read_records
+from include.lifecycle.csv_records import MAX_RECORD_CHARACTERS, Records, UnreadableFileError, read_records
+from tests.hostile_files import data_lines, hostile_files
 
 ROWS = [f"c{number},{number}" for number in range(1, 1001)]
 
@@ -139,3 +142,31 @@ def test_what_is_hard_to_read_takes_no_longer_than_its_length() -> None:
         read_records(b"a,b\n" + body)
 
     assert time.perf_counter() - start < 20
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(content=hostile_files())
+def test_each_line_is_a_row_by_itself_or_in_a_broken_record(content: bytes) -> None:
+    try:
+        records = read_records(content)
+    except UnreadableFileError:
+        return
+
+    lines = data_lines(content)
+    rows = records.rows.drop("raw_lines").rows()
+    broken = lines_of_broken_records(records, [number for number, _ in lines])
+    assert sorted([*broken, *(row[-1] for row in rows)]) == [number for number, _ in lines]
+    texts = dict(lines)
+    for *fields, number in rows:
+        assert next(csv.reader([texts[number]], strict=True)) == [field or "" for field in fields]
+    for row, _, text, fault in records.broken.rows():
+        assert text.startswith(texts[row])
+        assert fault
+
+
+def lines_of_broken_records(records: Records, numbers: list[int]) -> list[int]:
+    taken = []
+    for row, count in records.broken.select("raw_row", "raw_lines").iter_rows():
+        start = numbers.index(row)
+        taken += numbers[start : start + count]
+    return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import TELCO_COLUMNS, make_source
+from include.datasets.customers.tables import CUSTOMERS_TABLE
+from include.lifecycle.raw_tables import read_raw
+from include.lifecycle.specs import Extracted
 
 DAY = date(2026, 10, 1)
 TELCO = """\
@@ -84,6 +88,25 @@ def test_a_column_missing_in_the_telco_file_is_missing_in_the_extract(telco: Pat
     assert customers is not None
     assert set(CUSTOMERS.table("customers").columns) - set(customers.columns) == {"contract"}
     assert extracted(telco_settings(telco), "churns", tmp_path) is None
+
+
+def test_broken_records_of_the_telco_file_are_extracted_for_quarantine(telco: Path, tmp_path: Path) -> None:
+    telco.write_text(telco.read_text() + 'a,b\n"never closed,\nswallowed\n')
+
+    given = make_source(telco_settings(telco), no_connection).extract("customers", DAY, tmp_path / "customers.csv")
+
+    raw = read_raw(tmp_path / "customers.csv", CUSTOMERS_TABLE, DAY, given.records if given else None)
+    assert given == Extracted(records=raw.frame.height)
+    assert raw.frame["raw_line"].drop_nulls().to_list() == ['"a,b"', '"""never closed,\nswallowed"']
+
+
+@pytest.mark.parametrize("content", ["", "\0", '"customerID'])
+def test_a_file_that_is_no_table_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "telco.csv"
+    path.write_text(content)
+
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        make_source(telco_settings(path), no_connection).extract("customers", DAY, tmp_path / "customers.csv")
 
 
 def test_another_file_is_not_taken_for_telco_data(tmp_path: Path) -> None:
