@@ -62,6 +62,11 @@ class Records:
     rows: pl.DataFrame
     broken: pl.DataFrame
 
+    @property
+    def lines(self) -> int:
+        """Lines of all records."""
+        return sum(int(records["raw_lines"].sum()) for records in (self.rows, self.broken))
+
 
 def read_records(content: bytes, counted: int | None = None, reserved: Collection[str] = ()) -> Records:
     """Read a CSV file with a header.

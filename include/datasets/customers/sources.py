@@ -200,8 +200,8 @@ class TelcoFileSource:
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the file's customers, or those who left, under our names; texts stay as they are.
 
-        Records that do not split into the file's columns are written among the customers as a single field, so that
-        validation quarantines them.
+        Records that do not split into the file's columns are written among the customers as a single field, so
+        that validation quarantines them.
         """
         records = self._records()
         rows, names = records.rows, records.rows.columns
@@ -230,9 +230,7 @@ class TelcoFileSource:
             raise ValueError(f"{self.path} {error}.") from error
         lines = count_data_lines(self.path)
         if lines != records.lines:
-            raise ValueError(
-                f"{self.path} has {count_data_lines(self.path)} lines of data, but {lines} were read."
-            )
+            raise ValueError(f"{self.path} has {lines} lines of data, but {records.lines} were read.")
         return records
 
 

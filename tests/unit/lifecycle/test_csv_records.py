@@ -56,6 +56,10 @@ def test_a_quote_that_is_never_closed_ends_at_the_next_line_with_quotes_of_its_o
     assert rows(content) == [("z", "3")]
 
 
+def test_blank_lines_inside_a_broken_record_are_kept_and_not_counted() -> None:
+    assert broken(b'a,b\n"x\n\n\ny",1\n') == [(2, 2, '"x\n\n\ny",1', "lines")]
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
