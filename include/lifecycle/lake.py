@@ -25,6 +25,8 @@ import polars as pl
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from include.lifecycle.batches import BATCH_ROWS
+
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
@@ -351,9 +353,12 @@ class Lake:
         scratch: Path,
         inputs: Mapping[str, str] | None = None,
     ) -> Manifest:
-        """Publish a frame as one Parquet file, by way of the folder `scratch`."""
+        """Publish a frame as one Parquet file, by way of the folder `scratch`.
+
+        A row group is a batch: who reads batches (see `batches`) decodes each row once.
+        """
         path = scratch / "part.parquet"
-        frame.write_parquet(path, statistics=False)
+        frame.write_parquet(path, statistics=False, row_group_size=BATCH_ROWS)
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
 

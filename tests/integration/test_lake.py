@@ -12,7 +12,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pyarrow.parquet import ParquetFile
 
+from include.lifecycle.batches import BATCH_ROWS
 from include.lifecycle.lake import (
     CorruptFileError,
     CorruptManifestError,
@@ -43,6 +45,18 @@ def test_what_was_published_is_read_back(lake: Lake, run: RunInfo, tmp_path: Pat
 
     assert frame.to_dict(as_series=False) == {"x": [3, 1, 2], "dt": [DAY] * 3}
     assert lake.days(PREFIX) == [DAY]
+
+
+def test_a_row_group_is_a_batch_so_that_who_reads_batches_decodes_each_row_once(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    _publish(lake, run, tmp_path, list(range(2 * BATCH_ROWS + 1)))
+
+    [file] = lake.download(PREFIX, DAY, tmp_path / "read")
+
+    groups = ParquetFile(file).metadata
+    sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
+    assert sizes == [BATCH_ROWS, BATCH_ROWS, 1]
 
 
 def test_days_are_listed_from_the_one_asked_for_on(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
