@@ -115,7 +115,7 @@ def scoring(model: ModelSpec) -> DAG:
             # Days that were scored are published though others of the chunk were not.
             PublishPredictionsOperator(
                 task_id="publish",
-                map_index_template="{{ task.day }}",
+                map_index_template="{{ days_label }}",
                 model=model.name,
                 job=job,
                 scored=score(job)[SCORED],
