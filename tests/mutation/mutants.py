@@ -56,7 +56,20 @@ _NAMES = {
     "tail": "head",
 }
 # The order of their arguments is none, or that of columns.
-_SYMMETRIC = {"agg", "col", "drop", "filter", "max", "maximum", "min", "minimum", "select", "with_columns"}
+_SYMMETRIC = {
+    "agg",
+    "col",
+    "drop",
+    "filter",
+    "max",
+    "maximum",
+    "mean_absolute_error",
+    "min",
+    "minimum",
+    "root_mean_squared_error",
+    "select",
+    "with_columns",
+}
 _LEFT_ALONE = {"annotation", "returns", "decorator_list", "type_comment"}
 
 Place = tuple[ast.AST, Callable[[ast.AST], None], str]
@@ -151,7 +164,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Attribute(value, name, context) if name in _NAMES:
             yield ast.Attribute(value, _NAMES[name], context)
         case ast.Call(function, [first, second, *others], keywords) if not _is_symmetric(function):
-            if not any(isinstance(argument, ast.Starred) for argument in (first, second)):
+            if not any(isinstance(argument, ast.Starred) or _is_text(argument) for argument in (first, second)):
                 yield ast.Call(function, [second, first, *others], keywords)
         case ast.Call(ast.Name(name), arguments, keywords) if name in _NAMES:
             yield ast.Call(ast.Name(_NAMES[name], ast.Load()), arguments, keywords)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from include.lifecycle.evaluation import expected_calibration_error, lift, metrics
+from include.lifecycle.evaluation import expected_calibration_error, lift, metrics, score_bins
 
 
 def test_the_measures_of_four_rows_are_those_computed_by_hand() -> None:
@@ -37,6 +37,42 @@ def test_the_calibration_error_uses_equally_full_bins() -> None:
     error = expected_calibration_error(labels, scores)
 
     assert error == pytest.approx((scores[:90].sum() + (1 - scores[90:]).sum()) / 100)
+
+
+def test_scores_are_parted_into_equally_full_bins_counted_from_0() -> None:
+    scores = np.arange(100) / 100
+
+    assert np.bincount(score_bins(scores)).tolist() == [10] * 10
+    assert np.bincount(score_bins(scores, bins=4)).tolist() == [25] * 4
+    assert score_bins(scores[::-1], bins=2).tolist() == [1] * 50 + [0] * 50
+
+
+def test_the_calibration_error_bins_the_scores_and_not_the_labels() -> None:
+    scores = np.repeat([0.2, 0.6], 10)
+    labels = np.tile([1, 0, 0, 0, 1], 4)
+
+    # Of ten scores each of 0.2 and 0.6, four labels are 1.
+    assert metrics(labels, scores)["ece"] == pytest.approx((abs(2 - 4) + abs(6 - 4)) / 20)
+
+
+def test_the_lift_of_a_tenth_is_that_of_the_highest_scores_in_any_order() -> None:
+    scores = np.random.default_rng(0).permutation(100) / 100
+    labels = (scores >= 0.95) | (scores < 0.15)
+
+    # Of the ten highest five are positive, of all twenty.
+    assert metrics(labels.astype(int), scores)["lift_10"] == pytest.approx(0.5 / 0.2)
+
+
+def test_several_rows_of_those_tied_at_the_cut_count_with_their_mean_rate() -> None:
+    labels = np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    scores = np.array([0.9, 0.5, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+
+    # The highest, and three of the four at 0.5 with a quarter of a positive each.
+    assert lift(labels, scores, share=0.4) == pytest.approx((1 + 3 / 4) / 4 / (2 / 10))
+
+
+def test_the_ends_of_the_range_are_probabilities() -> None:
+    assert metrics(np.array([0, 1]), np.array([0.0, 1.0]))["brier"] == 0
 
 
 def test_lift_is_the_rate_at_the_top_over_the_rate_of_all() -> None:

@@ -6,9 +6,11 @@ import math
 from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from scipy import stats
+from sklearn.linear_model import LinearRegression
 
 from include.lifecycle import intervals
 from include.lifecycle.intervals import Interval, coverage, fit_interval
@@ -67,6 +69,14 @@ def test_beside_a_baseline_all_measures_of_the_page_are_there() -> None:
     assert list(measured) == list(Regression.measures)
     assert (measured["skill_low"], measured["skill_high"]) == skill_interval(frame, "score")
     assert measured["skill"] == skill(frame, "score")
+
+
+def test_a_line_is_fitted_and_predicted_as_it_is() -> None:
+    matrix = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+
+    fitted = Regression().fit(LinearRegression(), matrix, np.array([1.0, 3.0, 5.0]), np.array([0, 1, 2]))
+
+    assert Regression().predict(fitted, pd.DataFrame({"x": [10.0, 0.5]})).tolist() == pytest.approx([21, 2])
 
 
 @pytest.mark.parametrize(("count", "shortage"), [(50, None), (49, "49 rows, but at least 50 are needed")])

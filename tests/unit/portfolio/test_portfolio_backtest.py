@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from include.datasets.market.features import suspected_splits
 from include.portfolio.backtest import compare, figures, growth, walk_forward
@@ -172,6 +175,102 @@ def test_figures_are_as_computed_by_hand() -> None:
     assert figure.volatility == pytest.approx(net.std() * 252**0.5)
     assert figure.sharpe == pytest.approx(net.mean() / net.std() * 252**0.5)
     assert figure.max_drawdown == pytest.approx(-0.5)
+
+
+def test_the_risk_free_rate_is_taken_from_each_days_return_by_hand() -> None:
+    # A rate of 2.52 a year is 0.01 a day: 0.03, -0.01 and 0.04 are 0.02, -0.02 and 0.03 above it.
+    figure = figures(strategy_returns(equal_weight=[0.03, -0.01, 0.04]), risk_free_rate=2.52)[EQUAL_WEIGHT]
+
+    mean = (0.02 - 0.02 + 0.03) / 3
+    deviation = math.sqrt(((0.02 - mean) ** 2 + (-0.02 - mean) ** 2 + (0.03 - mean) ** 2) / 3)
+    assert figure.sharpe == pytest.approx(mean / deviation * math.sqrt(252))
+    assert figure.volatility == pytest.approx(deviation * math.sqrt(252))
+
+
+@pytest.mark.parametrize(
+    ("net", "fall"), [([-0.2, 0.5], -0.2), ([0.5, -0.2, 0.1, -0.2], 0.8 * 1.1 * 0.8 - 1), ([0.1], 0)]
+)
+def test_the_maximum_drawdown_is_from_the_highest_value_before_be_it_the_first(
+    net: list[float], fall: float
+) -> None:
+    assert figures(strategy_returns(equal_weight=net))[EQUAL_WEIGHT].max_drawdown == pytest.approx(fall)
+
+
+def test_a_year_of_doubling_twice_is_an_annual_return_of_three_hundred_percent() -> None:
+    net = [1.0, 1.0, *[0.0] * 250]
+
+    assert figures(strategy_returns(equal_weight=net))[EQUAL_WEIGHT].annual_return == pytest.approx(3)
+
+
+def test_the_figures_of_a_strategy_are_of_its_own_rows_in_the_order_of_the_dates() -> None:
+    rows = strategy_returns(equal_weight=[0.5, -0.2, 0.1], risk_parity=[0.1, 0.2, 0.3])
+
+    assert figures(rows.reverse())[EQUAL_WEIGHT] == figures(rows)[EQUAL_WEIGHT]
+    assert list(figures(rows)) == [EQUAL_WEIGHT, "risk parity"]
+    assert figures(rows)["risk parity"].max_drawdown == 0
+
+
+def test_growth_is_the_product_of_what_each_day_left() -> None:
+    rows = strategy_returns(equal_weight=[0.5, -0.2], risk_parity=[0.1, 0.1])
+
+    grown = growth(rows.reverse()).sort("strategy", "date")
+
+    assert grown["value"].to_list() == pytest.approx([1.5, 1.5 * 0.8, 1.1, 1.1 * 1.1])
+    assert grown.columns == ["date", "strategy", "value"]
+
+
+def test_the_difference_of_sharpe_ratios_is_that_of_the_figures_after_the_risk_free_rate() -> None:
+    random = np.random.default_rng(4)
+    rows = strategy_returns(
+        equal_weight=random.normal(0.001, 0.01, 300).tolist(),
+        minimum_variance=random.normal(0.001, 0.02, 300).tolist(),
+        risk_parity=random.normal(0.002, 0.01, 300).tolist(),
+    )
+    limits = SHORT.model_copy(update={"risk_free_rate": 0.1})
+
+    compared, sharpe = compare(rows, limits), figures(rows, 0.1)
+
+    assert list(compared) == ["minimum variance", "risk parity"]
+    for name, comparison in compared.items():
+        assert comparison.difference == pytest.approx(sharpe[name].sharpe - sharpe[EQUAL_WEIGHT].sharpe)
+
+
+def resampled_one_by_one(own: list[float], other: list[float], samples: int, tail: float) -> list[float]:
+    """The interval as Politis and Romano have it: blocks of 21 sessions on a circle, both from the same draws."""
+    sessions = len(own)
+    starts = np.random.default_rng(SHORT.seed).integers(sessions, size=(samples, math.ceil(sessions / 21)))
+    differences = []
+    for row in starts.tolist():
+        drawn = [(start + step) % sessions for start in row for step in range(21)][:sessions]
+        mine, theirs = ([returns[place] for place in drawn] for returns in (own, other))
+        ratios = [statistics.fmean(net) / statistics.pstdev(net) * math.sqrt(252) for net in (mine, theirs)]
+        differences.append(ratios[0] - ratios[1])
+    return list(stats.mstats.mquantiles(differences, [tail, 1 - tail], alphap=1, betap=1))
+
+
+def test_the_intervals_are_drawn_in_blocks_and_hold_together_with_95_percent() -> None:
+    random = np.random.default_rng(8)
+    market, first, second = (random.normal(0.001, 0.01, 100).tolist() for _ in range(3))
+    settings = SHORT.model_copy(update={"bootstrap_samples": 60})
+
+    compared = compare(strategy_returns(equal_weight=market, minimum_variance=first, risk_parity=second), settings)
+
+    for own, comparison in zip((first, second), compared.values(), strict=True):
+        # Two optima share the 5 % that may be outside, each at both ends.
+        expected = resampled_one_by_one(own, market, 60, 0.05 / 2 / 2)
+        assert (comparison.low, comparison.high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("sessions", "answer"), [(251, "no evidence"), (252, "better")])
+def test_a_year_of_sessions_is_the_least_that_is_evidence(sessions: int, answer: str) -> None:
+    market = np.random.default_rng(5).normal(0, 0.01, sessions)
+    rows = strategy_returns(equal_weight=market.tolist(), risk_parity=(market + 0.01).tolist())
+
+    assert compare(rows, SHORT)["risk parity"].answer == answer
+
+
+def test_returns_that_never_change_have_a_sharpe_ratio_of_0() -> None:
+    assert figures(strategy_returns(equal_weight=[0.0] * 5))[EQUAL_WEIGHT].sharpe == 0
 
 
 def test_turnover_and_costs_leave_out_the_first_purchase() -> None:
