@@ -311,7 +311,7 @@ def _named(drifted: Sequence[str]) -> str:
 
 
 def _measured(column: ColumnEvidence) -> str:
-    return f"{column.method} distance {column.distance:.3f}, limit {column.threshold:g}"
+    return f"{drift_page.method_name(column.method)} distance {column.distance:.3f}, limit {column.threshold:g}"
 
 
 def _gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:

@@ -16,6 +16,13 @@ from include.lifecycle.specs import ModelSpec
 if TYPE_CHECKING:
     from include.lifecycle.drift import ColumnDrift, DriftVerdict, Reference, Samples
 
+_METHODS = {
+    "wasserstein": "Wasserstein",
+    "jensenshannon": "Jensen-Shannon",
+    "psi": "PSI",
+    "ks": "Kolmogorov-Smirnov",
+}
+
 Sides = tuple[pl.Series, pl.Series]
 """A column's values in the reference and in the window."""
 
@@ -64,6 +71,11 @@ def render_drift(
     )
 
 
+def method_name(method: str) -> str:
+    """What people call a method of Evidently's."""
+    return _METHODS.get(method, method.replace("_", " ").capitalize())
+
+
 def _links(verdict: DriftVerdict) -> dict[str, str]:
     compared = [column for column in (verdict.score, *verdict.columns.values()) if column.distance is not None]
     return {"Evidently's full report": "evidently.html"} if compared else {}
@@ -89,7 +101,8 @@ def _figure(name: str, column: ColumnDrift, values: Sides, drawn: Sides) -> Sect
     if column.distance is None:
         return Section(name, f"There are too few values to compare. {gaps}")
     side = "beyond" if column.exceeded else "within"
-    measured = f"The {column.method} distance {column.distance:.3f} is {side} the limit of {column.threshold:g}."
+    distance = f"The {method_name(column.method)} distance {column.distance:.3f}"
+    measured = f"{distance} is {side} the limit of {column.threshold:g}."
     text = " ".join(filter(None, [_change(*values), _unknown(column, values[0]), measured, gaps]))
     return Section(name, text, figure=distribution(name, *drawn))
 
@@ -135,6 +148,7 @@ def _row(name: str, column: ColumnDrift) -> list[Cell]:
 
 def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dict[str, str]:
     policy, window = model.drift, sorted([*verdict.days, *verdict.missing_days])
+    numeric, categorical = method_name(policy.numeric_method), method_name(policy.categorical_method)
     units = f"of {len(window)} {model.dataset.calendar.unit}s"
     is_filling = verdict.days and all(day < verdict.days[0] for day in verdict.missing_days)
     so_far = " so far" if verdict.missing_days and is_filling else ""
@@ -145,8 +159,8 @@ def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dic
         "Rows drawn": f"{verdict.current_rows:,} from the window, {verdict.reference_rows:,} from the reference",
         "Champion": f"{model.name}, version {reference.model_version}",
         "Reference": f"holdout of its training of {reference.day}",
-        "Numbers": f"{policy.numeric_method} distance, cut off at the reference's 0.1 and 99.9 % quantiles",
-        "Categories": f"{policy.categorical_method} distance",
+        "Numbers": f"{numeric} distance, cut off at the reference's 0.1 and 99.9 % quantiles",
+        "Categories": f"{categorical} distance",
         "Missing values": f"drift where their share changes by more than {policy.max_null_change * 100:g} points",
     }
 

@@ -33,9 +33,7 @@ _ADVICE = {
         "Look at the drift report of the same day. If the data are sound, run {model}_training: its gate promotes "
         "a new model only if it is better, and the naive baseline is champion where nothing beats it."
     ),
-    "intervals off": (
-        "Take the intervals with care. Run {model}_training: intervals are fitted anew on recent outcomes."
-    ),
+    "intervals off": ("Take the intervals with care. {model}_training fits new ones to recent outcomes."),
     "not enough evidence": (
         "Wait: an outcome is known {delay} {unit}s after the prediction. If days are missing, run "
         "{dataset}_etl and {model}_scoring for them."

@@ -17,6 +17,7 @@ from include.lifecycle.pages import Link, Navigation, Page, Verdict, render, wit
 # A report's neighbours are looked for so many days away, then farther, so that a page costs no look at all days.
 _REACHES = (45, 400)
 _NEAREST = 5
+_NAMES = {"validation": "validation page", "drift": "drift report", "performance": "performance report"}
 _VERSION = re.compile(r"/version=(\d+)/dt=(\d{4}-\d\d-\d\d)/manifest\.json$")
 
 
@@ -38,7 +39,7 @@ class Report:
     def title(self) -> str:
         """What the report is called in a sentence."""
         version = "" if self.version is None else f", version {self.version}"
-        return f"{self.kind.replace('_', ' ')} of {self.area}{version}"
+        return f"{_NAMES.get(self.kind, self.kind.replace('_', ' '))} of {self.area}{version}"
 
 
 def newest(lake: Lake, report: Report, today: date) -> str | None:
@@ -109,7 +110,7 @@ def missing_report(report: Report) -> str:
     """A page that says that nothing of the kind has been published."""
     return _nothing(
         f"There is no {report.title} yet",
-        "None has been published. Check the address, or run the DAG that makes it.",
+        "Nothing has been published. Check the address, or run the DAG that makes it.",
     )
 
 

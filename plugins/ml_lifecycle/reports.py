@@ -70,7 +70,7 @@ async def explain_outage(request: Request, error: BotoCoreError | ClientError) -
     """The S3 server does not answer, or refuses."""
     page = published_pages.broken_page(
         "The lake cannot be reached",
-        f"The reports lie there. Try again once the S3 server of the connection `lake` answers. It says: {error}",
+        f"The reports lie there. Try again once the S3 server of the connection lake answers. It says: {error}",
     )
     return _html(page, status.HTTP_503_SERVICE_UNAVAILABLE)
 

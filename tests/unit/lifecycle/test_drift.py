@@ -68,7 +68,7 @@ def features(*distances: float | None) -> dict[str, ColumnEvidence]:
     ("found", "verdict", "reason"),
     [
         (evidence(), "no drift", "The scores stayed in place"),
-        (evidence(score=column(0.2)), "drift", "The scores drifted (wasserstein distance 0.200, limit 0.1)"),
+        (evidence(score=column(0.2)), "drift", "The scores drifted (Wasserstein distance 0.200, limit 0.1)"),
         (
             evidence(columns=features(0.2, 0.2, 0.2, 0.0)),
             "drift",
