@@ -24,6 +24,7 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
 - **In:** all of the lake: each partition of the last 30 days or written to within them, and a sample of 200 older
   ones that changes from week to week.
 - **Out:** the page `reports/lake/maintenance/dt=.../`, and the runs of the DAGs that make again what is damaged.
+- **When it runs:** every Sunday at 03:00 (UTC), or by hand.
 - **Healing:** a damaged partition is made again by the DAG that made it, oldest stage first, one run at a time.
   What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
 - **Sweeping:** files that no manifest names, and staged partitions, are deleted once they are 7 days old; never in
