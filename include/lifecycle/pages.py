@@ -26,7 +26,7 @@ _STATUS_WORDS: dict[Status, str] = {
     "warning": "Attention",
     "bad": "Problem",
 }
-_MAIN = "<main>"
+_MAIN, _END = "<main>", "</main>"
 _BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
@@ -91,7 +91,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Navigation:
-    """Where a reader can go from a page. `groups` are lists of links under headings, shown above the page."""
+    """Where a reader can go from a page. `groups` are lists of links under headings."""
 
     previous: Link | None = None
     next: Link | None = None
@@ -109,11 +109,14 @@ def render(page: Page) -> str:
 
 
 def with_navigation(html: str, navigation: Navigation) -> str:
-    """A rendered page with links to its neighbours at its head.
+    """A rendered page with links to its neighbours at its head, or with groups of links at its end.
 
     A stored page does not change once it is published, so what lies beside it is added when it is shown.
     """
-    return html.replace(_MAIN, _MAIN + _template("navigation.html.j2").render(navigation=navigation), 1)
+    links = _template("navigation.html.j2").render(navigation=navigation)
+    if navigation.groups:
+        return html.replace(_END, links + _END, 1)
+    return html.replace(_MAIN, _MAIN + links, 1)
 
 
 def percent(share: float) -> str:
