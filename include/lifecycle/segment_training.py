@@ -73,9 +73,9 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
     Raises
     ------
     NothingToLearnError
-        If no day has matured, or too few for the folds.
+        If too few days have matured for the folds.
     PartitionNotFoundError
-        If labels are missing; run `training.assemble` first.
+        If no rows are staged; run `training.assemble` first.
     """
     if not own_candidates(model) or model.segments_per_task is None:
         return []
@@ -94,7 +94,7 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
             batch = table.filter(segment.is_in(segments))
             batch.write_parquet(scratch / _batch_file(number), statistics=False)
             files.append(LocalFile(scratch / _batch_file(number), batch.height))
-        inputs = training_data.inputs(model, lake, list(rows))
+        inputs = training_data.inputs(model, lake, as_of, list(rows))
         lake.publish(model.segment_rows_prefix, as_of, files, run=run, schema=table.schema, inputs=inputs)
     return batches
 

@@ -338,6 +338,11 @@ class ModelSpec(Spec):
         return f"staging/{self.name}"
 
     @property
+    def training_rows_prefix(self) -> str:
+        """Lake prefix of the rows that a training learns from, and of the days they were decided to be of."""
+        return f"staging/{self.name}_rows"
+
+    @property
     def segment_rows_prefix(self) -> str:
         """Lake prefix of the rows of each batch of segments, to be fitted on their own."""
         return f"staging/{self.name}_segments/rows"

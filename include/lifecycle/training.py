@@ -80,7 +80,9 @@ class _Result:
 
 
 def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[date]:
-    """Publish the labels of the snapshot days that have matured by `as_of`; returns these days, oldest first.
+    """Publish the labels of the snapshot days that have matured by `as_of`, and stage the rows to learn from.
+
+    Returns the days, oldest first. What is decided and staged here is what batches and training use.
 
     A label says what was known when it matured, whatever became known later: the labels of a day do not depend
     on the day on which they are assembled.
@@ -90,23 +92,22 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
     NothingToLearnError
         If no day has matured.
     """
-    days = training_data.snapshot_days(model, lake, as_of)
+    days = training_data.decide(model, lake, as_of)
     outcomes = model.dataset.clean(model.label_table)
-    outcome_days = lake.days(outcomes)
-    windows = {day: model.label_window(day, outcome_days) for day in days}
-    known = sorted({day for window in windows.values() for day in window})
+    known = sorted({day for window in days.windows.values() for day in window})
     digests = lake.digests(outcomes, known)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         frames = {day: lake.scan(outcomes, [day], scratch) for day in known}
-        for day, window in windows.items():
+        for day, window in days.windows.items():
             features = pl.read_parquet(lake.download(model.dataset.features_prefix, day, scratch))
             labels = model.label(day, features, pl.concat([frames[other] for other in window]))
             paths = [partition(outcomes, other) for other in window]
             inputs = lake.digests(model.dataset.features_prefix, [day]) | {path: digests[path] for path in paths}
             labels = labels.sort(model.dataset.key)
             lake.publish_frame(model.labels_prefix, day, labels, run=run, scratch=scratch, inputs=inputs)
-    return days
+        training_data.stage(model, lake, as_of, days, run, scratch)
+    return list(days.windows)
 
 
 def train(
@@ -131,9 +132,9 @@ def train(
     Raises
     ------
     NothingToLearnError
-        If no day has matured, or a part of the split has hardly any outcomes of one kind.
+        If a part of the split has hardly any outcomes of one kind.
     PartitionNotFoundError
-        If labels are missing; run `assemble` first. If segments are to be compared and their batches are missing;
+        If no rows are staged; run `assemble` first. If segments are to be compared and their batches are missing;
         run `segment_training.stage_batches` first.
     UntrustedModelError
         If the fitted model contains types that its spec does not trust.
@@ -184,7 +185,7 @@ def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -
         folds,
         part(split.fit),
         part(split.holdout),
-        training_data.inputs(model, lake, days),
+        training_data.inputs(model, lake, as_of, days),
     )
     for name, frame in _named_rows(data):
         _require_labels(model, name, frame)
@@ -334,7 +335,7 @@ def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> lis
 
 
 def _gap_warnings(model: ModelSpec, lake: Lake, as_of: date) -> list[str]:
-    _, gaps = training_data.matured_and_gaps(model, lake, as_of)
+    gaps = training_data.decided_days(model, lake, as_of).missing
     if not gaps:
         return []
     missing = sorted({day for days in gaps.values() for day in days})

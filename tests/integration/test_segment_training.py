@@ -15,10 +15,17 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from include.datasets.market import MARKET
+from include.lifecycle import training_data
 from include.lifecycle.estimator_input import predict
 from include.lifecycle.lake import Lake
 from include.lifecycle.registry import load_trusted
-from include.lifecycle.segment_training import SegmentsFailedError, fit_batch, own_candidates, stage_batches
+from include.lifecycle.segment_training import (
+    SegmentsFailedError,
+    collect,
+    fit_batch,
+    own_candidates,
+    stage_batches,
+)
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.training import train
@@ -69,6 +76,7 @@ def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequenc
             (MARKET.clean("prices"), frame.select("symbol")),
         ):
             lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch)
+    training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, scratch)
 
 
 @pytest.fixture(scope="module")
@@ -214,12 +222,31 @@ def test_a_budget_too_small_for_the_candidates_is_said_once_and_not_of_each_symb
         fit_batch(MODEL, market, AS_OF, 0, trials=1, seed=SEED, run=RUN)
 
 
+def test_an_etl_between_the_tasks_of_a_training_changes_nothing(lake: Lake, tmp_path: Path) -> None:
+    publish(lake, tmp_path)
+    day = DAYS[10]
+    changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
+
+    before = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "before")
+    stage_batches(MODEL, lake, AS_OF, RUN)
+    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path)
+    lake.client.delete_object(Bucket=lake.bucket, Key=f"{MODEL.labels_prefix}/dt={DAYS[11]}/manifest.json")
+
+    after = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "after")
+    assert list(after) == list(before)
+    assert all(after[day].equals(before[day]) for day in before)
+    read = training_data.inputs(MODEL, lake, AS_OF, list(after))
+    fits = collect(MODEL, lake, AS_OF, read, trials=TRIALS, seed=SEED, run=RUN, scratch=tmp_path)
+    assert set(fits.failed) == set(SLOPES)
+
+
 def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
     publish(lake, tmp_path)
     fit_batches(lake)
     day = DAYS[10]
     changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
     lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path)
+    training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, tmp_path)
 
     with pytest.raises(ValueError, match="of other features or labels than there are now"):
         train(MODEL, lake, AS_OF, trials=TRIALS, seed=SEED, run=RUN)
