@@ -189,6 +189,8 @@ def digest_of(history: Iterable[Entry], version: int) -> str | None:
 def replay(history: Iterable[Entry]) -> Aliases:
     """The aliases that a model's entries, oldest first, lead to.
 
+    A version that was refused is no challenger: that is only one that scores beside the champion.
+
     Raises
     ------
     ValueError
@@ -203,8 +205,7 @@ def replay(history: Iterable[Entry]) -> Aliases:
             )
         if entry.action == "fallback":
             continue
-        challenger = None if entry.candidate == entry.to_version else entry.candidate
-        aliases = Aliases(entry.to_version, challenger)
+        aliases = Aliases(entry.to_version)
     return aliases
 
 

@@ -263,7 +263,14 @@ class ModelSpec(Spec):
         description="The label says what happens within so many days of the dataset's calendar after the day.",
     )
     label_delay_days: int = Field(ge=0, description="Days of the calendar until what happened is known.")
-    snapshot_every_days: int = Field(7, ge=1, description="Days between the snapshots that training uses.")
+    snapshot_every_days: int = Field(
+        6,
+        ge=1,
+        description=(
+            "Days between the snapshots that training uses. Where there are data every day, no multiple of 7: all "
+            "snapshots would be of one weekday, and what differs between weekdays would never be seen."
+        ),
+    )
     holdout_share: float | None = Field(
         None, gt=0, lt=1, description="Share of the snapshots, the newest, that judge; None: the newest one alone."
     )
@@ -299,6 +306,11 @@ class ModelSpec(Spec):
             raise ValueError(
                 f"Model {self.name!r} is a {self.kind}, which {self.metric!r} does not measure; use 'skill_low' "
                 "for a regression, 'average_precision' or 'roc_auc' for a classification."
+            )
+        if isinstance(self.dataset.calendar, EveryDay) and self.snapshot_every_days % 7 == 0:
+            raise ValueError(
+                f"Model {self.name!r} takes a snapshot every {self.snapshot_every_days} days of a calendar of all "
+                "days, so always on the same weekday; choose a number that is no multiple of 7, e.g. 6 or 8."
             )
         if self.segments_per_task and not self._has_segments_to_fit():
             raise ValueError(

@@ -48,9 +48,9 @@ def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusal
     train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
 ) -> None:
     steps = [
-        ({"noise": 2.0}, "baseline", Aliases(champion=2, challenger=1)),
+        ({"noise": 2.0}, "baseline", Aliases(champion=2)),
         ({"noise": 0.98}, "promote", Aliases(champion=3)),
-        ({"noise": 2.0, "trials": 1}, "keep", Aliases(champion=3, challenger=4)),
+        ({"noise": 2.0, "trials": 1}, "keep", Aliases(champion=3)),
         ({"noise": 0.0}, "promote", Aliases(champion=5)),
         ({"noise": 0.0}, "keep", Aliases(champion=5)),
     ]
@@ -181,7 +181,7 @@ def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
     ]
     assert [sorted(entry.digests) for entry in entries] == [["1"], ["2"], ["3", "4"]]
     assert entries[1].evidence["champion_fault"] == after_deletion.reasons[1]
-    assert aliases(mlflow_url, model.name) == ledger.replay(entries) == Aliases(champion=4, challenger=3)
+    assert aliases(mlflow_url, model.name) == ledger.replay(entries) == Aliases(champion=4)
 
     client.delete_model_version_tag(model.name, "4", "learnt_until")
 

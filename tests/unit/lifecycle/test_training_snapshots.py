@@ -16,6 +16,7 @@ from include.lifecycle.snapshots import (
     spaced_days,
     split,
 )
+from include.lifecycle.specs import ModelSpec
 from include.models.churn import CHURN
 
 FIRST = date(2026, 1, 1)
@@ -61,6 +62,18 @@ def test_snapshots_are_counted_back_from_the_newest_day_over_gaps() -> None:
     days = _days(0, 1, 5, 6, 7, 8, 14, 15, 22)
 
     assert spaced_days(days, 7) == _days(1, 8, 15, 22)
+
+
+def test_snapshots_of_daily_data_see_every_weekday() -> None:
+    chosen = spaced_days(_days(*range(60)), CHURN.snapshot_every_days)
+
+    assert {day.weekday() for day in chosen} == set(range(7))
+
+
+@pytest.mark.parametrize("every", [7, 14])
+def test_a_spec_that_would_see_one_weekday_alone_is_refused(every: int) -> None:
+    with pytest.raises(ValueError, match=f"every {every} days of a calendar of all days"):
+        ModelSpec(**(dict(CHURN) | {"snapshot_every_days": every}))
 
 
 def test_no_label_window_reaches_into_a_later_part() -> None:
