@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -15,10 +16,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
-from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE
+from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES
 from include.lifecycle.csv_records import Records, UnreadableFileError, read_records
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
+
+log = logging.getLogger(__name__)
 
 TELCO_COLUMNS = {
     "customerID": "customer_id",
@@ -236,14 +239,16 @@ class TelcoFileSource:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Files in our own layout: `<folder>/<YYYY-MM-DD>/<table>.csv`."""
+    """Files in our own layout: `<folder>/<YYYY-MM-DD>/<table>.csv`. Anything else is named and ignored."""
 
     folder: Path
     max_lag_days: int
 
     def days(self) -> list[date]:
         """Days that have a folder."""
-        return sorted(date.fromisoformat(entry.name) for entry in self.folder.iterdir() if entry.is_dir())
+        found = {entry: _day_of(entry) for entry in sorted(self.folder.iterdir())}
+        _warn_of(self.folder, [entry for entry, day in found.items() if day is None], "no day (YYYY-MM-DD)")
+        return [day for day in found.values() if day is not None]
 
     def faults(self) -> list[str]:
         """None: it gives what it has."""
@@ -251,7 +256,11 @@ class FolderSource:
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Copy the day's file of the table, if there is one."""
-        given = self.folder / day.isoformat() / f"{table}.csv"
+        folder = self.folder / day.isoformat()
+        if table == TABLES[0].name:  # once a day
+            names = {f"{known.name}.csv" for known in TABLES}
+            _warn_of(folder, [entry for entry in sorted(folder.iterdir()) if entry.name not in names], "no table")
+        given = folder / f"{table}.csv"
         if not given.exists():
             return None
         shutil.copyfile(given, file)
@@ -272,6 +281,20 @@ def _telco_churns(rows: pl.DataFrame, day: date) -> pl.DataFrame:
         churned_on=pl.lit(churned_on),
         recorded_on=pl.lit(churned_on + _RECORDED_AFTER),
     )
+
+
+def _day_of(entry: Path) -> date | None:
+    """The day of a day's folder; None for anything else, e.g. `backup`, `.DS_Store` or `2026-13-45`."""
+    try:
+        day = date.fromisoformat(entry.name)
+    except ValueError:
+        return None
+    return day if entry.is_dir() and day.isoformat() == entry.name else None
+
+
+def _warn_of(folder: Path, entries: Sequence[Path], what: str) -> None:
+    if entries:
+        log.warning("%s: %s: %s, so ignored.", folder, ", ".join(entry.name for entry in entries), what)
 
 
 def _existing(path: Path) -> Path:

@@ -13,8 +13,11 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import TELCO_COLUMNS, make_source
 from include.datasets.customers.tables import CUSTOMERS_TABLE
+from include.lifecycle.etl import extract
+from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.raw_tables import read_raw
 from include.lifecycle.specs import Extracted
+from include.lifecycle.validation import validate
 
 DAY = date(2026, 10, 1)
 TELCO = """\
@@ -136,6 +139,42 @@ def test_a_folder_of_days_gives_each_days_files_as_they_are(tmp_path: Path) -> N
     assert source.extract("churns", DAY, tmp_path / "churns.csv")
     assert (tmp_path / "churns.csv").read_text() == text
     assert not source.extract("invoices", DAY, tmp_path / "invoices.csv")
+
+
+def test_what_is_no_day_or_no_table_is_named_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("2026-10-01", "2026-10-02", "2026-13-45", "20261003", "backup", "2026-10-04 copy"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".DS_Store").write_bytes(b"\x00")
+    (tmp_path / "2026-10-05").write_text("a file")
+    for name in ("customers.csv", "customers.csv.bak", "clients.csv", "Churns.CSV"):
+        (tmp_path / "2026-10-01" / name).write_text("customer_id\nC1\n")
+    source = make_source({"kind": "csv_folder", "path": str(tmp_path)}, no_connection)
+
+    assert source.days() == [DAY, date(2026, 10, 2)]
+    assert [line.split(": ", 1)[1] for line in caplog.messages] == [
+        ".DS_Store, 2026-10-04 copy, 2026-10-05, 2026-13-45, 20261003, backup: no day (YYYY-MM-DD), so ignored."
+    ]
+    caplog.clear()
+    given = [table.name for table in CUSTOMERS.tables if source.extract(table.name, DAY, tmp_path / "table.csv")]
+    assert given == ["customers"]
+    assert [line.split(": ", 1)[1] for line in caplog.messages] == [
+        "Churns.CSV, clients.csv, customers.csv.bak: no table, so ignored."
+    ]
+
+
+def test_a_day_folder_without_any_table_is_a_rejected_day_and_stops_no_other(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    empty, broken = tmp_path / "2026-10-01", tmp_path / "2026-10-02" / "customers.csv"
+    empty.mkdir()
+    broken.mkdir(parents=True)
+    source = make_source({"kind": "csv_folder", "path": str(tmp_path)}, no_connection)
+
+    extracted = extract(CUSTOMERS, lake, source, source.days(), run)
+    verdicts = validate(CUSTOMERS, lake, source.days(), run, extracted.faults)
+
+    assert verdicts[0].problems == ("customers was not extracted.",)
+    assert "customers could not be extracted: [Errno 21] Is a directory" in verdicts[1].problems[0]
 
 
 def test_the_database_is_the_connection_that_the_settings_name() -> None:
