@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from include.lifecycle.evaluation import expected_calibration_error, lift, metrics, score_bins
+from include.lifecycle.evaluation import expected_calibration_error, lift, metrics, paired_gain, score_bins
 
 
 def test_the_measures_of_four_rows_are_those_computed_by_hand() -> None:
@@ -55,12 +56,15 @@ def test_the_calibration_error_bins_the_scores_and_not_the_labels() -> None:
     assert metrics(labels, scores)["ece"] == pytest.approx((abs(2 - 4) + abs(6 - 4)) / 20)
 
 
-def test_the_lift_of_a_tenth_is_that_of_the_highest_scores_in_any_order() -> None:
-    scores = np.random.default_rng(0).permutation(100) / 100
-    labels = (scores >= 0.95) | (scores < 0.15)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_lift_of_a_tenth_is_that_of_the_highest_scores_in_any_order(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.permutation(200) / 200
+    labels = (random.random(200) < 0.3).astype(int)
 
-    # Of the ten highest five are positive, of all twenty.
-    assert metrics(labels.astype(int), scores)["lift_10"] == pytest.approx(0.5 / 0.2)
+    highest = [label for _, label in sorted(zip(scores.tolist(), labels.tolist(), strict=True))[-20:]]
+
+    assert metrics(labels, scores)["lift_10"] == pytest.approx(sum(highest) / 20 / (labels.sum() / 200))
 
 
 def test_several_rows_of_those_tied_at_the_cut_count_with_their_mean_rate() -> None:
@@ -107,3 +111,20 @@ def test_labels_of_one_kind_are_refused() -> None:
 def test_scores_that_are_no_probabilities_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="must be probabilities"):
         metrics(np.array([0, 1]), np.array([0.5, bad]))
+
+
+def test_a_gain_is_drawn_by_whole_keys_and_measured_on_the_same_draws() -> None:
+    """The bootstrap written out: each draw repeats the rows of a key as often as it drew the key."""
+    random = np.random.default_rng(1)
+    keys = np.repeat(np.arange(15), 2)
+    labels, scores, rivals = (random.random(30) < 0.5).astype(int), random.random(30), random.random(30)
+    draws, differences = np.random.default_rng(0), []
+    for _ in range(200):
+        rows = [row for key in draws.integers(0, 15, 15) for row in (2 * key, 2 * key + 1)]
+        own, rival = (roc_auc_score(labels[rows], of[rows]) for of in (scores, rivals))
+        differences.append(own - rival)
+
+    value, low = paired_gain(labels, scores, rivals, keys, "roc_auc")
+
+    assert value == pytest.approx(roc_auc_score(labels, scores) - roc_auc_score(labels, rivals))
+    assert low == pytest.approx(np.quantile(differences, 0.025))

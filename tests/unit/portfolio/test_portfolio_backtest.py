@@ -104,6 +104,19 @@ def test_a_symbol_enters_once_its_window_is_full() -> None:
     assert (weights.filter(pl.col("date") >= entered)["weight"] > 0).all()
 
 
+def test_the_first_purchase_is_when_enough_symbols_for_the_weight_cap_have_their_history() -> None:
+    """The cap of 0.35 asks for three symbols: D is never traded, and C has its 60 returns at the 91st close."""
+    number = pl.int_range(pl.len())
+    returns = daily(150).with_columns(
+        pl.when(number >= 31).then("C").alias("C"), pl.lit(None, pl.Float64).alias("D")
+    )
+
+    made = walk_forward(returns, SHORT)
+
+    assert made.returns["date"].min() == START + timedelta(91)
+    assert made.weights["date"].min() == START + timedelta(90)
+
+
 def without(returns: pl.DataFrame, symbol: str, sessions: range) -> pl.DataFrame:
     """The returns without trades of a symbol in some sessions, and with zeroes in those of all others there."""
     is_out = pl.int_range(pl.len()).is_between(sessions.start, sessions.stop - 1)
