@@ -541,9 +541,10 @@ def _tried(lake: Lake) -> dict[str, date]:
 
 
 def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
-    """The trainings whose record can still be read, from what is staged and from the cards of versions."""
+    """The trainings whose record can still be read, from what is staged and what is kept of versions."""
     for model in models:
-        for prefix in (f"{model.staging_prefix}/dt=", f"{model.report_prefix('model_card')}/"):
+        kept = (f"references/{model.name}/", f"{model.report_prefix('model_card')}/")
+        for prefix in (f"{model.staging_prefix}/dt=", *kept):
             for key in lake.keys(prefix):
                 record = _record(lake, key)
                 place = partition_of(key)

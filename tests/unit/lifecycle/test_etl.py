@@ -558,3 +558,51 @@ def test_a_day_is_compared_with_days_before_it_only_in_whatever_order_days_are_d
         assert [verdict.accepted for verdict in run_etl(world, source, [day])] == [True]
 
     assert all(verdict.accepted for verdict in run_etl(world, source, WEEK))
+
+
+def _damaged(body: bytes) -> bytes:
+    return bytes([body[0] ^ 1]) + body[1:]
+
+
+@pytest.mark.parametrize("what", ["files", "manifests"])
+@pytest.mark.parametrize("how", ["deleted", "changed"])
+def test_redoing_a_day_repairs_all_that_the_etl_made_of_it(
+    s3_client: Any, run: RunInfo, what: str, how: str
+) -> None:
+    lake, days = new_lake(s3_client), [D1, D2, D3, D4]
+
+    def redo(some: list[date]) -> None:
+        extract(SHOPS, lake, SOURCE, some, run)
+        validate(SHOPS, lake, some, run)
+        build_features(SHOPS, lake, features_to_build(SHOPS, lake, some, D4), run)
+
+    redo(days)
+    plan(SHOPS, lake, SOURCE, None, D4)
+    before = {key: lake.read_object(key) or b"" for key in lake.keys("")}
+    hit = [key for key in before if f"/dt={D3}/" in key and key.endswith("manifest.json") == (what == "manifests")]
+    assert len(hit) >= 5
+    for key in [*hit, *(key for key in before if key.startswith("plans/"))]:
+        if how == "deleted":
+            lake.client.delete_object(Bucket=lake.bucket, Key=key)
+        else:
+            lake.write_object(key, _damaged(before[key]))
+
+    redo([D3])
+    plan(SHOPS, lake, SOURCE, None, D4)
+
+    assert {key: lake.read_object(key) or b"" for key in lake.keys("")} == before
+
+
+def test_a_damaged_day_does_not_stop_the_redoing_of_another(s3_client: Any, run: RunInfo) -> None:
+    lake, days = new_lake(s3_client), [D1, D2, D3, D4]
+    extract(SHOPS, lake, SOURCE, days, run)
+    validate(SHOPS, lake, days, run)
+    build_features(SHOPS, lake, days, run)
+    for prefix in (SHOPS.clean("sales"), SHOPS.validation_prefix, SHOPS.raw("sales"), SHOPS.quarantine("sales")):
+        lake.write_object(f"{prefix}/dt={D3}/manifest.json", b"{")
+
+    changed = Shops({**SOURCE.sales, D1: "shop,amount\nnorth, 2\n"})
+    extract(SHOPS, lake, changed, [D1], run)
+    validate(SHOPS, lake, [D1], run)
+
+    assert features_to_build(SHOPS, lake, [D1], D4) == [D1, D2]
