@@ -203,7 +203,8 @@ def makers(datasets: Iterable[DatasetSpec], models: Iterable[ModelSpec]) -> list
         found += [Maker(prefix=prefix, dag_id=f"{dataset.name}_etl", stage=0) for prefix in made]
     for model in models:
         name = model.name
-        learnt = [model.labels_prefix, model.staging_prefix, f"{model.staging_prefix}_segments"]
+        learnt = [model.labels_prefix, model.training_rows_prefix, model.staging_prefix]
+        learnt += [f"{model.staging_prefix}_segments"]
         learnt += [f"references/{name}", model.report_prefix("model_card")]
         judged = [model.report_prefix("drift"), model.report_prefix("performance")]
         found += [Maker(prefix=p, dag_id=f"{name}_training", stage=1, takes="training") for p in learnt]

@@ -64,6 +64,8 @@ def test_another_training_of_the_same_day_leaves_the_monitoring_of_the_version_a
     assert company.run("churn_training", trials=4, seed=8, day=START.isoformat()).state == "success"
     company.wait_until_quiet("churn_scoring")
 
+    cards = company.lake.keys("reports/churn/model_card/version=")
+    assert len({key.split("/")[3] for key in cards if key.endswith("manifest.json")}) == 2
     assert company.run("churn_monitoring", day=START.isoformat()).state == "success"
 
 
