@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -169,3 +170,41 @@ def _assert_share_no_customer(one: Part, other: Part) -> None:
     assert first
     assert second
     assert not first & second
+
+
+def test_keys_are_shared_out_a_quarter_to_the_holdout_and_a_fifth_to_validation() -> None:
+    [day] = days = tuple(_days(0))
+
+    parts = split([day], CHURN)
+
+    assert parts.holdout == Part(days, 0, 0.25)
+    assert parts.fit == Part(days, 0.25)
+    assert [(fold.search, fold.validation) for fold in parts.folds] == [(Part(days, 0.45), Part(days, 0.25, 0.45))]
+
+
+def test_where_only_validation_separates_keys_it_gets_a_fifth_of_them() -> None:
+    days = tuple(_days(0, 7))
+
+    [fold] = split(_days(0, 7, 14, 37), CHURN).folds
+
+    assert (fold.search, fold.validation) == (Part(days, 0.2), Part(days, 0, 0.2))
+
+
+def test_each_row_is_in_exactly_one_of_adjoining_parts() -> None:
+    customers = _customers(1000)
+    bounds = [0, 0.25, 0.45, 1]
+
+    parts = [Part((FIRST,), first, last) for first, last in pairwise(bounds)]
+    found = [select(customers, ["customer_id"], part, 1000, seed=0)["customer_id"].to_list() for part in parts]
+
+    assert sorted(customer for chosen in found for customer in chosen) == customers["customer_id"].to_list()
+    assert [len(chosen) / 1000 for chosen in found] == pytest.approx([0.25, 0.2, 0.55], abs=0.04)
+
+
+def test_the_folds_of_a_long_history_are_equal_eighths_of_what_is_learnt_from() -> None:
+    parts = split(_days(*range(0, 700, 7)), WALKING)
+
+    # Of 100 snapshots 25 are held out, and the 30 days before these cost four more.
+    assert len(parts.fit.days) == 71
+    assert [len(fold.validation.days) for fold in parts.folds] == [8] * 4
+    assert parts.folds[0].validation.days[0] == parts.fit.days[71 - 32]
