@@ -195,14 +195,14 @@ def test_a_page_costs_no_look_at_all_days(
         published.write_object(f"reports/churn/daily/dt={DAY - timedelta(number)}/manifest.json", b"{}")
     publish_page(published, run, tmp_path, "reports/churn/daily", DAY)
     seen: list[int] = []
-    objects = Lake._objects
+    objects = Lake.objects
 
     def counted(lake: Lake, *args: str, **kwargs: str) -> Iterator[Any]:
         for item in objects(lake, *args, **kwargs):
             seen.append(1)
             yield item
 
-    monkeypatch.setattr(Lake, "_objects", counted)
+    monkeypatch.setattr(Lake, "objects", counted)
 
     assert browser.get(f"/churn/daily/{DAY}/").status_code == 200
     assert len(seen) < 60
