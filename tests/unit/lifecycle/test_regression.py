@@ -16,6 +16,7 @@ from include.lifecycle import intervals
 from include.lifecycle.intervals import Interval, coverage, fit_interval
 from include.lifecycle.regression import Regression, skill, skill_interval
 from include.lifecycle.specs import IntervalPolicy
+from include.models.returns import RETURNS
 
 FIRST = date(2020, 1, 1)
 
@@ -82,6 +83,10 @@ def test_a_line_is_fitted_and_predicted_as_it_is() -> None:
 @pytest.mark.parametrize(("count", "shortage"), [(50, None), (49, "49 rows, but at least 50 are needed")])
 def test_fifty_rows_are_the_fewest_to_learn_from(count: int, shortage: str | None) -> None:
     assert Regression().shortage(pl.Series([0.5] * count)) == shortage
+
+
+def test_tuning_ranks_by_the_skill_that_the_gate_judges() -> None:
+    assert Regression().tuning_metric(RETURNS) == "skill"
 
 
 def test_a_score_is_any_finite_number() -> None:

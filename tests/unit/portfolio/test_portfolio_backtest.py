@@ -223,6 +223,12 @@ def test_the_figures_of_a_strategy_are_of_its_own_rows_in_the_order_of_the_dates
     assert figures(rows)["risk parity"].max_drawdown == 0
 
 
+def test_strategies_are_listed_in_the_order_of_their_rows() -> None:
+    names = [f"strategy {number}" for number in (3, 1, 4, 2, 9, 7)]
+
+    assert list(figures(strategy_returns(**{name: [0.1, 0.2] for name in names}))) == names
+
+
 def test_growth_is_the_product_of_what_each_day_left() -> None:
     rows = strategy_returns(equal_weight=[0.5, -0.2], risk_parity=[0.1, 0.1])
 
