@@ -42,6 +42,7 @@ def _label(days: str) -> str:
 
 def etl(dataset: DatasetSpec) -> DAG:
     """The daily DAG of a dataset."""
+    features_asset = Asset(f"{dataset.name}_features")
 
     @dag(
         dag_id=f"{dataset.name}_etl",
@@ -133,7 +134,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(
             map_index_template=_label("task.op_kwargs['days']"),
             pool=HEAVY_POOL,
-            outlets=[Asset(f"{dataset.name}_features")],
+            outlets=[features_asset],
         )
         def build_features(days: list[str]) -> None:
             """Build the point-in-time features of each day."""
@@ -142,6 +143,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.runs import run_info
 
             build_days(dataset, lake(), [date.fromisoformat(day) for day in days], run_info())
+            get_current_context()["outlet_events"][features_asset].extra = {"days": days}
 
         planned = find_days()
         extracted = extract.expand(days=planned)

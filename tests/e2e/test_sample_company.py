@@ -17,6 +17,7 @@ import pytest
 from include.samples.poison import PoisonKind, poison, restore
 from tests.e2e.conftest import START, YESTERDAY, World, pass_days
 
+ASSETS = ("customers_features", "churn_champion", "churn_predictions")
 PUBLISHED = ("clean/", "quarantine/", "features/", "labels/", "predictions/", "reports/")
 
 
@@ -30,6 +31,18 @@ def test_the_first_life_ends_with_a_prediction_for_every_customer(company: World
         assert hashlib.sha256(body).hexdigest() == entry.sha256
     [(rows,)] = company.query("warehouse", "select count(*) from ml.churn_predictions where dt = %s", START)
     assert rows == manifest.rows
+
+
+def test_events_say_what_is_new(company: World) -> None:
+    events = company.api.get("/assets/events", limit=100)["asset_events"]
+    said = {name: [event["extra"] for event in events if event["name"] == name] for name in ASSETS}
+
+    assert any(START.isoformat() in extra["days"] for extra in said["customers_features"])
+    [champion] = said["churn_champion"]
+    assert (champion["day"], champion["version"], champion["verdict"]) == (START.isoformat(), 1, "promote")
+    assert {(1, START.isoformat())} <= {
+        (extra["version"], day) for extra in said["churn_predictions"] for day in extra["days"]
+    }
 
 
 def test_the_monitoring_gives_a_verdict(company: World) -> None:
@@ -103,6 +116,8 @@ def test_a_poisoned_day_makes_the_run_red_and_stops_no_other_day(
     log = " ".join(company.api.log_lines(instances["report_rejections"], last=60))
     assert f"{day} was rejected" in log
     assert said in log
+    note = company.api.get(f"/dags/customers_etl/dagRuns/{run.run_id}")["note"]
+    assert f"report_rejections: Customers is incomplete; the other days go on. {day} was rejected" in note
     label = f"{day} to {until}" if until > day else f"{day}"
     assert [instances[task]["rendered_map_index"] for task in ("extract", "validate")] == [label] * 2
     if until > day:
