@@ -89,6 +89,22 @@ def test_tuning_ranks_by_the_skill_that_the_gate_judges() -> None:
     assert Regression().tuning_metric(RETURNS) == "skill"
 
 
+def test_a_gain_is_the_skill_over_the_rival_and_its_lower_end() -> None:
+    frame = rows(noise=0.5).with_columns(rival=pl.col("label") * 0.1)
+    beside = frame.with_columns(baseline_score="rival")
+
+    gain = Regression().gain(frame, "score", "rival", RETURNS)
+
+    assert gain == (skill(beside, "score"), skill_interval(beside, "score")[0])
+    assert gain[0] > gain[1]
+
+
+def test_tuning_ranks_by_the_skill_itself() -> None:
+    frame = rows(noise=0.5)
+
+    assert Regression().tuning_score(frame, "score", RETURNS) == skill(frame, "score")
+
+
 def test_a_score_is_any_finite_number() -> None:
     scores = pl.DataFrame({"score": [-1e9, 0.0, math.inf, -math.inf, math.nan, None]})
 
