@@ -143,7 +143,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.runs import run_info
 
             build_days(dataset, lake(), [date.fromisoformat(day) for day in days], run_info())
-            get_current_context()["outlet_events"][features_asset].extra = {"days": days}
+            get_current_context()["outlet_events"][features_asset].extra = {"days": [*days]}
 
         planned = find_days()
         extracted = extract.expand(days=planned)

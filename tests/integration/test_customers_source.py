@@ -275,6 +275,16 @@ def test_days_include_those_of_which_the_usage_is_missing(operations: Operations
     assert _source(postgres).days() == [FIRST + timedelta(days=number) for number in range(4)]
 
 
+@pytest.mark.parametrize("stray", [date(1970, 1, 1), date(2033, 1, 1)])
+def test_a_stray_date_stretches_nothing(operations: Operations, postgres: Any, stray: date) -> None:
+    days = [FIRST + timedelta(days=number) for number in range(4)]
+    for day in [stray, *days]:
+        operations.usage("C1", day)
+        operations.customer(f"{day}", day)
+
+    assert _source(postgres).days() == days
+
+
 def test_what_happens_later_changes_no_byte_of_a_day(postgres: Any, tmp_path: Path) -> None:
     settings = CompanySettings(customers=300, seed=3, drift={"kind": "price_rise", "start": 12})
     company = Company(settings, FIRST)

@@ -6,8 +6,8 @@ import csv
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
-from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES
+from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES, USAGE_DAILY_TABLE
+from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.csv_records import Records, UnreadableFileError, read_records
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
@@ -114,11 +115,13 @@ class PostgresSource:
 
     connection: Any
     max_lag_days: int
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
     def days(self) -> list[date]:
         """All days from the first usage to the last day on which anything was recorded; none before there is any.
 
-        A day of which the usage is missing altogether is among them, so that validation meets it.
+        A day of which the usage is missing altogether is among them, so that validation meets it. Days that have
+        not come yet, and strays such as a lone 1970-01-01, are left out.
         """
         first = self._first_day
         if first is None:
@@ -156,24 +159,42 @@ class PostgresSource:
     def _first_day(self) -> date | None:
         if not self._columns["usage_daily"]:
             return None
-        first: date | None = self._fetch("select min(day) from telecom.usage_daily")[0]
-        return first
+        days = self._outermost(
+            "select min(day) from telecom.usage_daily where day > %s and day <= %s", newest=False
+        )
+        return first_plausible(days) if days else None
 
     @cached_property
     def _last_day(self) -> date:
+        """Of the recorded days that are over or present, the last that is no stray."""
         newest = " union all ".join(
-            f"select max({column}) as day from telecom.{table}"
+            f"select max({column}) as day from telecom.{table} where {column} > %s and {column} < %s"
             for table, extract in EXTRACTS.items()
             for column in extract.recorded
             if column in self._columns[table]
         )
-        last: date = self._fetch(f"select max(day) from ({newest}) as newest")[0]
-        return last
+        return first_plausible(self._outermost(f"select max(day) from ({newest}) as newest", newest=True))
 
-    def _fetch(self, query: str) -> list[Any]:
+    def _outermost(self, query: str, *, newest: bool) -> list[date]:
+        """The outermost days at one end, from it inwards: as many as tell which of them are strays.
+
+        `query` gives the outermost day between pairs of bounds; with an index, it reads one row each time.
+        """
+        first, last = USAGE_DAILY_TABLE.first_date, self.today + timedelta(days=newest)
+        bounds = query.count("%s") // 2
+        days: list[date] = []
+        while len(days) < DAYS_THAT_TELL:
+            [day] = self._fetch(query, (first, last) * bounds)
+            if day is None:
+                break
+            days.append(day)
+            first, last = (first, day) if newest else (day, last)
+        return days
+
+    def _fetch(self, query: str, values: tuple[date, ...] = ()) -> list[Any]:
         """The values of a query's only column."""
         with self.connection, self.connection.cursor() as cursor:
-            cursor.execute(query)
+            cursor.execute(query, values)
             return [value for (value,) in cursor.fetchall()]
 
 
