@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from airflow.sdk import DAG, Asset, dag, get_current_context, task, task_group
+from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
@@ -13,7 +13,7 @@ from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
-from ml_lifecycle.operators import SCORED, PublishPredictionsOperator
+from ml_lifecycle.operators import OUTCOME, SCORED, UNSCORED, PublishPredictionsOperator
 
 DOC = """
 Scores every row of **{dataset}** with the champion of **{title}**, and publishes the prediction files.
@@ -25,10 +25,10 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **Which days:** it scores the days that have features and no
   predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
-  version that it replaced scores the day, if that had not seen the day's future. Without one, `score` fails.
-- **When it fails:** `score` red names the model, or the days whose features do not fit; readers still see their
-  previous state, the other days are published. `publish` red names the days that it lacks; red after its retries
-  it means that the lake or the warehouse is out of reach: clear the task.
+  version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
+- **When it fails:** `report_unscored` red names each day that could not be scored or published, and why; readers
+  of these still see their previous state, all other days are published and announced. `score` or `publish` red
+  after its retries means that the lake, the warehouse or MLflow is out of reach: clear the task.
 """
 
 
@@ -85,9 +85,9 @@ def scoring(model: ModelSpec) -> DAG:
             return [{"version": job.version, "days": [day.isoformat() for day in job.days]} for job in jobs]
 
         @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
-        def score(job: dict[str, Any]) -> None:
-            """Score days with one version, which is loaded once."""
-            from include.lifecycle import intervals, ledger, registry, scoring
+        def score(job: dict[str, Any]) -> dict[str, Any]:
+            """Score days with one version, which is loaded once; a day that cannot be scored stops no other."""
+            from include.lifecycle import ledger, registry, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
@@ -100,30 +100,52 @@ def scoring(model: ModelSpec) -> DAG:
                 get_current_context()["ti"].xcom_push(SCORED, scored)
 
             get_current_context()["ti"].xcom_push(SCORED, scored)
-            url = MlflowHook().tracking_uri
             with WarehouseHook().connection() as connection:
                 digest = ledger.digest_of(ledger.entries(connection, model.name), version)
-                estimator = registry.load(url, model.name, version, model.trusted_types, digest)
-                interval = intervals.from_tags(registry.version_tags(url, model.name, version))
-                scorer = scoring.Scorer(estimator, version, interval)
+                try:
+                    scorer = scoring.load_scorer(MlflowHook().tracking_uri, model, version, digest)
+                except registry.UnusableModelError as error:
+                    return {SCORED: scored, UNSCORED: dict.fromkeys(job["days"], str(error))}
                 errors = scoring.score_days(model, lake(), connection, days, scorer, run_info(), note)
-            if errors:
-                raise AirflowFailException(" ".join(f"{day}: {error}" for day, error in errors.items()))
+            return {SCORED: scored, UNSCORED: {day.isoformat(): error for day, error in errors.items()}}
 
         @task_group
         def chunk(job: dict[str, Any]) -> None:
-            # Days that were scored are published though others of the chunk were not.
+            result = score(job)
+            # Days that were scored before the task died are published all the same.
             PublishPredictionsOperator(
                 task_id="publish",
                 map_index_template="{{ days_label }}",
                 model=model.name,
                 job=job,
-                scored=score(job)[SCORED],
+                scored=result[SCORED],
+                unscored=result[UNSCORED],
                 outlets=[Asset(f"{model.name}_predictions")],
                 trigger_rule="all_done",
             )
 
-        chunk.expand(job=find_days())
+        # Not with "min one success": that rule skips the task where a chunk had nothing to publish.
+        @task(trigger_rule=TriggerRule.ALL_DONE)
+        def report_unscored(jobs: list[dict[str, Any]] | None) -> None:
+            """Make the run red where a day is not published, after all others had their turn, and say why."""
+            from include.lifecycle.scoring import unpublished_days
+
+            if jobs is None:
+                raise AirflowFailException("No day was scored; the log of `find_days` says why.")
+            found = get_current_context()["ti"].xcom_pull(["chunk.publish"], key=OUTCOME)
+            outcomes = [outcome for outcome in found if outcome]
+            planned = [day for job in jobs for day in job["days"]]
+            published = {day for outcome in outcomes for day in outcome["published"]}
+            errors = {day: error for outcome in outcomes for day, error in outcome["errors"].items()}
+            sentences = unpublished_days(planned, published, errors)
+            if sentences:
+                raise AirflowFailException(
+                    f"{model.title}: {len(sentences)} of {len(planned)} days are not published, the others are. "
+                    f"{' '.join(sentences)}"
+                )
+
+        jobs = find_days()
+        chunk.expand(job=jobs) >> report_unscored(jobs)
 
     return build()
 

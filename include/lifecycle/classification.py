@@ -65,7 +65,7 @@ class Classification:
 
         calibrated = CalibratedClassifierCV(estimator, method="sigmoid", cv=PredefinedSplit(folds), ensemble=False)
         tuning.fit(calibrated, matrix, labels)
-        # The fold of each training row has done its duty and would only swell the stored model.
+        # The fold of each training row is no longer needed and would only make the stored model larger.
         return calibrated.set_params(cv=FITTING_FOLDS)
 
     def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[np.float64]:

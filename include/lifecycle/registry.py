@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+from include.lifecycle import intervals
 from include.lifecycle.lake import Lake, LocalFile, RunInfo, file_sha256, partition
 from include.lifecycle.ledger import Aliases
 from include.lifecycle.specs import ModelSpec
@@ -63,7 +64,7 @@ class UntrustedModelError(UnusableModelError):
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A registered version, and the MLflow run that tells its story."""
+    """A registered version, and the MLflow run of its training."""
 
     name: str
     version: int
@@ -207,10 +208,30 @@ def fault(tracking_uri: str, model: ModelSpec, version: int, sha256: str | None)
     """A sentence that says why a version cannot be used, or None; parameters as in `load`."""
     try:
         load(tracking_uri, model.name, version, model.trusted_types, sha256)
-        version_tags(tracking_uri, model.name, version)
+        interval(tracking_uri, model, version)
     except UnusableModelError as error:
         return str(error)
     return None
+
+
+def interval(tracking_uri: str, model: ModelSpec, version: int) -> intervals.Interval | None:
+    """The interval of a version's predictions, from its tags, or None where the model has none.
+
+    Raises
+    ------
+    UnusableModelError
+        If MLflow no longer has the version, or the version has lost its interval.
+    """
+    tags = version_tags(tracking_uri, model.name, version)
+    if model.interval is None:
+        return None
+    found = intervals.from_tags(tags)
+    if found is None:
+        raise UnusableModelError(
+            f"Version {version} of {model.name!r} has lost its tags `interval_...` in MLflow, without which its "
+            f"predictions have no range. {_REMEDY}"
+        )
+    return found
 
 
 def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
@@ -232,7 +253,7 @@ def load_trusted(file: Path, trusted_types: Iterable[str], title: str) -> Any:
     if untrusted:
         raise UntrustedModelError(
             f"The model file of {title} contains {sorted(untrusted)}, which the model's spec does not trust, so "
-            "it was not loaded. Add the type to `trusted_types` only if you know how the file came about."
+            "it was not loaded. Add the type to `trusted_types` only if you know who made the file."
         )
     with _explained_damage(title):
         return skops.io.load(file, trusted=sorted(trusted))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from include.lifecycle import intervals, ledger, warehouse
+from include.lifecycle import intervals, ledger, registry, warehouse
 from include.lifecycle.batches import batches
 from include.lifecycle.estimator_input import predict
+from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.intervals import Interval
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import (
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
-
-DAY_ERRORS = (ValueError, TypeError, LookupError, PolarsError, LakeError)
-"""Errors of the data or of the model, which concern one day."""
 
 LATEST = "latest.json"
 PARQUET = "predictions.parquet"
@@ -251,12 +248,44 @@ def score_days(
         try:
             score(model, lake, day, scorer.estimator, scorer.version, run, scorer.interval, connection)
             note(day)
-        except OSError:
-            raise
-        except DAY_ERRORS as error:
+        except Exception as error:
+            if not _concerns_one_day(error):
+                raise
             log.exception("The features of %s cannot be scored.", day)
             errors[day] = str(error)
     return errors
+
+
+def publish_days(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, days: Iterable[date], run: RunInfo
+) -> tuple[list[dict[str, Any]], dict[date, str]]:
+    """Publish days, and return what `publish` says of each, and the errors by day: one day stops no other.
+
+    Raises
+    ------
+    OSError, psycopg2.OperationalError
+        If a service is out of reach, which is no error of a day.
+    """
+    published, errors = [], {}
+    for day in days:
+        try:
+            published.append(publish(model, lake, connection, day, run))
+        except Exception as error:
+            if not _concerns_one_day(error):
+                raise
+            log.exception("The scores of %s are not published.", day)
+            errors[day] = str(error)
+    return published, errors
+
+
+def _concerns_one_day(error: Exception) -> bool:
+    return isinstance(error, LakeError) or lies_in_the_data(error)
+
+
+def unpublished_days(planned: Iterable[str], published: Container[str], errors: Mapping[str, str]) -> list[str]:
+    """A sentence for each planned day (`YYYY-MM-DD`) that was not published, oldest first, with the reason."""
+    unknown = "its task failed; the log of that task says why."
+    return [f"{day}: {errors.get(day, unknown)}" for day in sorted(planned) if day not in published]
 
 
 def _same_work(manifest: Manifest | None, inputs: Mapping[str, str], run: RunInfo) -> Manifest | None:
@@ -374,6 +403,18 @@ class Scorer:
     estimator: Any
     version: int
     interval: Interval | None
+
+
+def load_scorer(tracking_uri: str, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
+    """A version from the registry; `sha256` as for `registry.load`.
+
+    Raises
+    ------
+    UnusableModelError
+        If the version, its file or its interval is gone, or the file is not the one that was trained.
+    """
+    estimator = registry.load(tracking_uri, model.name, version, model.trusted_types, sha256)
+    return Scorer(estimator, version, registry.interval(tracking_uri, model, version))
 
 
 def _write_scores(model: ModelSpec, features: list[Path], path: Path, scorer: Scorer, run: RunInfo) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from ml_lifecycle.links import MlflowVersionLink
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 SCORED = "scored"
 """XCom key of the days of a job whose scores are staged."""
+UNSCORED = "unscored"
+"""XCom key of the days of a job that could not be scored, each with the reason."""
+OUTCOME = "outcome"
+"""XCom key of what became of a job: the days that were published, and why others were not."""
 
 
 class PushModelOperator(BaseOperator):
@@ -70,23 +74,34 @@ class PublishPredictionsOperator(BaseOperator):
     """
     Publish staged scores of some days: prediction files on the lake, `latest.json`, and the warehouse table.
 
-    A day that breaks the contract of the predictions stops no other; the task fails at its end and names it, and
-    each day of the job that was not scored. The asset event of its outlet says which days, version and rows.
+    A day that breaks the contract of the predictions stops no other and fails nothing: the XCom `outcome` names
+    it, with the reason, beside the days that were published. The asset event of the outlet says which version,
+    days and rows were published; the task is skipped, without an event, where there are none.
 
     :param model: name of the model in the catalog. (templated)
     :param job: dictionary with keys version and days (`YYYY-MM-DD`): what was to be scored. (templated)
-    :param scored: those of the days whose scores are staged. (templated)
+    :param scored: those of the days whose scores are staged; None if scoring did not begin. (templated)
+    :param unscored: the other days, with the reason; None if scoring did not end. (templated)
     :return: list of dictionaries that describe what was published for each day.
     """
 
-    template_fields: Sequence[str] = ("model", "job", "scored")
+    template_fields: Sequence[str] = ("model", "job", "scored", "unscored")
     ui_color = "#dff2e1"
 
-    def __init__(self, *, model: str, job: dict[str, Any], scored: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        job: dict[str, Any],
+        scored: Sequence[str] | None,
+        unscored: Mapping[str, str] | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.job = job
         self.scored = scored
+        self.unscored = unscored
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Publish the predictions."""
@@ -96,22 +111,18 @@ class PublishPredictionsOperator(BaseOperator):
         from ml_lifecycle.runs import label_days, run_info
 
         label_days(self.job["days"], f"version {self.job['version']}")
-        published = []
-        errors = {day: "it was not scored." for day in self.job["days"] if day not in self.scored}
+        staged = [date.fromisoformat(day) for day in self.scored or ()]
         with WarehouseHook().connection() as connection:
-            for day in map(date.fromisoformat, self.scored):
-                try:
-                    published.append(
-                        scoring.publish(MODELS[self.model], LakeHook().lake(), connection, day, run_info())
-                    )
-                except OSError:
-                    raise
-                except scoring.DAY_ERRORS as error:
-                    self.log.exception("The scores of %s are not published.", day)
-                    errors[day.isoformat()] = str(error)
-        if errors:
-            raise AirflowFailException(" ".join(f"{day}: {error}" for day, error in sorted(errors.items())))
+            published, errors = scoring.publish_days(
+                MODELS[self.model], LakeHook().lake(), connection, staged, run_info()
+            )
+        days = [day["day"] for day in published]
+        unpublished = {**(self.unscored or {}), **{day.isoformat(): error for day, error in errors.items()}}
+        context["ti"].xcom_push(OUTCOME, {"published": days, "errors": unpublished})
+        if not published:
+            raise AirflowSkipException("No day could be published; `report_unscored` says why.")
         rows = sum(day["rows"] for day in published)
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {**self.job, "rows": rows}
+            extra = {"version": self.job["version"], "days": days, "rows": rows}
+            context["outlet_events"][asset].extra = extra
         return published

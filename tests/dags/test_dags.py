@@ -197,35 +197,42 @@ def test_only_another_champion_is_announced_and_the_event_says_which(
     assert [task.task_id for task in training.tasks if task.outlets] == ["announce_champion"]
 
 
-def test_days_that_were_scored_are_published_though_another_day_or_chunk_fails(
-    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_days_that_were_scored_are_published_and_announced_though_another_day_or_chunk_fails(
+    dags: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The second chunk's model cannot be loaded; the first chunk's second day cannot be scored."""
+    """The first chunk has a day that cannot be scored and one that cannot be published; the second has no model;
+    the task of the fourth dies after its first day.
+    """
     from contextlib import nullcontext
 
-    from airflow.sdk.exceptions import AirflowFailException
+    from psycopg2.errors import UntranslatableCharacter
 
     from include.lifecycle import scoring
     from ml_lifecycle.runs import label_days
 
     dag = DagBag(str(ROOT / "dags" / "scoring.py")).dags["churn_scoring"]
     chunks = [
-        {"version": 3, "days": ["2026-01-01", "2026-01-02", "2026-01-03"]},
+        {"version": 3, "days": ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"]},
         {"version": 2, "days": ["2026-01-05"]},
         {"version": 1, "days": ["2026-01-07", "2026-01-08"]},
+        {"version": 4, "days": ["2026-01-09", "2026-01-10"]},
     ]
     published: list[str] = []
 
-    def score(job: dict[str, Any]) -> None:
+    def score(job: dict[str, Any]) -> dict[str, Any]:
         from airflow.sdk import get_current_context
 
         label_days(job["days"], f"version {job['version']}")
-        can_be_scored = [day for day in job["days"] if day != "2026-01-02" and job["version"] != 2]
-        get_current_context()["ti"].xcom_push("scored", can_be_scored)
-        if can_be_scored != job["days"]:
-            raise AirflowFailException("It cannot be scored.")
+        if job["version"] == 4:
+            get_current_context()["ti"].xcom_push("scored", job["days"][:1])
+            raise MemoryError
+        scored = [day for day in job["days"] if day != "2026-01-02" and job["version"] != 2]
+        return {"scored": scored, "unscored": {day: "No." for day in job["days"] if day not in scored}}
 
     def publish(model: Any, lake: Any, connection: Any, day: Any, run: Any) -> dict[str, Any]:
+        if day.isoformat() == "2026-01-03":
+            raise UntranslatableCharacter("A NUL.")
         published.append(day.isoformat())
         return {"day": day.isoformat(), "rows": 2}
 
@@ -235,15 +242,59 @@ def test_days_that_were_scored_are_published_though_another_day_or_chunk_fails(
     dag.get_task("find_days").python_callable = lambda: chunks
     dag.get_task("chunk.score").python_callable = score
     for task in dag.tasks:
-        task.on_failure_callback, task.retries, task.retry_policy = [], 0, None
+        task.retries, task.retry_policy = 0, None
+        if task.task_id != "report_unscored":
+            task.on_failure_callback = []
 
     run = dag.test()
 
     tasks = run.get_task_instances()
     states = {(task.task_id, task.map_index): task.state for task in tasks}
     labels = {task.map_index: task.rendered_map_index for task in tasks if task.task_id == "chunk.publish"}
-    assert [states["chunk.score", number] for number in range(3)] == ["failed", "failed", "success"]
-    assert [states["chunk.publish", number] for number in range(3)] == ["failed", "failed", "success"]
-    assert sorted(published) == ["2026-01-01", "2026-01-03", "2026-01-07", "2026-01-08"]
+    assert [states["chunk.score", number] for number in range(4)] == ["success"] * 3 + ["failed"]
+    assert [states["chunk.publish", number] for number in range(4)] == ["success", "skipped"] + ["success"] * 2
+    assert sorted(published) == ["2026-01-01", "2026-01-04", "2026-01-07", "2026-01-08", "2026-01-09"]
     assert labels[2] == "2026-01-07 to 2026-01-08, version 1"
-    assert run.state == "failed"
+    assert (run.state, states["report_unscored", -1]) == ("failed", "failed")
+    assert _cause(run) == (
+        "Customer churn: 4 of 9 days are not published, the others are. 2026-01-02: No. 2026-01-03: A NUL. "
+        "2026-01-05: No. 2026-01-10: its task failed; the log of that task says why."
+    )
+    assert _announced(run) == [
+        {"version": 1, "days": ["2026-01-07", "2026-01-08"], "rows": 4},
+        {"version": 3, "days": ["2026-01-01", "2026-01-04"], "rows": 4},
+        {"version": 4, "days": ["2026-01-09"], "rows": 2},
+    ]
+
+
+def _cause(run: Any) -> str:
+    """What the notification of the run's failed task said."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        [cause] = session.scalars(
+            XComModel.get_many(run_id=run.run_id, key="cause_of_failure", dag_ids=run.dag_id)
+        )
+        return str(XComModel.deserialize_value(cause))
+
+
+def _announced(run: Any) -> list[dict[str, Any]]:
+    """The content of the asset events of a run, by version."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        return sorted((dict(event.extra) for event in events), key=lambda extra: extra["version"])
+
+
+def test_a_scoring_that_cannot_find_its_days_is_red(dags: dict[str, Any]) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    report = dags["churn_scoring"].get_task("report_unscored")
+
+    assert report.trigger_rule == "all_done"
+    with pytest.raises(AirflowFailException, match="the log of `find_days` says why"):
+        report.python_callable(None)
