@@ -1,4 +1,4 @@
-"""`maintenance`: is every byte of the lake still what its manifest says, and what may go?"""
+"""`maintenance`: is every byte of the lake still what its manifest says, and which files may go?"""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from include.catalog import DATASETS, MODELS
-from ml_lifecycle.days import requested_range, run_start, yesterday
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
-
-# The dataset whose first day is the earliest: its days are all days that the form takes.
-ALL = min(DATASETS.values(), key=lambda dataset: dataset.first_day)
+from ml_lifecycle.lake_maintenance import ALL_DAYS
 
 DOC = """
-Checks the lake against its manifests, heals what is damaged or missing, and sweeps files that nothing names.
+Checks the lake against its manifests, heals what is damaged or missing, and sweeps unreferenced files.
 
 - **In:** all of the lake: each partition of the last 30 days or written to within them, and a sample of 200 older
   ones that changes from week to week.
-- **Out:** the page `reports/lake/maintenance/dt=.../`, and the runs of the DAGs that make again what is damaged.
+- **Out:** the page `reports/lake/maintenance/dt=.../`, and the runs of the DAGs that rebuild what is damaged.
 - **When it runs:** every Sunday at 03:00 (UTC), or by hand.
-- **Healing:** a damaged partition is made again by the DAG that made it, oldest stage first, one run at a time.
+- **Healing:** a damaged partition is rebuilt by the DAG that made it, oldest stage first, one run at a time.
   What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
-- **Sweeping:** files that no manifest names, and staged partitions, are deleted once they are 7 days old; never in
-  a partition whose manifest cannot be read.
+- **Sweeping:** unreferenced files (those that no manifest names) and staged partitions are deleted once they are 7
+  days old. Files beside a manifest that cannot be read stay, except staged ones.
 - **When it fails:** `conclude` red names what is still damaged; the button *Maintenance page* opens the details.
   `heal` red names the DAG whose run failed, or that is paused: its own run says why. A raw partition comes back
   only where the source still has its day.
@@ -37,7 +33,7 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
 
 @dag(
     dag_display_name="Maintenance of the lake",
-    description="Compare the lake with its manifests every week, heal what is damaged, sweep what nothing names.",
+    description="Compare the lake with its manifests every week, heal what is damaged, sweep unreferenced files.",
     doc_md=DOC,
     schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC", interval=timedelta(days=1), run_immediately=False),
     catchup=False,
@@ -51,8 +47,8 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
             title="Prefix",
             description="Check all partitions under this lake prefix only, e.g. `features/customers`. Empty: all.",
         ),
-        "day": day_field("Day", "Check the partitions of this day. Empty: recent ones and a sample.", ALL),
-        "last_day": day_field("Last day", "Check all days from `day` to this one. Empty: `day` alone.", ALL),
+        "day": day_field("Day", "Check the partitions of this day. Empty: recent ones and a sample.", ALL_DAYS),
+        "last_day": day_field("Last day", "Check all days from `day` to this one. Empty: `day` alone.", ALL_DAYS),
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="Say what would be done, and do nothing."
         ),
@@ -61,43 +57,22 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
 def maintenance() -> None:
     """Check, heal, conclude."""
 
-    def scope() -> Any:
-        """What the run looks at."""
-        from include.lifecycle.maintenance import Scope
-
-        context = get_current_context()
-        return Scope(
-            until=yesterday(context, ALL.timezone),
-            started_at=run_start(context),
-            prefix=context["params"]["prefix"] or "",
-            days=requested_range(context, ALL),
-        )
-
-    def catalog() -> Any:
-        """Who makes what."""
-        from include.lifecycle.maintenance import Catalog, Maker, makers
-        from include.portfolio.inputs import PORTFOLIO
-        from include.portfolio.publish import REPORT
-
-        datasets, models = list(DATASETS.values()), list(MODELS.values())
-        weights = Maker(prefix=PORTFOLIO, dag_id="portfolio", stage=3, latest=True)
-        page = Maker(prefix=REPORT, dag_id="portfolio", stage=3)
-        return Catalog(datasets, models, [*makers(datasets, models), weights, page])
-
     @task(pool=HEAVY_POOL)
     def check() -> list[dict[str, Any]]:
         """Compare the lake with its manifests and publish what is found; returns the runs that heal it."""
-        from include.lifecycle import maintenance
+        from include.lifecycle import maintenance, maintenance_policy
         from ml_lifecycle.hooks import lake
+        from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import run_info
 
-        store, run, wanted, makers = lake(), run_info(), scope(), catalog()
-        evidence = maintenance.gather(store, makers, wanted, run.code_version)
-        decision = maintenance.decide(evidence, makers, wanted)
-        maintenance.publish(store, wanted, evidence, decision, None, run)
+        context, run = get_current_context(), run_info()
+        wanted, known = scope(context), catalog()
+        evidence = maintenance.gather(lake(), known, wanted, run.code_version)
+        decision = maintenance_policy.decide(evidence, known, wanted)
+        maintenance.publish(lake(), wanted, evidence, decision, None, run)
         show_report(maintenance.REPORT, wanted.until)
-        if get_current_context()["params"]["dry_run"]:
+        if context["params"]["dry_run"]:
             return []
         return [{"trigger_dag_id": wake.dag_id, "conf": dict(wake.form)} for wake in decision.wakes]
 
@@ -115,22 +90,23 @@ def maintenance() -> None:
     @task(trigger_rule="all_done")
     def conclude() -> str:
         """Check again what was damaged, sweep, and publish what came of it; returns the headline."""
-        from include.lifecycle import maintenance
+        from include.lifecycle import maintenance, maintenance_policy
         from ml_lifecycle.hooks import lake
+        from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import run_info
 
-        store, run, wanted, makers = lake(), run_info(), scope(), catalog()
-        found = store.read_json(maintenance.REPORT, wanted.until, maintenance.VERDICT)
+        context = get_current_context()
+        wanted = scope(context)
+        found = maintenance.read_report(lake(), wanted.until)
+        evidence, decision = found.evidence, found.decision
         show_report(maintenance.REPORT, wanted.until)
-        if get_current_context()["params"]["dry_run"]:
-            return str(found["verdict"]["headline"])
-        evidence = maintenance.Evidence.model_validate({**found["evidence"], "trainings": ()})
-        decision = maintenance.Decision.model_validate(found["decision"])
-        left = maintenance.remaining(store, makers, wanted, evidence.damages)
-        freed = maintenance.sweep(store, decision.sweep)
-        outcome = maintenance.conclude(evidence, decision, left, freed, wanted.until)
-        verdict = maintenance.publish(store, wanted, evidence, decision, outcome, run)
+        if context["params"]["dry_run"]:
+            return found.verdict.headline
+        left = maintenance.remaining(lake(), catalog(), wanted, evidence.damages)
+        freed = maintenance.sweep(lake(), decision.sweep)
+        outcome = maintenance_policy.conclude(evidence, decision, left, freed, wanted.until)
+        verdict = maintenance.publish(lake(), wanted, evidence, decision, outcome, run_info())
         if left:
             paths = ", ".join(sorted({damage.path for damage in left}))
             raise AirflowFailException(f"{verdict.headline}: {paths}. Open the maintenance page.")

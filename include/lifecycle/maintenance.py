@@ -1,8 +1,8 @@
-"""Maintenance: is every byte of the lake still what its manifest says, and what may go?
+"""Maintenance: is every byte of the lake still what its manifest says, and which files may go?
 
-`gather` looks at the lake, `decide` says what to wake, what is lost and what to delete, `sweep` deletes,
-`conclude` says what came of it. Nothing here knows where damage is: every partition of the last days is checked,
-and a sample of the older ones that changes from day to day, so that all have their turn.
+`gather` looks at the lake, `maintenance_policy.decide` says what to do about what it found, `sweep` deletes, and
+`publish` reports. Nothing here knows where damage is: every partition of the last days is checked, and a sample of
+the older ones that changes from day to day, so that each of them is checked sooner or later.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from include.lifecycle import maintenance_page
 from include.lifecycle.lake import (
@@ -34,137 +34,32 @@ from include.lifecycle.lake import (
     partition,
     partition_of,
 )
+from include.lifecycle.maintenance_policy import (
+    STAGING,
+    VERSION,
+    Catalog,
+    Damage,
+    Decision,
+    Evidence,
+    MaintenanceReport,
+    Outcome,
+    Scope,
+    StrayFile,
+    Training,
+)
 from include.lifecycle.pages import Verdict
-from include.lifecycle.specs import DatasetSpec, ModelSpec, Spec
+from include.lifecycle.specs import DatasetSpec, ModelSpec
+from include.lifecycle.verdicts import DayVerdict
 
 log = logging.getLogger(__name__)
 
 REPORT = "reports/lake/maintenance"
 VERDICT = "verdict.json"
-STAGING = "staging/"
 # Files younger than this at the start of the run may be waiting for their manifest.
 _IN_THE_MAKING = timedelta(minutes=2)
 _CONNECTIONS = 8
 _RECORD = re.compile(r"(training|card)-(?P<hash>[0-9a-f]{16})\.json")
-_VERSION = re.compile(r"/version=(\d+)$")
 _SINGLES = re.compile(r"(predictions|portfolio|plans)/[^/]+/(latest|settings|settled)\.json")
-
-
-class Scope(Spec):
-    """What to look at. Without days: the last `recent_days`, and `sample` older partitions.
-
-    Attributes
-    ----------
-    until : the last day to look at; it also chooses the sample.
-    started_at : start of the run, against which the age of files is measured.
-    keep_days : so long unreferenced files and staged partitions stay before they are swept.
-    """
-
-    until: date
-    started_at: datetime
-    prefix: str = ""
-    days: tuple[date, date] | None = None
-    recent_days: int = Field(30, ge=1)
-    sample: int = Field(200, ge=0)
-    keep_days: int = Field(7, ge=1)
-
-
-class Maker(Spec):
-    """The DAG that makes the partitions whose prefix starts with `prefix`.
-
-    `stage` orders the DAGs. `takes` is what its form takes: a range of days, one day, or what a training needs.
-    `latest` says that a `latest.json` under the prefix names its newest day.
-    """
-
-    prefix: str
-    dag_id: str
-    stage: int
-    takes: Literal["range", "day", "training"] = "range"
-    latest: bool = False
-
-
-class Training(Spec):
-    """A training on record: what its DAG's form needs to do the same again, and the partitions that it read.
-
-    `version` is the registered version whose card it is on, or None for what is staged.
-    """
-
-    model: str
-    as_of: date
-    version: int | None
-    seed: int
-    trials: int
-    reason: str
-    code_version: str
-    data: frozenset[str]
-
-
-class Damage(Spec):
-    """What is wrong with a partition, in a sentence. `day` is that of the partition, `prefix` its lake prefix."""
-
-    prefix: str
-    day: date
-    problem: str
-
-    @property
-    def path(self) -> str:
-        """Lake path of the partition."""
-        return partition(self.prefix, self.day)
-
-
-class StrayFile(Spec):
-    """An object of no use: no manifest names it, or its partition is staging whose time is over."""
-
-    key: str
-    bytes: int
-    written: datetime
-
-
-class Outcome(Spec):
-    """What came of a run: `healed` and `remaining` damage, bytes freed, and what not to try again, since when."""
-
-    healed: tuple[Damage, ...]
-    remaining: tuple[Damage, ...]
-    freed: int
-    tried: Mapping[str, date]
-
-
-class Evidence(Spec):
-    """All that a decision rests on.
-
-    Attributes
-    ----------
-    partitions, checked : how many there are, and of how many the bytes were compared with the manifest.
-    unknown : keys that lie where nothing of the project lies; they are left alone.
-    tried : damaged partitions that an earlier run could not heal, and since when.
-    trainings : those on record. code_version : of the code at work.
-    """
-
-    partitions: int
-    checked: int
-    damages: tuple[Damage, ...]
-    stray: tuple[StrayFile, ...]
-    unknown: tuple[str, ...]
-    tried: Mapping[str, date]
-    trainings: tuple[Training, ...]
-    code_version: str
-
-
-class Wake(Spec):
-    """A DAG to trigger, with the values of its form, and the damaged partitions that it makes."""
-
-    dag_id: str
-    stage: int
-    form: Mapping[str, Any]
-    heals: tuple[str, ...]
-
-
-class Decision(Spec):
-    """What to do. `lost`: the damaged partitions that no DAG is woken for, and why, by path."""
-
-    wakes: tuple[Wake, ...]
-    lost: Mapping[str, str]
-    sweep: tuple[StrayFile, ...]
 
 
 @dataclass(frozen=True)
@@ -180,48 +75,15 @@ class _Partition:
         return max(written for _, written in self.objects.values())
 
 
-@dataclass(frozen=True)
-class Catalog:
-    """The datasets and models whose lake is looked at, and who makes what."""
-
-    datasets: Sequence[DatasetSpec]
-    models: Sequence[ModelSpec]
-    makers: Sequence[Maker]
-
-    def maker(self, prefix: str) -> Maker | None:
-        """Who makes the partitions of a lake prefix."""
-        fitting = [maker for maker in self.makers if f"{prefix}/".startswith(f"{maker.prefix}/")]
-        return fitting[0] if fitting else None
-
-
-def makers(datasets: Iterable[DatasetSpec], models: Iterable[ModelSpec]) -> list[Maker]:
-    """Which DAG makes which prefix, from the specs."""
-    found = []
-    for dataset in datasets:
-        tables = [f"{layer}/{dataset.name}" for layer in ("raw", "clean", "quarantine")]
-        made = [*tables, dataset.features_prefix, dataset.validation_prefix]
-        found += [Maker(prefix=prefix, dag_id=f"{dataset.name}_etl", stage=0) for prefix in made]
-    for model in models:
-        name = model.name
-        learnt = [model.labels_prefix, model.training_rows_prefix, model.staging_prefix]
-        learnt += [f"{model.staging_prefix}_segments"]
-        learnt += [f"references/{name}", model.report_prefix("model_card")]
-        judged = [model.report_prefix("drift"), model.report_prefix("performance")]
-        found += [Maker(prefix=p, dag_id=f"{name}_training", stage=1, takes="training") for p in learnt]
-        found.append(Maker(prefix=model.predictions_prefix, dag_id=f"{name}_scoring", stage=2, latest=True))
-        found.append(Maker(prefix=f"{model.staging_prefix}_scores", dag_id=f"{name}_scoring", stage=2))
-        found += [Maker(prefix=p, dag_id=f"{name}_monitoring", stage=4, takes="day") for p in judged]
-    return found
-
-
 def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evidence:
-    """Look at the lake: what is damaged or missing, and which files no manifest names."""
-    partitions, unknown = _listed(lake, scope)
+    """Look at the lake: what is damaged or missing, and which files are unreferenced."""
+    every, keys = _listed(lake)
+    partitions = {path: one for path, one in every.items() if scope.covers(path)}
     chosen = _chosen(partitions, scope)
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         checks = list(pool.map(lambda one: _check(lake, one, scope), chosen))
     damages = [damage for found, _ in checks for damage in found]
-    damages += _missing_days(lake, catalog, partitions, scope)
+    damages += _missing(lake, catalog, every.values(), scope)
     damages += latest_damages(lake, catalog, scope)
     is_asked = scope.prefix or scope.days
     return Evidence(
@@ -229,48 +91,15 @@ def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evi
         checked=len(chosen),
         damages=tuple(sorted(damages, key=lambda damage: (damage.day, damage.prefix))),
         stray=tuple(file for _, files in checks for file in files),
-        unknown=tuple(unknown),
+        unknown=tuple(key for key in keys if scope.covers(key)),
         tried={} if is_asked else _tried(lake),
-        trainings=tuple(_trainings(lake, catalog.models)) if damages else (),
         code_version=code_version,
-    )
-
-
-def decide(evidence: Evidence, catalog: Catalog, scope: Scope) -> Decision:
-    """Which DAGs to wake for what is damaged, what cannot be made again, and which files to delete."""
-    lost: dict[str, str] = {}
-    days: dict[Maker, dict[date, set[str]]] = defaultdict(lambda: defaultdict(set))
-    wakes: dict[str, Wake] = {}
-    for damage in evidence.damages:
-        maker = catalog.maker(damage.prefix)
-        if maker is None:
-            lost[damage.path] = "No DAG makes it; restore it from a backup, or delete it."
-        elif damage.path in evidence.tried:
-            since = evidence.tried[damage.path]
-            lost[damage.path] = (
-                f"{maker.dag_id} was run for it on {since} and did not help; look at that run, then check this "
-                "prefix by the form, which tries again."
-            )
-        elif maker.takes == "training":
-            wake = _training_wake(damage, maker, evidence)
-            if isinstance(wake, str):
-                lost[damage.path] = wake
-            else:
-                known = wakes.setdefault(wake.model_dump_json(exclude={"heals"}), wake)
-                healed = tuple(sorted({*known.heals, damage.path}))
-                wakes[wake.model_dump_json(exclude={"heals"})] = known.model_copy(update={"heals": healed})
-        else:
-            days[_by_dag(maker)][damage.day].add(damage.path)
-    every = [*wakes.values(), *(wake for maker, found in days.items() for wake in _day_wakes(maker, found))]
-    return Decision(
-        wakes=tuple(sorted(every, key=lambda wake: (wake.stage, wake.dag_id, str(wake.form["day"])))),
-        lost=lost,
-        sweep=tuple(_sweepable(evidence, scope)),
+        trainings=tuple(_trainings(lake, catalog.models)) if damages else (),
     )
 
 
 def sweep(lake: Lake, files: Sequence[StrayFile]) -> int:
-    """Delete what `decide` chose and what is still of no use; returns the bytes that are freed.
+    """Delete what `decide` chose and what is still unreferenced; returns the bytes that are freed.
 
     A manifest goes before the files that it names. A file that was written again, or is named by now, stays.
     """
@@ -296,20 +125,6 @@ def remaining(lake: Lake, catalog: Catalog, scope: Scope, damages: Sequence[Dama
     return [*still, *(damage for path, damage in broken.items() if path not in {one.path for one in still})]
 
 
-def conclude(
-    evidence: Evidence, decision: Decision, remaining: Sequence[Damage], freed: int, until: date
-) -> Outcome:
-    """What was healed, what was not, and which partitions later runs do not try again by themselves."""
-    still = {damage.path for damage in remaining}
-    woken = {path for wake in decision.wakes for path in wake.heals}
-    return Outcome(
-        healed=tuple(damage for damage in evidence.damages if damage.path not in still),
-        remaining=tuple(remaining),
-        freed=freed,
-        tried={path: evidence.tried.get(path, until) for path in sorted(still & (woken | evidence.tried.keys()))},
-    )
-
-
 def publish(
     lake: Lake, scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None, run: RunInfo
 ) -> Verdict:
@@ -319,28 +134,31 @@ def publish(
     """
     verdict = maintenance_page.verdict_of(evidence, decision, outcome)
     html = maintenance_page.render_maintenance(scope, verdict, evidence, decision, outcome)
-    known = dict(outcome.tried if outcome else evidence.tried)
-    record = {
-        "verdict": vars(verdict),
-        "scope": scope.model_dump(mode="json"),
-        "evidence": evidence.model_dump(mode="json", exclude={"trainings"}),
-        "decision": decision.model_dump(mode="json"),
-        "outcome": outcome and outcome.model_dump(mode="json"),
-        "tried": {path: str(day) for path, day in known.items()},
-    }
+    report = MaintenanceReport(verdict=verdict, scope=scope, evidence=evidence, decision=decision, outcome=outcome)
     with TemporaryDirectory() as folder:
         page, figures = Path(folder) / "index.html", Path(folder) / VERDICT
         page.write_text(html)
-        figures.write_text(json.dumps(record, indent=2))
+        figures.write_text(report.model_dump_json(indent=2, exclude={"evidence": {"trainings"}}))
         lake.publish(REPORT, scope.until, [LocalFile(page), LocalFile(figures)], run=run)
     return verdict
+
+
+def read_report(lake: Lake, day: date) -> MaintenanceReport:
+    """The figures of the page published for a day.
+
+    Raises
+    ------
+    LakeError, KeyError, ValidationError
+        If there is none, if it is damaged, or if an earlier version of the code wrote it otherwise.
+    """
+    return MaintenanceReport.model_validate(lake.read_json(REPORT, day, VERDICT))
 
 
 def latest_damages(lake: Lake, catalog: Catalog, scope: Scope) -> list[Damage]:
     """A damage for each `latest.json` that does not name the newest day of its prefix as its manifest does."""
     found = []
     for maker in catalog.makers:
-        if not maker.latest or not f"{maker.prefix}/".startswith(scope.prefix):
+        if not maker.latest or not scope.covers(maker.prefix):
             continue
         newest = lake.newest(maker.prefix)
         if newest is not None and not _names(lake, maker.prefix, *newest):
@@ -362,11 +180,11 @@ def _names(lake: Lake, prefix: str, day: date, manifest: Manifest) -> bool:
         return False
 
 
-def _listed(lake: Lake, scope: Scope) -> tuple[dict[str, _Partition], list[str]]:
-    """All partitions under the scope's prefix by path, and the keys that belong to none."""
+def _listed(lake: Lake) -> tuple[dict[str, _Partition], list[str]]:
+    """All partitions of the lake by path, and the keys that belong to none."""
     objects: dict[tuple[str, date], dict[str, tuple[int, datetime]]] = defaultdict(dict)
     unknown = []
-    for item in lake.objects(scope.prefix):
+    for item in lake.objects(""):
         place = partition_of(item["Key"])
         if place is not None:
             objects[place.prefix, place.day][place.name] = item["Size"], item["LastModified"]
@@ -399,146 +217,115 @@ def _chosen(partitions: Mapping[str, _Partition], scope: Scope) -> list[_Partiti
 
 
 def _check(lake: Lake, one: _Partition, scope: Scope) -> tuple[list[Damage], list[StrayFile]]:
-    """What is wrong with a partition, and which of its files are of no use."""
-    path = partition(one.prefix, one.day)
+    """What is wrong with a partition, and which of its files are unreferenced."""
+    path, age = partition(one.prefix, one.day), scope.started_at - one.newest
+    if path.startswith(STAGING) and age > timedelta(days=scope.keep_days):
+        # Also without a manifest: a sweep that was cut short has deleted that first.
+        return [], _strays(one)
     try:
         manifest = lake.find_manifest(one.prefix, one.day)
     except CorruptManifestError as error:
         return [_damage(one, str(error))], []
     if manifest is None:
-        in_the_making = scope.started_at - one.newest < _IN_THE_MAKING
         problem = f"{lake.uri(path)} has {len(one.objects)} files and no manifest."
-        return ([] if in_the_making else [_damage(one, problem)]), []
-    is_over = path.startswith(STAGING) and scope.started_at - one.newest > timedelta(days=scope.keep_days)
-    needed = set() if is_over else {MANIFEST, *(entry.name for entry in manifest.files)}
-    stray = [
+        return ([] if age < _IN_THE_MAKING else [_damage(one, problem)]), []
+    damages = [_damage(one, problem) for problem in lake.damaged(one.prefix, one.day, manifest).values()]
+    return damages, _strays(one, but={MANIFEST, *(entry.name for entry in manifest.files)})
+
+
+def _strays(one: _Partition, but: Collection[str] = ()) -> list[StrayFile]:
+    """The files of a partition, but for those of these names."""
+    path = partition(one.prefix, one.day)
+    return [
         StrayFile(key=f"{path}/{name}", bytes=size, written=written)
         for name, (size, written) in one.objects.items()
-        if name not in needed
+        if name not in but
     ]
-    if is_over:
-        return [], stray
-    return [_damage(one, problem) for problem in lake.damaged(one.prefix, one.day, manifest).values()], stray
 
 
 def _damage(one: _Partition, problem: str) -> Damage:
     return Damage(prefix=one.prefix, day=one.day, problem=problem)
 
 
-def _missing_days(
-    lake: Lake, catalog: Catalog, partitions: Mapping[str, _Partition], scope: Scope
-) -> Iterator[Damage]:
-    """A damage for each partition that is not there at all, though others of its day or its neighbours are."""
+def _missing(lake: Lake, catalog: Catalog, partitions: Iterable[_Partition], scope: Scope) -> Iterator[Damage]:
+    """A damage for each partition of the scope that does not exist at all, though others of its day do.
+
+    `partitions` are those of the whole lake: what is missing under a prefix shows in what lies outside it.
+    """
     days: dict[str, set[date]] = defaultdict(set)
-    for one in partitions.values():
+    for one in partitions:
         days[one.prefix].add(one.day)
-    first, last = scope.days or (scope.until - timedelta(days=scope.recent_days - 1), scope.until)
-    expected = [pair for dataset in catalog.datasets for pair in _expected_of_dataset(dataset, days)]
-    expected += [pair for model in catalog.models for pair in _expected_of_model(lake, model, days)]
-    for prefix, wanted in expected:
-        for day in sorted(wanted - days[prefix]):
-            if first <= day <= last and prefix.startswith(scope.prefix):
-                problem = f"{lake.uri(partition(prefix, day))} does not exist, though the day's other data do."
-                yield Damage(prefix=prefix, day=day, problem=problem)
+    expected = [
+        place for dataset in catalog.datasets for place in _expected_of_dataset(lake, dataset, days, scope)
+    ]
+    expected += [place for model in catalog.models for place in _expected_of_model(lake, model, days, scope)]
+    for prefix, day in expected:
+        path = partition(prefix, day)
+        if day not in days[prefix] and scope.covers(path):
+            problem = f"{lake.uri(path)} does not exist, though the day's other data do."
+            yield Damage(prefix=prefix, day=day, problem=problem)
 
 
-def _expected_of_dataset(dataset: DatasetSpec, days: Mapping[str, set[date]]) -> Iterator[tuple[str, set[date]]]:
-    """Prefixes and the days that each must have. A rejected day has no clean tables and no features."""
-    tables = [table.name for table in dataset.tables]
-    raw, clean, quarantine = (
-        [prefix for name in tables if days.get(prefix := layer(name))]
-        for layer in (dataset.raw, dataset.clean, dataset.quarantine)
-    )
-    passed = set[date]().union(*(days[prefix] for prefix in clean), days.get(dataset.features_prefix, ()))
-    judged = passed.union(*(days[p] for p in (*raw, *quarantine)), days.get(dataset.validation_prefix, ()))
-    between = set(dataset.calendar.days(min(judged), max(judged))) if judged else set()
-    yield from ((prefix, judged) for prefix in (*raw, *quarantine))
-    yield from ((prefix, passed) for prefix in (*clean, dataset.features_prefix))
-    yield dataset.validation_prefix, judged | between
+def _expected_of_dataset(
+    lake: Lake, dataset: DatasetSpec, days: Mapping[str, set[date]], scope: Scope
+) -> Iterator[tuple[str, date]]:
+    """What each day must have of which anything exists: its validation page, and what that speaks of."""
+    layers = (dataset.raw, dataset.clean, dataset.quarantine)
+    prefixes = [layer(table.name) for table in dataset.tables for layer in layers]
+    prefixes += [dataset.features_prefix, dataset.validation_prefix]
+    first, last = scope.window
+    known = set[date]().union(*(days.get(prefix, ()) for prefix in prefixes))
+    for day in sorted(day for day in known if first <= day <= last):
+        yield dataset.validation_prefix, day
+        if any(day not in days.get(prefix, ()) for prefix in prefixes):
+            yield from ((prefix, day) for prefix in _judged(lake, dataset, day))
+
+
+def _judged(lake: Lake, dataset: DatasetSpec, day: date) -> Iterator[str]:
+    """The prefixes that have a partition of a day by its verdict; none where that cannot be read.
+
+    A table that could not be extracted has no raw partition, a rejected day no clean tables and no features.
+    Where there is no verdict, the ETL is woken for it and rebuilds the rest of the day too.
+    """
+    try:
+        verdict = DayVerdict.model_validate(lake.read_json(dataset.validation_prefix, day, "verdict.json"))
+        read = lake.manifest(dataset.validation_prefix, day).inputs
+    except (LakeError, KeyError, ValidationError) as error:
+        log.warning("What %s of %s must have is not known: %s", dataset.name, day, error)
+        return
+    tables = [table.name for table in dataset.tables if table.name in verdict.tables]
+    yield from (dataset.raw(name) for name in tables if partition(dataset.raw(name), day) in read)
+    yield from map(dataset.quarantine, tables)
+    if verdict.accepted:
+        yield from map(dataset.clean, tables)
+        yield dataset.features_prefix
 
 
 def _expected_of_model(
-    lake: Lake, model: ModelSpec, days: Mapping[str, set[date]]
-) -> Iterator[tuple[str, set[date]]]:
-    """The days with features among those with predictions; a day whose features have no rows has none."""
-    predicted = days.get(model.predictions_prefix, set())
+    lake: Lake, model: ModelSpec, days: Mapping[str, set[date]], scope: Scope
+) -> Iterator[tuple[str, date]]:
+    """Predictions for the days with features among those with predictions; features without rows have none."""
+    predicted, prefix = days.get(model.predictions_prefix, set()), model.dataset.features_prefix
     if not predicted:
         return
-    prefix = model.dataset.features_prefix
-    between = {day for day in days.get(prefix, ()) if min(predicted) <= day <= max(predicted)}
-    manifests = {day: lake.usable_manifest(prefix, day) for day in between - predicted}
-    yield model.predictions_prefix, {day for day, found in manifests.items() if found is None or found.rows}
+    first, last = max(scope.window[0], min(predicted)), min(scope.window[1], max(predicted))
+    for day in sorted(days.get(prefix, set()) - predicted):
+        if first <= day <= last:
+            features = lake.usable_manifest(prefix, day)
+            if features is None or features.rows:
+                yield model.predictions_prefix, day
 
 
-def _by_dag(maker: Maker) -> Maker:
-    """The same for all prefixes of a DAG."""
-    return maker.model_copy(update={"prefix": "", "latest": False})
-
-
-def _day_wakes(maker: Maker, found: Mapping[date, set[str]]) -> Iterator[Wake]:
-    """A wake for each run of consecutive days, or for each day where the form takes one."""
-    runs: list[list[date]] = []
-    for day in sorted(found):
-        follows = maker.takes == "range" and runs and day - runs[-1][-1] == timedelta(days=1)
-        if follows:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    for days in runs:
-        form = {"day": str(days[0])} | ({"last_day": str(days[-1])} if maker.takes == "range" else {})
-        heals = tuple(sorted(path for day in days for path in found[day]))
-        yield Wake(dag_id=maker.dag_id, stage=maker.stage, form=form, heals=heals)
-
-
-def _training_wake(damage: Damage, maker: Maker, evidence: Evidence) -> Wake | str:
-    """The training to do again, or why none would bring the partition back."""
-    name = maker.dag_id.removesuffix("_training")
-    version = _VERSION.search(damage.prefix)
-    known = [training for training in evidence.trainings if training.model == name]
-    if damage.prefix.startswith("labels/"):
-        later = sorted((one for one in known if one.as_of > damage.day), key=lambda one: one.as_of, reverse=True)
-        fitting = [one for one in later if damage.path in one.data] or later
-        reason = "No training on record has read it: the next training that needs it makes it again."
-    else:
-        fitting = [training for training in known if training.as_of == damage.day]
-        if version is not None:
-            own = [training for training in fitting if training.version == int(version[1])]
-            fitting = own or [training for training in fitting if training.version is None]
-        reason = f"No record of a training as of {damage.day} is left; restore it from a backup."
-    same_code = [training for training in fitting if training.code_version == evidence.code_version]
-    if not same_code:
-        made_by = fitting[-1].code_version if fitting else None
-        if made_by is None:
-            return reason
-        return (
-            f"It was made by code {made_by}; the code at work, {evidence.code_version}, would make another model, "
-            "so it is not made again. Restore it from a backup."
-        )
-    again = same_code[-1]
-    form = {"day": str(again.as_of), "trials": again.trials, "seed": again.seed, "reason": again.reason}
-    return Wake(dag_id=maker.dag_id, stage=maker.stage, form=form, heals=(damage.path,))
-
-
-def _sweepable(evidence: Evidence, scope: Scope) -> Iterator[StrayFile]:
-    """What is older than the limit; what is staged stays while a version's own files are damaged."""
-    needs_staging = any(damage.prefix.startswith(("references/", "reports/")) for damage in evidence.damages)
-    for file in evidence.stray:
-        if scope.started_at - file.written <= timedelta(days=scope.keep_days):
-            continue
-        if not (needs_staging and file.key.startswith(STAGING)):
-            yield file
-
-
-def _tried(lake: Lake) -> dict[str, date]:
+def _tried(lake: Lake) -> Mapping[str, date]:
     """What the newest report says that could not be healed."""
     newest = lake.newest(REPORT)
     if newest is None:
         return {}
     try:
-        known = lake.read_json(REPORT, newest[0], VERDICT)["tried"]
-    except (LakeError, KeyError):
+        return read_report(lake, newest[0]).tried
+    except (LakeError, KeyError, ValidationError) as error:
+        log.warning("What could not be healed before is not known: %s", error)
         return {}
-    return {path: date.fromisoformat(day) for path, day in known.items()}
 
 
 def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
@@ -551,7 +338,7 @@ def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
                 place = partition_of(key)
                 if record is None or place is None:
                     continue
-                version = _VERSION.search(place.prefix)
+                version = VERSION.search(place.prefix)
                 try:
                     yield Training(
                         model=model.name,
@@ -564,7 +351,7 @@ def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
                         data=frozenset(record["data"]),
                     )
                 except (KeyError, ValidationError) as error:
-                    log.warning("%s is no record of a training that can be done again: %s", lake.uri(key), error)
+                    log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
 
 
 def _record(lake: Lake, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""Maintenance finds all damage without being told where, and wakes who makes it again; on a real S3 server."""
+"""Maintenance finds all damage without being told where, and wakes who rebuilds it; on a real S3 server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import maintenance
+from include.lifecycle import maintenance, maintenance_policy
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
-from include.lifecycle.maintenance import Catalog, Decision, Evidence, Scope
+from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope
+from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from include.models.churn import CHURN
 
 DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(4)]
@@ -30,7 +31,7 @@ DAILY = [
 ]
 WEEKLY = [CHURN.report_prefix("drift"), CHURN.report_prefix("performance"), CHURN.labels_prefix]
 LEARNT = [f"references/churn{VERSION}", CHURN.report_prefix("model_card") + VERSION]
-CATALOG = Catalog([CUSTOMERS], [CHURN], maintenance.makers([CUSTOMERS], [CHURN]))
+CATALOG = Catalog([CUSTOMERS], [CHURN], maintenance_policy.makers([CUSTOMERS], [CHURN]))
 TRAINING = {"trials_budget": 4, "seed": 7, "reason": "first life", "code_version": "test", "data": {}}
 
 
@@ -43,9 +44,12 @@ def scope(**changes: Any) -> Scope:
 @pytest.fixture
 def lived_in(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
     """A lake with a partition of each kind."""
-    places = [(prefix, day) for prefix in DAILY for day in DAYS] + [(prefix, DAY) for prefix in WEEKLY]
+    tables = [prefix for prefix in DAILY if prefix != CUSTOMERS.validation_prefix]
+    places = [(prefix, day) for prefix in tables for day in DAYS] + [(prefix, DAY) for prefix in WEEKLY]
     for prefix, day in [*places, *((prefix, AS_OF) for prefix in LEARNT)]:
         lake.publish_frame(prefix, day, pl.DataFrame({"x": [prefix, str(day)]}), run=run, scratch=tmp_path)
+    for day in DAYS:
+        judge(lake, run, tmp_path, day)
     record = tmp_path / "training.json"
     record.write_text(json.dumps({"as_of": str(AS_OF), **TRAINING}))
     model = tmp_path / "model.skops"
@@ -53,6 +57,26 @@ def lived_in(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
     lake.publish(CHURN.staging_prefix, AS_OF, [LocalFile(model), LocalFile(record)], run=run)
     write_latest(lake)
     return lake
+
+
+def judge(lake: Lake, run: RunInfo, folder: Path, day: date, *, lacks: str = "", fault: str = "") -> None:
+    """Publish a day's verdict: on all tables but `lacks`, rejected if `fault` could not be extracted."""
+    facts = dict.fromkeys(("lines", "rows", "good", "good_lines", "quarantined", "quarantined_lines"), 0)
+    tables = {
+        table.name: TableVerdict(
+            counted=0,
+            **facts,
+            rules={},
+            problems=(f"{fault} could not be extracted.",) if table.name == fault else (),
+            warnings=(),
+        )
+        for table in CUSTOMERS.tables
+        if table.name != lacks
+    }
+    verdict = folder / "verdict.json"
+    verdict.write_text(DayVerdict(day=day, accepted=not fault, stale=False, tables=tables).model_dump_json())
+    read = {partition(CUSTOMERS.raw(name), day): "a" for name in tables if name != fault}
+    lake.publish(CUSTOMERS.validation_prefix, day, [LocalFile(verdict)], run=run, inputs=read)
 
 
 def write_latest(lake: Lake) -> None:
@@ -67,11 +91,16 @@ def write_latest(lake: Lake) -> None:
 
 def checked(lake: Lake, **changes: Any) -> tuple[Evidence, Decision]:
     evidence = maintenance.gather(lake, CATALOG, scope(**changes), "test")
-    return evidence, maintenance.decide(evidence, CATALOG, scope(**changes))
+    return evidence, maintenance_policy.decide(evidence, CATALOG, scope(**changes))
 
 
 def _delete(lake: Lake, key: str) -> None:
     lake.client.delete_object(Bucket=lake.bucket, Key=key)
+
+
+def _delete_partition(lake: Lake, prefix: str, day: date) -> None:
+    for key in lake.keys(f"{partition(prefix, day)}/"):
+        _delete(lake, key)
 
 
 def _flip(lake: Lake, key: str) -> None:
@@ -92,7 +121,7 @@ DAMAGES: dict[str, tuple[Callable[[Lake, str], None], Callable[[Manifest], str]]
 
 
 def expected_wake(prefix: str, day: date) -> tuple[str, dict[str, Any]]:
-    """The DAG that makes a partition, and the form that makes it again."""
+    """The DAG that makes a partition, and the form that rebuilds it."""
     trained = {"day": str(AS_OF), "trials": 4, "seed": 7, "reason": "first life"}
     if prefix in (*LEARNT, CHURN.labels_prefix, CHURN.staging_prefix):
         return "churn_training", trained
@@ -111,7 +140,7 @@ def test_a_lake_in_order_wakes_nobody(lived_in: Lake) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_any_damage_to_any_kind_of_partition_is_found_and_wakes_who_makes_it(lived_in: Lake, damage: str) -> None:
+def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in: Lake, damage: str) -> None:
     whole = {key: lived_in.read_object(key) or b"" for key in lived_in.keys("")}
     places = [(prefix, DAY) for prefix in (*DAILY, *WEEKLY)]
     places += [(prefix, AS_OF) for prefix in (*LEARNT, CHURN.staging_prefix)]
@@ -132,8 +161,7 @@ def test_any_damage_to_any_kind_of_partition_is_found_and_wakes_who_makes_it(liv
 
 @pytest.mark.parametrize("prefix", [name for name in DAILY if not name.startswith("staging/")])
 def test_a_day_that_is_missing_as_a_whole_is_found_within_a_run_of_days(lived_in: Lake, prefix: str) -> None:
-    for key in lived_in.keys(partition(prefix, DAY)):
-        _delete(lived_in, key)
+    _delete_partition(lived_in, prefix, DAY)
 
     evidence, decision = checked(lived_in)
 
@@ -141,11 +169,55 @@ def test_a_day_that_is_missing_as_a_whole_is_found_within_a_run_of_days(lived_in
     assert [(wake.dag_id, wake.form) for wake in decision.wakes] == [expected_wake(prefix, DAY)]
 
 
-def test_a_rejected_day_is_not_missing(lived_in: Lake) -> None:
+@pytest.mark.parametrize("prefix", ["features/customers", "features/customers/", "/features/", "features"])
+def test_a_missing_day_is_found_by_its_prefix_however_its_slashes_are_written(lived_in: Lake, prefix: str) -> None:
+    for layer in (CUSTOMERS.features_prefix, CUSTOMERS.validation_prefix):
+        _delete_partition(lived_in, layer, DAY)
+    judged = next(day for day in DAYS if day != DAY)
+    _delete_partition(lived_in, CUSTOMERS.features_prefix, judged)
+
+    evidence, _ = checked(lived_in, prefix=prefix)
+
+    assert [found.path for found in evidence.damages] == [partition(CUSTOMERS.features_prefix, judged)]
+    assert evidence.checked == evidence.partitions == len(DAYS) - 2
+
+
+def test_a_prefix_that_nothing_has_is_no_whole_lake(lived_in: Lake, run: RunInfo) -> None:
+    wanted = scope(prefix="features/custom")
+    evidence = maintenance.gather(lived_in, CATALOG, wanted, "test")
+
+    verdict = maintenance.publish(
+        lived_in, wanted, evidence, maintenance_policy.decide(evidence, CATALOG, wanted), None, run
+    )
+
+    assert (verdict.status, verdict.headline) == ("neutral", "Nothing was checked")
+
+
+def test_a_day_that_never_was_is_not_missing(lived_in: Lake) -> None:
+    for prefix in (*DAILY, *WEEKLY):
+        _delete_partition(lived_in, prefix, DAY)
+
+    assert checked(lived_in)[0].damages == ()
+
+
+def test_a_rejected_day_is_not_missing(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:
+    fault = CUSTOMERS.tables[0].name
+    judge(lived_in, run, tmp_path, DAY, fault=fault)
+    _delete_partition(lived_in, CUSTOMERS.raw(fault), DAY)
     for prefix in DAILY:
         if prefix.startswith(("clean/", "features/", "predictions/", "staging/")):
-            for key in lived_in.keys(partition(prefix, DAY)):
-                _delete(lived_in, key)
+            _delete_partition(lived_in, prefix, DAY)
+
+    assert checked(lived_in)[0].damages == ()
+
+
+def test_a_table_is_not_missing_on_days_before_it_first_arrived(
+    lived_in: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    newcomer = CUSTOMERS.tables[-1].name
+    judge(lived_in, run, tmp_path, DAYS[0], lacks=newcomer)
+    for layer in (CUSTOMERS.raw, CUSTOMERS.clean, CUSTOMERS.quarantine):
+        _delete_partition(lived_in, layer(newcomer), DAYS[0])
 
     assert checked(lived_in)[0].damages == ()
 
@@ -181,13 +253,13 @@ def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first
     ]
 
 
-def test_a_healing_that_did_not_help_is_not_tried_again_unless_somebody_asks(lived_in: Lake, run: RunInfo) -> None:
+def test_a_rebuild_that_did_not_help_is_not_tried_again_unless_somebody_asks(lived_in: Lake, run: RunInfo) -> None:
     path = partition(CUSTOMERS.features_prefix, DAY)
     _delete(lived_in, f"{path}/{MANIFEST}")
     evidence, decision = checked(lived_in)
     left = maintenance.remaining(lived_in, CATALOG, scope(), evidence.damages)
 
-    outcome = maintenance.conclude(evidence, decision, left, 0, AS_OF)
+    outcome = maintenance_policy.conclude(evidence, decision, left, 0, AS_OF)
     verdict = maintenance.publish(lived_in, scope(), evidence, decision, outcome, run)
 
     assert verdict.status == "bad"
@@ -198,15 +270,15 @@ def test_a_healing_that_did_not_help_is_not_tried_again_unless_somebody_asks(liv
     assert [wake.dag_id for wake in checked(lived_in, prefix="features/")[1].wakes] == ["customers_etl"]
 
 
-def test_what_the_code_at_work_would_make_otherwise_is_not_made_again(lived_in: Lake) -> None:
+def test_what_the_code_at_work_would_build_otherwise_is_not_rebuilt(lived_in: Lake) -> None:
     path = partition(LEARNT[0], AS_OF)
     _delete(lived_in, f"{path}/{MANIFEST}")
 
     evidence = maintenance.gather(lived_in, CATALOG, scope(), "newer")
-    decision = maintenance.decide(evidence, CATALOG, scope())
+    decision = maintenance_policy.decide(evidence, CATALOG, scope())
 
     assert decision.wakes == ()
-    assert "made by code test; the code at work, newer, would make another model" in decision.lost[path]
+    assert "built by code test; the code at work, newer, would give another model" in decision.lost[path]
 
 
 def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_in: Lake) -> None:
@@ -221,7 +293,7 @@ def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_i
     assert checked(lived_in)[1].sweep == ()
     in_a_month = scope().model_copy(update={"started_at": scope().started_at + timedelta(days=20)})
     evidence = maintenance.gather(lived_in, CATALOG, in_a_month, "test")
-    decision = maintenance.decide(evidence, CATALOG, in_a_month)
+    decision = maintenance_policy.decide(evidence, CATALOG, in_a_month)
     freed = maintenance.sweep(lived_in, decision.sweep)
 
     assert evidence.unknown == ("notes/mine.txt",)
@@ -231,13 +303,25 @@ def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_i
     assert freed == sum(file.bytes for file in decision.sweep)
 
 
-def test_older_partitions_are_sampled_and_all_have_their_turn(lived_in: Lake) -> None:
+def test_a_sweep_that_was_cut_short_is_finished_by_the_next_one(lived_in: Lake) -> None:
+    in_a_month = scope().model_copy(update={"started_at": scope().started_at + timedelta(days=20)})
+    _delete(lived_in, f"{partition(CHURN.staging_prefix, AS_OF)}/{MANIFEST}")
+
+    evidence = maintenance.gather(lived_in, CATALOG, in_a_month, "test")
+    decision = maintenance_policy.decide(evidence, CATALOG, in_a_month)
+    maintenance.sweep(lived_in, decision.sweep)
+
+    assert (evidence.damages, decision.wakes) == ((), ())
+    assert lived_in.keys("staging/") == []
+
+
+def test_older_partitions_are_sampled_and_each_is_checked_sooner_or_later(lived_in: Lake) -> None:
     old = scope(recent_days=1, sample=25).started_at + timedelta(days=40)
     chosen = set()
     for number in range(30):
         until = AS_OF + timedelta(days=40 + number)
         wanted = Scope(until=until, started_at=old, recent_days=1, sample=25)
-        partitions, _ = maintenance._listed(lived_in, wanted)
+        partitions, _ = maintenance._listed(lived_in)
         taken = {partition(one.prefix, one.day) for one in maintenance._chosen(partitions, wanted)}
         assert len(taken) == 25
         chosen |= taken
@@ -254,4 +338,26 @@ def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path:
     [page] = lived_in.download(maintenance.REPORT, AS_OF, tmp_path, "index.html")
     text = page.read_text()
     assert "1 partition is damaged or missing" in text
-    assert "makes it again" in text
+    assert "rebuilds it" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "headline"),
+    [
+        (1, "The damaged or missing partition was healed"),
+        (2, "All 2 damaged or missing partitions were healed"),
+    ],
+)
+def test_the_page_says_how_many_partitions_were_healed(
+    lived_in: Lake, run: RunInfo, number: int, headline: str
+) -> None:
+    for prefix in (CUSTOMERS.features_prefix, CUSTOMERS.clean("invoices"))[:number]:
+        _flip(lived_in, f"{partition(prefix, DAY)}/{MANIFEST}")
+    evidence, decision = checked(lived_in)
+    outcome = maintenance_policy.conclude(evidence, decision, [], 0, AS_OF)
+
+    verdict = maintenance.publish(lived_in, scope(), evidence, decision, outcome, run)
+
+    assert verdict.headline == headline
+    published = maintenance.read_report(lived_in, AS_OF)
+    assert (published.verdict, published.decision, published.outcome) == (verdict, decision, outcome)

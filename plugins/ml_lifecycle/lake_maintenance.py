@@ -1,0 +1,39 @@
+"""What a run of `maintenance` looks at, and which DAG makes what, from the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from include.catalog import DATASETS, MODELS
+from ml_lifecycle.days import requested_range, run_start, yesterday
+
+if TYPE_CHECKING:
+    from include.lifecycle.maintenance_policy import Catalog, Scope
+
+ALL_DAYS = min(DATASETS.values(), key=lambda dataset: dataset.first_day)
+"""The dataset with the earliest first day: its days are all those that the form takes."""
+
+
+def scope(context: Mapping[str, Any]) -> Scope:
+    """What the run looks at, by its form."""
+    from include.lifecycle.maintenance_policy import Scope
+
+    return Scope(
+        until=yesterday(context, ALL_DAYS.timezone),
+        started_at=run_start(context),
+        prefix=context["params"]["prefix"] or "",
+        days=requested_range(context, ALL_DAYS),
+    )
+
+
+def catalog() -> Catalog:
+    """The datasets, the models, and which DAG makes which partitions."""
+    from include.lifecycle.maintenance_policy import Catalog, Maker, makers
+    from include.portfolio.inputs import PORTFOLIO
+    from include.portfolio.publish import REPORT
+
+    datasets, models = list(DATASETS.values()), list(MODELS.values())
+    weights = Maker(prefix=PORTFOLIO, dag_id="portfolio", stage=3, latest=True)
+    page = Maker(prefix=REPORT, dag_id="portfolio", stage=3)
+    return Catalog(datasets, models, [*makers(datasets, models), weights, page])
