@@ -29,8 +29,8 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
   champion wakes the scoring DAG, which uses it from then on.
 - **When it runs:** {schedule}, or by hand.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
-  same holdout. Otherwise the champion stays, and the ledger says why. There is always a champion: if nothing
-  beats the baseline, the baseline is it.
+  same holdout. Otherwise the champion stays, and the ledger says why. Where there is no champion yet, the baseline
+  becomes it. A version is judged once: another seed or day makes another version.
 - **When it fails:** {segments}`build_labels` red says which settings or data do not allow a training, and
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.

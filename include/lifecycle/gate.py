@@ -16,7 +16,8 @@ import polars as pl
 from include.lifecycle import ledger, registry
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, RunInfo, file_sha256
-from include.lifecycle.promotion import GateDecision, GateEvidence, decide, told_apart
+from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.promotion import GateDecision, GateEvidence, decide
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def judge(
 ) -> GateDecision:
     """Decide on version `candidate`, record the decision in the ledger, then set the aliases from the ledger.
 
-    The same run judges a candidate once: a retry takes the recorded decision and repairs the aliases.
+    A version is judged once, because the champion may change or die afterwards: a retry takes the recorded
+    decision and repairs the aliases, and so does another run, to which it is a `keep`. Whoever wants a refused
+    version judged again trains another one, with another seed or as of another day.
 
     Raises
     ------
@@ -142,9 +145,9 @@ def judge(
     LedgerConflictError
         If another champion was made meanwhile; a retry judges against that one.
     """
-    entry = ledger.find(connection, model.name, run.run_id, candidate)
+    history = ledger.entries(connection, model.name)
+    entry = ledger.find_verdict(history, candidate)
     if entry is None:
-        history = ledger.entries(connection, model.name)
         with TemporaryDirectory() as scratch:
             staged = registry.download_staged(lake, model, as_of, staged_digest, Path(scratch))
             digests = {str(candidate): file_sha256(staged[registry.MODEL_FILE])}
@@ -159,7 +162,7 @@ def judge(
             digests[str(winner)] = baseline_digest
         entry = ledger.record(connection, _entry(model, decision, winner, as_of, actor, run, digests))
     _show(tracking_uri, entry, ledger.replay(ledger.entries(connection, model.name)))
-    return _decision(entry)
+    return _decision(entry, run)
 
 
 def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
@@ -172,7 +175,7 @@ def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
         compared = rows.with_columns(baseline_score=pl.col(f"{name}_score"))
         own, rival = (_metric(model, compared, column) for column in (score, "baseline_score"))
         if not own > rival:
-            texts = told_apart(own, rival)
+            texts = distinct_texts([own, rival])
             sentences.append(
                 f"The candidate's {model.metric} beside the naive model {name!r} is {texts[0]}, which is not "
                 f"above {texts[1]}."
@@ -214,14 +217,13 @@ def _entry(
     )
 
 
-def _decision(entry: ledger.Entry) -> GateDecision:
-    return GateDecision.model_validate(
-        {
-            "action": entry.action,
-            "reasons": entry.reason.split(_REASON_SEPARATOR),
-            "evidence": entry.evidence,
-        }
-    )
+def _decision(entry: ledger.Entry, run: RunInfo) -> GateDecision:
+    """What an entry says to a run: nothing changes by a run that finds the verdict of another."""
+    action, reasons = entry.action, entry.reason.split(_REASON_SEPARATOR)
+    if entry.run_id != run.run_id:
+        first = f"Version {entry.candidate} was judged in run {entry.run_id!r}, which stands: {entry.action}."
+        action, reasons = "keep", [first, *reasons]
+    return GateDecision.model_validate({"action": action, "reasons": reasons, "evidence": entry.evidence})
 
 
 def _show(tracking_uri: str, entry: ledger.Entry, aliases: ledger.Aliases) -> None:

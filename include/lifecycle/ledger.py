@@ -124,13 +124,6 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
     return entry
 
 
-def find(connection: extensions.connection, model: str, run_id: str, candidate: int) -> Entry | None:
-    """The entry about a candidate made in a run, or None."""
-    _ensure_table(connection)
-    with connection, connection.cursor() as cursor:
-        return _select_one(cursor, model, run_id, candidate)
-
-
 def entries(connection: extensions.connection, model: str) -> list[Entry]:
     """All entries of a model, oldest first."""
     _ensure_table(connection)
@@ -147,10 +140,16 @@ def first_verdict(history: Iterable[Entry], version: int) -> Entry:
     KeyError
         If the version was never judged.
     """
-    for entry in history:
-        if entry.candidate == version and entry.action in _VERDICTS:
-            return entry
-    raise KeyError(f"Version {version} was never judged; clear the task `judge` of the run that made it.")
+    entry = find_verdict(history, version)
+    if entry is None:
+        raise KeyError(f"Version {version} was never judged; clear the task `judge` of the run that made it.")
+    return entry
+
+
+def find_verdict(history: Iterable[Entry], version: int) -> Entry | None:
+    """As `first_verdict`, but None where the version was never judged."""
+    verdicts = (entry for entry in history if entry.candidate == version and entry.action in _VERDICTS)
+    return next(verdicts, None)
 
 
 def champion(connection: extensions.connection, model: str) -> int | None:
@@ -212,9 +211,10 @@ def replay(history: Iterable[Entry]) -> Aliases:
 def _ensure_table(connection: extensions.connection) -> None:
     """Create the table, or bring one of an earlier version up to date; its rows stay as they are."""
     with connection, connection.cursor() as cursor:
+        # The newest of the changes, which are made together.
         cursor.execute(
-            "select from information_schema.columns "
-            "where table_schema = 'ml' and table_name = 'ledger' and column_name = 'digests'"
+            "select from pg_constraint where conrelid = to_regclass('ml.ledger') "
+            "and conname = 'ledger_action_check' and pg_get_constraintdef(oid) like '%''fallback''%'"
         )
         is_current = cursor.rowcount == 1
     if not is_current:

@@ -7,9 +7,8 @@ the ledger: judging it again, or another training of the same day, changes nothi
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from include.lifecycle import ledger, plots, registry
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, render
 from include.lifecycle.promotion import GateEvidence
 from include.lifecycle.specs import ModelSpec
@@ -33,8 +33,6 @@ _SPLITS = {
     ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
     ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
 }
-_FEWEST_DIGITS = 4
-_MOST_DIGITS = 17
 
 
 def publish(
@@ -113,16 +111,6 @@ def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entr
     if not was_promoted:
         return Verdict("neutral", headline, reason)
     return Verdict("warning" if training["warnings"] else "good", headline, reason)
-
-
-def distinct_texts(values: Sequence[float | None]) -> list[str | None]:
-    """Numbers with as many digits as it takes for different ones to look different; None stays None."""
-    numbers = {value + 0.0 for value in values if value is not None and math.isfinite(value)}
-    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
-        texts = [None if value is None else f"{value + 0.0:,.{digits}g}" for value in values]
-        if len({f"{number:,.{digits}g}" for number in numbers}) == len(numbers):
-            break
-    return texts
 
 
 def render_card(

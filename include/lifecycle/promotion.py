@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.specs import Spec
 
 GateAction = Literal["promote", "keep", "baseline"]
@@ -51,7 +52,7 @@ class GateDecision(Spec):
     """What is to happen, why, and from what it follows.
 
     `promote` makes the candidate champion, `keep` leaves the champion, `baseline` makes the naive baseline
-    champion because there is none that can be used and the candidate has not earned it.
+    champion because there is none yet and the candidate has not earned it.
     """
 
     action: GateAction
@@ -62,26 +63,17 @@ class GateDecision(Spec):
 def decide(evidence: GateEvidence) -> GateDecision:
     """Promote a candidate only on complete evidence that it beats the baseline and the champion.
 
-    A champion that cannot be used is not compared with: it stops no candidate that beats the baseline.
+    A champion that cannot be used is not compared with: it stops no candidate that beats the baseline. Where none
+    does, it stays champion, and scoring falls back to a version before it.
     """
     obstacles = _identity(evidence) or _missing(evidence) or (*_defeats(evidence), *evidence.problems)
     if not obstacles:
         return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
-    if evidence.is_opposed or _identity(evidence):
-        return GateDecision(action="keep", reasons=obstacles, evidence=evidence)
-    why = evidence.champion_fault or "There is no champion yet."
-    reasons = (*obstacles, why, "So the baseline becomes champion.")
-    return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
-
-
-def told_apart(first: float, second: float) -> tuple[str, str]:
-    """Both numbers with six decimals, or with as many as it takes for different ones to look different."""
-    first, second = first + 0.0, second + 0.0  # Not "-0".
-    for decimals in range(6, 18):
-        texts = f"{first:.{decimals}f}", f"{second:.{decimals}f}"
-        if float(texts[0]) != float(texts[1]) or first == second:
-            return texts
-    return repr(first), repr(second)
+    if evidence.champion_version is None:
+        reasons = (*obstacles, "There is no champion yet, so the baseline becomes champion.")
+        return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
+    fault = (evidence.champion_fault,) if evidence.champion_fault else ()
+    return GateDecision(action="keep", reasons=(*obstacles, *fault), evidence=evidence)
 
 
 def _identity(evidence: GateEvidence) -> tuple[str, ...]:
@@ -108,7 +100,7 @@ def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
     candidate, baseline = _number(evidence.candidate_score), _number(evidence.baseline_score)
     defeats = []
     if not candidate > baseline:
-        own, other = told_apart(candidate, baseline)
+        own, other = distinct_texts([candidate, baseline])
         defeats.append(f"{_of_candidate(evidence, own)} is not above the baseline's {other}.")
     if evidence.is_opposed and not _number(evidence.gain_low) > evidence.min_gain:
         defeats.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
@@ -116,7 +108,7 @@ def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
 
 
 def _victories(evidence: GateEvidence) -> tuple[str, ...]:
-    own, baseline = told_apart(_number(evidence.candidate_score), _number(evidence.baseline_score))
+    own, baseline = distinct_texts([evidence.candidate_score, evidence.baseline_score])
     over_baseline = f"{_of_candidate(evidence, own)} is above the baseline's {baseline}."
     if not evidence.is_opposed:
         return over_baseline, evidence.champion_fault or "There is no champion yet."
@@ -124,8 +116,8 @@ def _victories(evidence: GateEvidence) -> tuple[str, ...]:
 
 
 def _gain(evidence: GateEvidence) -> str:
-    candidate, champion = told_apart(_number(evidence.candidate_score), _number(evidence.champion_score))
-    low, _ = told_apart(_number(evidence.gain_low), evidence.min_gain)
+    candidate, champion = distinct_texts([evidence.candidate_score, evidence.champion_score])
+    low, _ = distinct_texts([evidence.gain_low, evidence.min_gain])
     return (
         f"Beside the champion, version {evidence.champion_version}, on the same {evidence.holdout_rows:,} rows "
         f"the candidate's {evidence.metric} is {candidate} against {champion}, and the lower end of the 95 % "
@@ -141,5 +133,5 @@ def _is_number(score: float | None) -> bool:
     return score is not None and math.isfinite(score)
 
 
-def _of_candidate(evidence: GateEvidence, score: str) -> str:
+def _of_candidate(evidence: GateEvidence, score: str | None) -> str:
     return f"The candidate's {evidence.metric} of {score} on {evidence.holdout_rows:,} holdout rows"

@@ -171,25 +171,42 @@ def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
 
     after_swap = train(as_of=AS_OF + 2 * WEEK, noise=2.0)
 
-    assert after_swap.action == "baseline"
-    assert "is not the one that was trained" in after_swap.reasons[-2]
+    assert after_swap.action == "keep"
+    assert "is not the one that was trained" in after_swap.reasons[-1]
     entries = ledger.entries(postgres, model.name)
     assert [(entry.from_version, entry.candidate, entry.to_version) for entry in entries] == [
         (None, 1, 1),
         (1, 2, 2),
-        (2, 3, 4),
+        (2, 3, 2),
     ]
-    assert [sorted(entry.digests) for entry in entries] == [["1"], ["2"], ["3", "4"]]
+    assert [sorted(entry.digests) for entry in entries] == [["1"], ["2"], ["3"]]
     assert entries[1].evidence["champion_fault"] == after_deletion.reasons[1]
-    assert aliases(mlflow_url, model.name) == ledger.replay(entries) == Aliases(champion=4)
+    assert aliases(mlflow_url, model.name) == ledger.replay(entries) == Aliases(champion=2)
 
+    assert train(as_of=AS_OF + 3 * WEEK, noise=0.98).action == "promote"
     client.delete_model_version_tag(model.name, "4", "learnt_until")
 
-    without_tags = train(as_of=AS_OF + 3 * WEEK)
+    without_tags = train(as_of=AS_OF + 4 * WEEK)
 
     assert without_tags.action == "keep"
-    assert "version 4, has no tag `learnt_until`; as of 2026-03-15, it may have learnt" in without_tags.reasons[0]
-    assert train(as_of=AS_OF + 4 * WEEK).action == "promote"
+    assert "version 4, has no tag `learnt_until`; as of 2026-03-22, it may have learnt" in without_tags.reasons[0]
+    assert train(as_of=AS_OF + 5 * WEEK).action == "promote"
+
+
+def test_a_refused_version_is_not_judged_again_when_the_champion_cannot_be_used(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    train(noise=0.0)
+    assert train(noise=0.98).action == "keep"
+    before = ledger.entries(postgres, model.name)
+    MlflowClient(mlflow_url, mlflow_url).delete_model_version(model.name, "1")
+
+    again = train(noise=0.98)
+
+    assert again.action == "keep"
+    assert again.reasons[0] == f"Version 2 was judged in run {before[-1].run_id!r}, which stands: keep."
+    assert ledger.entries(postgres, model.name) == before
+    assert train(as_of=AS_OF + WEEK, noise=0.98).action == "promote"
 
 
 def test_a_candidate_of_another_training_than_the_staged_one_is_not_judged(
@@ -198,5 +215,5 @@ def test_a_candidate_of_another_training_than_the_staged_one_is_not_judged(
     train()
 
     with pytest.raises(ValueError, match="a later training replaced it"):
-        gate.judge(model, lake, AS_OF, "0" * 64, mlflow_url, postgres, run, 1)
+        gate.judge(model, lake, AS_OF, "0" * 64, mlflow_url, postgres, run, 2)
     assert len(ledger.entries(postgres, model.name)) == 1

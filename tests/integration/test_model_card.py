@@ -74,7 +74,7 @@ def test_a_version_that_is_judged_again_keeps_the_card_of_its_first_verdict(trai
     assert trainings.train(noise=0.0) == version
 
     assert {key: trainings.lake.read_object(key) for key in trainings.lake.keys("reports/")} == before
-    assert len(ledger.entries(trainings.postgres, trainings.model.name)) == 2
+    assert len(ledger.entries(trainings.postgres, trainings.model.name)) == 1
 
 
 def test_a_card_is_restored_after_another_training_of_the_day(trainings: Trainings) -> None:

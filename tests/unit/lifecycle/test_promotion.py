@@ -5,10 +5,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from include.lifecycle.promotion import GateEvidence, decide, told_apart
+from include.lifecycle.promotion import GateEvidence, decide
 
 NAN = math.nan
 
@@ -51,10 +49,10 @@ DEAD = {"champion_score": None, "gain": None, "gain_low": None, "champion_fault"
         ({"problems": ("The champion has learnt the holdout.",)}, "keep"),
         ({**DEAD}, "promote"),
         ({**DEAD, "min_gain": 0.5}, "promote"),
-        ({**DEAD, "candidate_score": 0.40}, "baseline"),
-        ({**DEAD, "candidate_score": None}, "baseline"),
-        ({**DEAD, "baseline_score": None}, "baseline"),
-        ({**DEAD, "problems": ("The candidate has learnt the holdout.",)}, "baseline"),
+        ({**DEAD, "candidate_score": 0.40}, "keep"),
+        ({**DEAD, "candidate_score": None}, "keep"),
+        ({**DEAD, "baseline_score": None}, "keep"),
+        ({**DEAD, "problems": ("The candidate has learnt the holdout.",)}, "keep"),
         ({**DEAD, "candidate_version": 7}, "keep"),
         ({**FIRST}, "promote"),
         ({**FIRST, "min_gain": 0.5}, "promote"),
@@ -117,7 +115,7 @@ def test_every_combination_of_evidence_follows_the_rule() -> None:
         beats_champion = _is_number(champion) and _is_number(low) and low > least
         is_opposed = version is not None and fault is None
         deserved = beats_baseline and not problem and version != 8 and (beats_champion or not is_opposed)
-        refused = "keep" if is_opposed or version == 8 else "baseline"
+        refused = "baseline" if version is None else "keep"
         assert decision.action == ("promote" if deserved else refused)
         assert decision.reasons
         assert all(sentence in decision.reasons for sentence in problem) or version == 8
@@ -127,28 +125,16 @@ def test_the_reasons_give_the_numbers() -> None:
     decision = decide(evidence(min_gain=0.2))
 
     assert decision.reasons == (
-        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.600000 "
-        "against 0.500000, and the lower end of the 95 % interval of its gain, 0.050000, is not above the "
+        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.6 "
+        "against 0.5, and the lower end of the 95 % interval of its gain, 0.05, is not above the "
         "required gain of 0.2.",
     )
-
-
-@given(st.floats(allow_nan=False), st.floats(allow_nan=False))
-def test_numbers_that_differ_are_told_apart(first: float, second: float) -> None:
-    texts = told_apart(first, second)
-
-    assert (texts[0] == texts[1]) == (first == second)
-
-
-@given(st.floats(-1, 1), st.floats(-1, 1))
-def test_a_number_keeps_its_value_when_it_is_told_apart(first: float, second: float) -> None:
-    assert [float(text) for text in told_apart(first, second)] == pytest.approx([first, second], abs=1e-6)
 
 
 def test_close_scores_get_the_digits_it_takes() -> None:
     decision = decide(evidence(candidate_score=0.4, baseline_score=0.4000000003))
 
-    assert "0.4000000000 on" in decision.reasons[0]
+    assert "of 0.4 on" in decision.reasons[0]
     assert "0.4000000003." in decision.reasons[0]
 
 

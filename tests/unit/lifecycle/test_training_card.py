@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle import ledger
-from include.lifecycle.model_card import distinct_texts, verdict_of
+from include.lifecycle.model_card import verdict_of
+from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import GateEvidence
 from include.lifecycle.tuning import Trial, best, tune
 from include.models.churn import CHURN
