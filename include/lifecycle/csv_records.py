@@ -16,6 +16,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,11 @@ class _Lines:
         if _is_utf8(self._content):
             return []
         return [number for number, line in enumerate(self._bytes) if not _is_utf8(line)]
+
+    def is_undecodable(self, span: _Span) -> bool:
+        """Whether any line of the span has bytes that are not UTF-8."""
+        following = bisect_left(self.undecodable, span.first)
+        return following < len(self.undecodable) and self.undecodable[following] <= span.last
 
     def filled(self, span: _Span) -> int:
         """How many lines of the span count."""
@@ -266,7 +272,7 @@ def _several(lines: _Lines, spans: Sequence[_Span]) -> pl.DataFrame:
 
 def _text_and_fault(lines: _Lines, span: _Span) -> tuple[str, str]:
     text = lines.text(span)
-    if any(span.first <= number <= span.last for number in lines.undecodable):
+    if lines.is_undecodable(span):
         return text, "bytes"
     if "\0" in text:
         return text, "nul"

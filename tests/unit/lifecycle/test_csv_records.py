@@ -148,6 +148,34 @@ def test_what_is_hard_to_read_takes_no_longer_than_its_length() -> None:
     assert time.perf_counter() - start < 20
 
 
+HOSTILE_LINES = {
+    "bad bytes": b"\xff,1",
+    "bad bytes and a stray quote": b'\xff"x,1',
+    "a stray quote": b'x"y,1',
+    "a pair over two lines": b'"x\ny",1',
+    "a pair over two lines with bad bytes": b'"\xff\ny",1',
+    "a quote never closed": b'"x,1',
+    "nul": b"\0,1",
+    "another width": b"1,2,3",
+    "all in turn": b'\xff"x,1\n\0,1\n1\n"x\ny",2\nx"y,1\n\n1,2',
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE_LINES.values(), ids=HOSTILE_LINES)
+def test_twice_as_many_hostile_lines_take_about_twice_as_long(line: bytes) -> None:
+    def seconds(count: int) -> float:
+        content = b"a,b\n" + (line + b"\n") * (count // len(line.splitlines()))
+        start = time.process_time()
+        read_records(content)
+        return time.process_time() - start
+
+    seconds(1000)
+    once = min(seconds(10_000) for _ in range(3))
+    twice = min(seconds(20_000) for _ in range(3))
+
+    assert twice < 3 * once + 0.05
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=hostile_files())
 def test_each_line_is_a_row_by_itself_or_in_a_broken_record(content: bytes) -> None:
