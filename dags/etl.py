@@ -91,7 +91,12 @@ def etl(dataset: DatasetSpec) -> DAG:
                 wanted = [date.fromisoformat(day) for day in days]
                 return extract_days(dataset, lake(), origin, wanted, run_info()).model_dump(mode="json")
 
-        @task(map_index_template=_label("task.op_kwargs['extracted']['days']"), pool=HEAVY_POOL)
+        # One after the other, the oldest days first: each day is compared with those before it.
+        @task(
+            map_index_template=_label("task.op_kwargs['extracted']['days']"),
+            pool=HEAVY_POOL,
+            max_active_tis_per_dagrun=1,
+        )
         def validate(extracted: dict[str, Any]) -> dict[str, Any]:
             """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
             from include.lifecycle.etl import ExtractedDays

@@ -13,9 +13,10 @@ import polars as pl
 from pydantic import Field, ValidationError
 
 from include.lifecycle.failures import lies_in_the_data
-from include.lifecycle.lake import CorruptFileError, CorruptManifestError, Lake, LocalFile, RunInfo, partition
+from include.lifecycle.lake import CorruptManifestError, Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
+from include.lifecycle.verdicts import DayVerdict
 
 log = logging.getLogger(__name__)
 
@@ -315,8 +316,8 @@ def _other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> st
 
 def _is_rejected(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
     try:
-        return not lake.read_json(dataset.validation_prefix, day, "verdict.json")["accepted"]
-    except (CorruptManifestError, CorruptFileError) as error:
+        return not DayVerdict.read(lake, dataset, day).accepted
+    except LakeError as error:
         log.warning("%s is worked on again: %s", day, error)
         return False
 

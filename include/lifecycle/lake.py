@@ -200,6 +200,12 @@ class Lake:
             if found and found.prefix == prefix and found.name == MANIFEST
         }
 
+    def oldest(self, prefix: str) -> date | None:
+        """The first day of `prefix` that has a manifest, for the price of one request."""
+        found = (partition_of(item["Key"]) for item in self.objects(f"{prefix}/dt="))
+        days = (file.day for file in found if file and file.prefix == prefix and file.name == MANIFEST)
+        return next(days, None)
+
     def newest(self, prefix: str, since: date = date.min) -> tuple[date, Manifest] | None:
         """The newest day from `since` on whose manifest can be read, with it."""
         for day in reversed(self.days(prefix, since)):

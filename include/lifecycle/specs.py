@@ -71,8 +71,9 @@ class TableSpec(Spec):
     usual_rows: tuple[float, float] | None = Field(
         (0.5, 2.0),
         description=(
-            "A day is rejected whose rows lie outside this range, in times the median of the accepted days just "
-            "before it; None where rows may vary more. Medians under 100 are not judged."
+            "A day is rejected whose rows lie outside this range, in times the median of the days just before it, "
+            "unless the days next to it have as many; None where rows may vary more. Medians under 100 are not "
+            "judged."
         ),
     )
     may_repeat: bool = Field(

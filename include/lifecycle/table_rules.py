@@ -1,7 +1,9 @@
 """What a day's table must be beside the same table on the days before it. Pure: facts in, sentences out.
 
-A day is compared with days before it only, so that days can be redone and backfilled in any order, and a later day
-never makes an earlier one bad. Few rows vary and repeat by chance, so they are not compared.
+A day is compared with days that were accepted, or rejected for their number of rows alone. So a lasting change of
+that number rejects `LEVEL_DAYS` days and no more; done again, they are accepted, because the days after them have
+as many rows. Later days never make an earlier one bad. Few rows vary and repeat by chance, so they are not
+compared.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ import polars as pl
 
 from include.lifecycle.specs import TableSpec
 
-RECENT_DAYS = 7
-"""A day is compared with so many accepted days before it at most."""
+COMPARED_DAYS = 7
+"""A day is compared with so many days on either side of it at most."""
 
-_FEWEST_DAYS = 3
+LEVEL_DAYS = 3
+"""A number of rows that so many days in a row have is usual; fewer days say nothing."""
+
 _FEW_ROWS = 100
 
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Rows of a table of an accepted day, and the digest of what they say; None where they are few."""
+    """Rows of a table of a day, and the digest of what they say; None where they are few."""
 
     rows: int
     content: str | None
@@ -47,27 +51,37 @@ def content_digest(good: pl.DataFrame, day: date) -> str | None:
     return hashlib.sha256(text.getbuffer()).hexdigest()
 
 
-def table_problems(table: TableSpec, found: TableFacts, recent: Mapping[date, TableFacts]) -> tuple[str, ...]:
-    """What is wrong with a day's table beside the recent days', in sentences."""
-    problems = [_unusual_rows(table, found, recent), _repeated(table, found, recent)]
-    return tuple(problem for problem in problems if problem is not None)
+Facts = Mapping[date, TableFacts]
+"""Of the same table on other days, by day, oldest first."""
 
 
-def _unusual_rows(table: TableSpec, found: TableFacts, recent: Mapping[date, TableFacts]) -> str | None:
-    if table.usual_rows is None or len(recent) < _FEWEST_DAYS:
+def unusual_rows(table: TableSpec, found: TableFacts, before: Facts) -> str | None:
+    """A sentence where a day has neither as many rows as the days before it usually have, nor as the last ones."""
+    if table.usual_rows is None or len(before) < LEVEL_DAYS:
         return None
-    usual = median(facts.rows for facts in recent.values())
-    low, high = table.usual_rows
-    if usual < _FEW_ROWS or low * usual <= found.rows <= high * usual:
+    usual = median(facts.rows for facts in before.values())
+    low, high = (factor * usual for factor in table.usual_rows)
+    if usual < _FEW_ROWS or low <= found.rows <= high or is_level(table, found, before, {}):
         return None
     return (
-        f"{table.name} has {found.rows:,} rows, and {low:g} to {high:g} times the {usual:,.0f} rows that the last "
-        f"{len(recent)} days have in the median are usual."
+        f"{table.name} has {found.rows:,} rows; the median of the last {len(before)} days is {usual:,.0f}, and "
+        f"{low:,.0f} to {high:,.0f} are allowed."
     )
 
 
-def _repeated(table: TableSpec, found: TableFacts, recent: Mapping[date, TableFacts]) -> str | None:
+def is_level(table: TableSpec, found: TableFacts, before: Facts, after: Facts) -> bool:
+    """Whether a day has as many rows, more or less, as `LEVEL_DAYS` days in a row next to it or around it."""
+    if table.usual_rows is None:
+        return False
+    low, high = table.usual_rows
+    neighbours = [*list(before.values())[-LEVEL_DAYS:], *list(after.values())[:LEVEL_DAYS]]
+    is_like = [low * other.rows <= found.rows <= high * other.rows for other in neighbours]
+    return any(all(is_like[start : start + LEVEL_DAYS]) for start in range(len(is_like) - LEVEL_DAYS + 1))
+
+
+def repeated_rows(table: TableSpec, found: TableFacts, before: Facts) -> str | None:
+    """A sentence where a day has the rows of one before it."""
     if table.may_repeat or found.content is None:
         return None
-    same = [day for day, facts in sorted(recent.items()) if facts.content == found.content]
+    same = [day for day, facts in before.items() if facts.content == found.content]
     return f"{table.name} has the same {found.rows:,} rows as on {same[-1]}." if same else None

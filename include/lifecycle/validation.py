@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 
@@ -22,7 +23,14 @@ from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
-from include.lifecycle.table_rules import RECENT_DAYS, TableFacts, content_digest, table_problems
+from include.lifecycle.table_rules import (
+    Facts,
+    TableFacts,
+    content_digest,
+    is_level,
+    repeated_rows,
+    unusual_rows,
+)
 from include.lifecycle.validation_page import render_validation
 from include.lifecycle.verdicts import DayVerdict, PastVerdicts, TableVerdict
 
@@ -58,6 +66,10 @@ def validate(
     The report is published last, so a day without one, or with an older one, is a day to do again. A table that
     `faults` name could not be extracted, so its day is rejected, whatever the lake has from an earlier extract.
 
+    A day is compared with the days before it that have a verdict by now, so validate days in their order. Done
+    again after earlier days were backfilled, or after the days behind it have shown that a number of rows lasts, a
+    day may get another verdict.
+
     Raises
     ------
     RuleError
@@ -77,11 +89,15 @@ def validate(
 def _check(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], faults: Faults, scratch: Path
 ) -> dict[date, CheckedTable]:
-    """Judge a table on all days together: the rules cost much less once on many rows than many times on few."""
+    """Judge a table on all days together: the rules cost much less once on many rows than many times on few.
+
+    An optional table is not missed on days before the first that ever had it.
+    """
+    since = lake.oldest(dataset.raw(table.name)) or date.max if table.optional else date.min
     raws = [
-        raw
+        _read(dataset, table, lake, day, fault, scratch)
         for day in days
-        if (raw := _read(dataset, table, lake, day, faults.get(day, {}).get(table.name), scratch)) is not None
+        if (fault := faults.get(day, {}).get(table.name)) or day >= since
     ]
     if not raws:
         return {}
@@ -93,15 +109,14 @@ def _check(
 
 def _read(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, fault: str | None, scratch: Path
-) -> RawTable | None:
-    """A table's raw rows: none of what could not be extracted; None for an optional table never had."""
+) -> RawTable:
+    """A table's raw rows: none of what could not be extracted."""
     if fault is not None:
         return no_rows(table, day, fault)
     prefix = dataset.raw(table.name)
     manifest = lake.find_manifest(prefix, day)
     if manifest is None:
-        never_had = table.optional and not lake.days(prefix)
-        return None if never_had else no_rows(table, day, "was not extracted")
+        return no_rows(table, day, "was not extracted")
     [path] = lake.download(prefix, day, scratch)
     [file] = manifest.files
     counted = file.rows if manifest.counted == "rows" else None
@@ -146,17 +161,27 @@ def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str
     return ()
 
 
-def _compared(found: CheckedTable, day: date, recent: Sequence[DayVerdict]) -> CheckedTable:
-    """The table with what is wrong with it beside the recent days', where nothing else is."""
+def _compared(past: PastVerdicts, found: CheckedTable, day: date) -> CheckedTable:
+    """The table with what is wrong with it beside the same table on other days, where nothing else is."""
     table, verdict = found.spec, found.verdict
     facts = TableFacts(verdict.rows, content_digest(found.good, day))
-    others = {
-        other.day: TableFacts(past.rows, past.content)
-        for other in recent[:RECENT_DAYS]
-        if (past := other.tables.get(table.name)) is not None
+    update: dict[str, Any] = {"content": facts.content}
+    if not verdict.problems:
+        before = _facts(past.before(day), table)
+        unusual, repeated = unusual_rows(table, facts, before), repeated_rows(table, facts, before)
+        if unusual and is_level(table, facts, before, _facts(past.after(day), table)):
+            unusual = None
+        update["problems"] = tuple(problem for problem in (unusual, repeated) if problem is not None)
+        update["only_rows_are_unusual"] = unusual is not None and repeated is None
+    return replace(found, verdict=verdict.model_copy(update=update))
+
+
+def _facts(verdicts: Sequence[DayVerdict], table: TableSpec) -> Facts:
+    return {
+        verdict.day: TableFacts(found.rows, found.content)
+        for verdict in verdicts
+        if (found := verdict.tables.get(table.name)) is not None
     }
-    problems = verdict.problems or table_problems(table, facts, others)
-    return replace(found, verdict=verdict.model_copy(update={"problems": problems, "content": facts.content}))
 
 
 def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
@@ -182,8 +207,8 @@ def _conclude(
     past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
 ) -> DayVerdict:
     """Publish a day: quarantine, clean tables if it is accepted, and last the report."""
-    dataset, lake, recent = past.dataset, past.lake, past.recent(day)
-    tables = [_compared(table, day, recent) for table in tables]
+    dataset, lake = past.dataset, past.lake
+    tables = [_compared(past, table, day) for table in tables]
     accepted = not any(table.verdict.problems for table in tables)
     usual = past.usual_bad_shares(day)
     verdict = DayVerdict(
@@ -202,6 +227,7 @@ def _conclude(
         rows, prefix = table.good, dataset.clean(table.spec.name)
         lake.publish_frame(prefix, day, rows, run=run, scratch=scratch, inputs=table.inputs)
     _publish_report(dataset, lake, verdict, tables, run, scratch)
+    past.add(verdict)
     outcome = "accepted" if accepted else "rejected"
     log.info("%s of %s was %s. %s", dataset.name, day, outcome, " ".join(verdict.problems))
     return verdict

@@ -12,6 +12,7 @@ import polars as pl
 from include.lifecycle.lake import Lake, partition
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
 from include.lifecycle.specs import DatasetSpec
+from include.lifecycle.table_rules import LEVEL_DAYS
 from include.lifecycle.verdicts import FEWEST_DAYS, RECENT_DAYS, DayVerdict, TableVerdict
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _REJECTED = (
     "is wrong; quarantine has all of them, as they came. Fix the source, then trigger {dataset}_etl and name "
     "this day in its form. If the data are right and a rule is wrong, correct the rule first."
 )
+_NEW_LEVEL = (
+    " If this number of rows is the new normal, change nothing: after {days} such days the next ones will be "
+    "accepted. Trigger {dataset}_etl with this day once they are."
+)
 _STALE = ", and go on with what an earlier extract of the day left"
 _UNUSUAL = (
     "The good rows are used, and quarantine has the others as they came. Look at what is in quarantine below. If "
@@ -37,8 +42,9 @@ _USUAL = (
     "them, fix the source, then trigger {dataset}_etl and name this day in its form."
 )
 _WHEN_AMBER = (
-    f"A share is unusual where it is further above the largest share of the {RECENT_DAYS} last accepted days than "
-    f"those days' shares are from each other; fewer than {FEWEST_DAYS} such days say nothing."
+    f"A share is compared with those of the last {RECENT_DAYS} accepted days. It is unusual where it exceeds the "
+    "largest of them by more than the difference between the largest and the smallest. With fewer than "
+    f"{FEWEST_DAYS} such days nothing is compared."
 )
 _BALANCE = (
     "Every row that the source gave must be good or in quarantine. Lines are those of the file, counted without "
@@ -105,6 +111,8 @@ def _range(table: TableVerdict) -> str | None:
 def _advice(dataset: DatasetSpec, verdict: DayVerdict) -> list[Section]:
     if not verdict.accepted:
         text = _REJECTED.format(dataset=dataset.name, stale=_STALE if verdict.stale else "")
+        if verdict.only_rows_are_unusual:
+            text += _NEW_LEVEL.format(days=LEVEL_DAYS, dataset=dataset.name)
         return [Section("What to do", text)]
     tables = verdict.tables.values()
     if any(table.quarantined for table in tables):

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from include.lifecycle.lake import Lake, LakeError
 from include.lifecycle.specs import DatasetSpec
+from include.lifecycle.table_rules import COMPARED_DAYS
 
 log = logging.getLogger(__name__)
 
 RECENT_DAYS = 14
+"""A day's share of bad rows is compared with those of so many accepted days before it at most."""
+
 FEWEST_DAYS = 5
+"""Fewer accepted days say nothing on what share of bad rows is usual."""
+
 _LOOK_BACK_DAYS = 60
+
+
+# Verdicts that earlier versions of the code wrote can be read as long as they say what is needed.
+_RECORD = ConfigDict(frozen=True, extra="ignore")
 
 
 class TableVerdict(BaseModel):
@@ -26,12 +37,12 @@ class TableVerdict(BaseModel):
     data the file has. Both are counted without the reader, and both must be met: good and quarantined rows add up
     to `counted`, and their lines to `lines`. `usual_bad_share` is the smallest and the largest share of recent
     days; None where there are too few of them. `content` is a digest of the good rows, by which a day shows that
-    repeats another; None of few rows.
+    repeats another; None of few rows. `only_rows_are_unusual`: nothing but the number of rows is wrong.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _RECORD
 
-    counted: int | None
+    counted: int | None = None
     lines: int
     rows: int
     good: int
@@ -43,6 +54,14 @@ class TableVerdict(BaseModel):
     warnings: tuple[str, ...]
     usual_bad_share: tuple[float, float] | None = None
     content: str | None = None
+    only_rows_are_unusual: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_row_was_a_line(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Verdicts written before lines were counted have rows alone."""
+        lines = {"lines": "rows", "good_lines": "good", "quarantined_lines": "quarantined"}
+        return {name: content[rows] for name, rows in lines.items() if rows in content} | content
 
     @property
     def bad_share(self) -> float:
@@ -51,7 +70,7 @@ class TableVerdict(BaseModel):
 
     @property
     def has_unusually_many_bad_rows(self) -> bool:
-        """Whether the share is further above those of recent days than they are from each other."""
+        """Whether the share exceeds the largest of recent days by more than those differ among themselves."""
         if self.usual_bad_share is None:
             return False
         lowest, highest = self.usual_bad_share
@@ -78,15 +97,42 @@ class TableVerdict(BaseModel):
         return ""
 
 
+class UnreadableVerdictError(LakeError):
+    """A verdict lacks what is needed of it."""
+
+
 class DayVerdict(BaseModel):
     """Whether a day may be used. `stale`: it may not, and its clean tables are those of an earlier extract."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _RECORD
 
     day: date
     accepted: bool
-    stale: bool
+    stale: bool = False
     tables: dict[str, TableVerdict]
+
+    @classmethod
+    def read(cls, lake: Lake, dataset: DatasetSpec, day: date) -> Self:
+        """The verdict of a day, also where an earlier version of the code wrote it.
+
+        Raises
+        ------
+        LakeError
+            If there is none, or it is damaged.
+        """
+        content = lake.read_json(dataset.validation_prefix, day, "verdict.json")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise UnreadableVerdictError(
+                f"The verdict of {dataset.name} on {day} cannot be read: {error}"
+            ) from error
+
+    @property
+    def only_rows_are_unusual(self) -> bool:
+        """Whether the day was rejected for nothing but numbers of rows."""
+        bad = [table for table in self.tables.values() if table.problems]
+        return bool(bad) and all(table.only_rows_are_unusual for table in bad)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -96,7 +142,7 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of a dataset's earlier days, each of them read once."""
+    """The verdicts of a dataset's other days, each of them read once."""
 
     dataset: DatasetSpec
     lake: Lake
@@ -104,10 +150,19 @@ class PastVerdicts:
 
     def recent(self, day: date) -> list[DayVerdict]:
         """Verdicts of the `RECENT_DAYS` newest accepted days of the 60 before `day`, newest first."""
-        since = day - timedelta(days=min(_LOOK_BACK_DAYS, (day - date.min).days))
-        known = self.lake.days(self.dataset.validation_prefix, since)
-        verdicts = (self._verdict(earlier) for earlier in reversed(known) if earlier < day)
-        return list(islice((verdict for verdict in verdicts if verdict and verdict.accepted), RECENT_DAYS))
+        return list(islice((verdict for verdict in self._before(day) if verdict.accepted), RECENT_DAYS))
+
+    def before(self, day: date) -> list[DayVerdict]:
+        """Verdicts of the `COMPARED_DAYS` comparable days next before `day`, of the 60 before it, oldest first."""
+        return _comparable(self._before(day))[::-1]
+
+    def after(self, day: date) -> list[DayVerdict]:
+        """Verdicts of the `COMPARED_DAYS` comparable days next after `day`, of the 60 after it, oldest first."""
+        return _comparable(self._after(day))
+
+    def add(self, verdict: DayVerdict) -> None:
+        """Take note of a new verdict."""
+        self._read[verdict.day] = verdict
 
     def usual_bad_shares(self, day: date) -> dict[str, tuple[float, float]]:
         """Smallest and largest share of bad rows of recent days by table; without those of too few days."""
@@ -117,13 +172,33 @@ class PastVerdicts:
                 shares.setdefault(name, []).append(table.bad_share)
         return {name: (min(found), max(found)) for name, found in shares.items() if len(found) >= FEWEST_DAYS}
 
+    def _before(self, day: date) -> Iterator[DayVerdict]:
+        """Verdicts of the 60 days before `day`, newest first."""
+        since = day - timedelta(days=min(_LOOK_BACK_DAYS, (day - date.min).days))
+        known = self.lake.days(self.dataset.validation_prefix, since, day)
+        return self._verdicts(earlier for earlier in reversed(known) if earlier < day)
+
+    def _after(self, day: date) -> Iterator[DayVerdict]:
+        """Verdicts of the 60 days after `day`, oldest first."""
+        until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
+        known = self.lake.days(self.dataset.validation_prefix, day, until)
+        return self._verdicts(later for later in known if later > day)
+
+    def _verdicts(self, days: Iterable[date]) -> Iterator[DayVerdict]:
+        return (verdict for day in days if (verdict := self._verdict(day)) is not None)
+
     def _verdict(self, day: date) -> DayVerdict | None:
-        """The verdict of a day; None where it is damaged, or an earlier version of the code wrote it otherwise."""
+        """The verdict of a day; None where it cannot be read."""
         if day not in self._read:
             try:
-                content = self.lake.read_json(self.dataset.validation_prefix, day, "verdict.json")
-                self._read[day] = DayVerdict.model_validate(content)
-            except (LakeError, ValidationError) as error:
+                self._read[day] = DayVerdict.read(self.lake, self.dataset, day)
+            except LakeError as error:
                 log.warning("%s of %s is compared with nothing: %s", self.dataset.name, day, error)
                 self._read[day] = None
         return self._read[day]
+
+
+def _comparable(verdicts: Iterator[DayVerdict]) -> list[DayVerdict]:
+    """The first `COMPARED_DAYS` verdicts of days that were accepted, or rejected for numbers of rows alone."""
+    found = (verdict for verdict in verdicts if verdict.accepted or verdict.only_rows_are_unusual)
+    return list(islice(found, COMPARED_DAYS))

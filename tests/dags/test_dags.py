@@ -166,6 +166,13 @@ def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, 
     assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in announced}
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_days_are_validated_in_their_order_because_each_is_compared_with_those_before_it(
+    dags: dict[str, Any], name: str
+) -> None:
+    assert dags[f"{name}_etl"].get_task("validate").max_active_tis_per_dagrun == 1
+
+
 def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:
     features = dags["customers_etl"].get_task("build_features").partial_kwargs["outlets"]
     champion = dags["churn_training"].get_task("announce_champion").outlets

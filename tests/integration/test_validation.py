@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.verdicts import DayVerdict, UnreadableVerdictError
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 TABLES = ("orders", "visits", "refunds")
@@ -211,6 +212,73 @@ def test_the_same_day_gives_the_same_bytes_alone_in_company_and_again(lake: Lake
     validate(SHOP, lake, [MONDAY, TUESDAY], later)
 
     assert {key: body for key, body in published(lake).items() if "2026-03-02" in key} == alone
+
+
+def test_days_done_again_in_their_chunks_give_the_same_bytes(lake: Lake, land: Any, run: RunInfo) -> None:
+    days = [MONDAY + timedelta(days=number) for number in range(8)]
+    for number, day in enumerate(days):
+        rows = 300 if number == 4 else 100 + number
+        land(
+            day,
+            orders="order_id,amount\n" + "".join(f"o{order},{order % 90}\n" for order in range(rows)),
+            visits=VISITS,
+        )
+
+    def redo() -> None:
+        validate(SHOP, lake, days[:4], run)
+        validate(SHOP, lake, days[4:], run)
+
+    redo()
+    once = published(lake)
+    redo()
+
+    assert published(lake) == once
+    assert lake.read_json(SHOP.validation_prefix, days[4], "verdict.json")["accepted"] is False
+    assert lake.read_json(SHOP.validation_prefix, days[7], "verdict.json")["tables"]["orders"][
+        "usual_bad_share"
+    ] == [0, 0]
+
+
+def test_a_lasting_change_of_the_number_of_rows_rejects_three_days_which_pass_when_asked_for_again(
+    lake: Lake, land: Any, run: RunInfo
+) -> None:
+    days = [MONDAY + timedelta(days=number) for number in range(10)]
+    for number, day in enumerate(days):
+        count = (100 if number < 5 else 250) + number
+        land(day, orders="order_id,amount\n" + "".join(f"o{order},1\n" for order in range(count)), visits=VISITS)
+
+    verdicts = validate(SHOP, lake, days, run)
+
+    assert [verdict.day for verdict in verdicts if not verdict.accepted] == days[5:8]
+    assert "days the next ones will be accepted." in page(lake, days[5])
+    assert [verdict.accepted for verdict in validate(SHOP, lake, days[5:8], run)] == [True, True, True]
+
+
+def test_an_optional_table_is_missed_only_after_its_first_day(lake: Lake, land: Any, run: RunInfo) -> None:
+    wednesday = TUESDAY + timedelta(days=1)
+    for day in (MONDAY, TUESDAY, wednesday):
+        land(day, orders=ORDERS, visits=VISITS)
+    land(TUESDAY, refunds="order_id\no1\n")
+
+    verdicts = validate(SHOP, lake, [MONDAY, TUESDAY, wednesday], run)
+
+    assert [verdict.problems for verdict in verdicts] == [(), (), ("refunds was not extracted.",)]
+
+
+def test_a_verdict_of_an_earlier_version_is_read_and_one_without_tables_is_not(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    table = {"rows": 20, "good": 18, "quarantined": 2, "rules": {}, "problems": [], "warnings": [], "gone": 1}
+    for day, content in (
+        (MONDAY, {"day": "2026-03-02", "accepted": True, "stale": False, "tables": {"orders": table}}),
+        (TUESDAY, {"accepted": True}),
+    ):
+        (tmp_path / "verdict.json").write_text(json.dumps(content))
+        lake.publish(SHOP.validation_prefix, day, [LocalFile(tmp_path / "verdict.json")], run=run)
+
+    assert DayVerdict.read(lake, SHOP, MONDAY).tables["orders"].bad_share == 0.1
+    with pytest.raises(UnreadableVerdictError, match="shop on 2026-03-03 cannot be read"):
+        DayVerdict.read(lake, SHOP, TUESDAY)
 
 
 @pytest.mark.parametrize("writes", range(11))

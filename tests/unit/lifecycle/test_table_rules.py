@@ -11,7 +11,7 @@ import pytest
 from include.lifecycle.date_rules import broken_date_rules, date_rules
 from include.lifecycle.quarantine import rule_book
 from include.lifecycle.specs import TableSpec
-from include.lifecycle.table_rules import TableFacts, content_digest, table_problems
+from include.lifecycle.table_rules import TableFacts, content_digest, is_level, repeated_rows, unusual_rows
 
 DAY = date(2026, 3, 10)
 WEEK = [DAY - timedelta(days=back) for back in range(7, 0, -1)]
@@ -28,17 +28,42 @@ def recent(*rows: int) -> dict[date, TableFacts]:
 
 @pytest.mark.parametrize("rows", [499, 250, 0, 2001, 10_000])
 def test_rows_outside_the_usual_range_reject_the_day_with_a_sentence(rows: int) -> None:
-    problems = table_problems(table(), TableFacts(rows, None), recent(900, 1000, 1100, 990, 1010))
+    problem = unusual_rows(table(), TableFacts(rows, None), recent(900, 1000, 1100, 990, 1010))
 
-    assert problems == (
-        f"visits has {rows:,} rows, and 0.5 to 2 times the 1,000 rows that the last 5 days have in the median are "
-        "usual.",
+    assert problem == (
+        f"visits has {rows:,} rows; the median of the last 5 days is 1,000, and 500 to 2,000 are allowed."
     )
 
 
 @pytest.mark.parametrize("rows", [500, 1000, 2000])
 def test_rows_within_the_usual_range_pass(rows: int) -> None:
-    assert table_problems(table(), TableFacts(rows, None), recent(900, 1000, 1100)) == ()
+    assert unusual_rows(table(), TableFacts(rows, None), recent(900, 1000, 1100)) is None
+
+
+@pytest.mark.parametrize("rows", [2500, 300])
+def test_a_number_of_rows_that_three_days_in_a_row_have_is_the_new_normal(rows: int) -> None:
+    found, old = TableFacts(rows, None), (1000,) * 4
+
+    assert unusual_rows(table(), found, recent(*old, rows, rows))
+    assert unusual_rows(table(), found, recent(*old, rows, 1000, rows))
+    assert unusual_rows(table(), found, recent(*old, rows, rows, rows)) is None
+    assert unusual_rows(table(), TableFacts(1000, None), recent(*old, rows, rows, rows)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "level"),
+    [
+        ((1000,), (2500, 2500, 2500), True),
+        ((1000, 2500), (2500, 2500), True),
+        ((1000, 2500, 2500), (2500,), True),
+        ((1000, 1000), (2500, 2500), False),
+        ((1000, 2500), (1000, 2500, 2500), False),
+    ],
+)
+def test_a_level_may_lie_before_a_day_after_it_or_around_it(
+    before: tuple[int, ...], after: tuple[int, ...], level: bool
+) -> None:
+    assert is_level(table(), TableFacts(2500, None), recent(*before), recent(*after)) is level
 
 
 @pytest.mark.parametrize(
@@ -55,17 +80,15 @@ def test_rows_within_the_usual_range_pass(rows: int) -> None:
 def test_rows_are_not_compared_with_too_little_or_where_the_table_says_so(
     spec: TableSpec, before: tuple[int, ...]
 ) -> None:
-    assert table_problems(spec, TableFacts(1, None), recent(*before)) == ()
+    assert unusual_rows(spec, TableFacts(1, None), recent(*before)) is None
 
 
 def test_the_rows_of_a_recent_day_are_not_todays() -> None:
     found = TableFacts(1000, f"digest {WEEK[1]}")
 
-    assert table_problems(table(), found, recent(1000, 1000)) == (
-        f"visits has the same 1,000 rows as on {WEEK[1]}.",
-    )
-    assert table_problems(table(may_repeat=True), found, recent(1000, 1000)) == ()
-    assert table_problems(table(), TableFacts(1000, "other"), recent(1000, 1000)) == ()
+    assert repeated_rows(table(), found, recent(1000, 1000)) == f"visits has the same 1,000 rows as on {WEEK[1]}."
+    assert repeated_rows(table(may_repeat=True), found, recent(1000, 1000)) is None
+    assert repeated_rows(table(), TableFacts(1000, "other"), recent(1000, 1000)) is None
 
 
 def frame(day: date, rows: int = 200, **columns: Any) -> pl.DataFrame:
