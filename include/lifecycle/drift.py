@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from include.lifecycle import drift_page, scoring, warehouse
+from include.lifecycle.drift_methods import method_name
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.registry import HOLDOUT
 from include.lifecycle.specs import DriftPolicy, ModelSpec, Spec
@@ -51,7 +52,7 @@ class ColumnEvidence(Spec):
 
     `distance` is None where a side has fewer values than the policy's `min_rows`; `exceeded` says that Evidently's
     test finds it beyond `threshold`. Rows are those of the samples that have a value. `outside` is the share of
-    the window's values that the reference lacks: numbers beyond its range, or other categories.
+    the window's values that are not in the reference: numbers beyond its range, or other categories.
     """
 
     method: str
@@ -152,7 +153,7 @@ def monitor(
 
     Publishes `index.html` and `verdict.json`, with `evidently.html` and `evidently.json` where anything could be
     compared, and upserts a row per column into the warehouse table `ml.drift`. An intact report of the same inputs
-    stays as it is; a damaged one is made again, with the same bytes.
+    stays as it is; a damaged one is rebuilt, with the same bytes.
 
     Raises
     ------
@@ -311,7 +312,7 @@ def _named(drifted: Sequence[str]) -> str:
 
 
 def _measured(column: ColumnEvidence) -> str:
-    return f"{drift_page.method_name(column.method)} distance {column.distance:.3f}, limit {column.threshold:g}"
+    return f"{method_name(column.method)} distance {column.distance:.3f}, limit {column.threshold:g}"
 
 
 def _gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
@@ -354,7 +355,7 @@ def _distances(report: Any) -> Iterator[tuple[str, tuple[float, bool]]]:
 def _find_window(model: ModelSpec, lake: Lake, day: date) -> _Window:
     days = tuple(model.dataset.calendar.days(day - timedelta(model.drift.window_days - 1), day))
     features, predictions = (
-        tuple(sorted(set(days) & set(lake.days(prefix))))
+        tuple(sorted(set(days) & set(lake.days(prefix, days[0], day)))) if days else ()
         for prefix in (model.dataset.features_prefix, model.predictions_prefix)
     )
     return _Window(days, features, predictions)

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from include.lifecycle.distribution_chart import distribution, label, shares
+from include.lifecycle.drift_methods import method_name
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
     from include.lifecycle.drift import ColumnDrift, DriftVerdict, Reference, Samples
-
-_METHODS = {
-    "wasserstein": "Wasserstein",
-    "jensenshannon": "Jensen-Shannon",
-    "psi": "PSI",
-    "ks": "Kolmogorov-Smirnov",
-}
 
 Sides = tuple[pl.Series, pl.Series]
 """A column's values in the reference and in the window."""
@@ -69,11 +63,6 @@ def render_drift(
             facts=_facts(model, reference, verdict),
         )
     )
-
-
-def method_name(method: str) -> str:
-    """What people call a method of Evidently's."""
-    return _METHODS.get(method, method.replace("_", " ").capitalize())
 
 
 def _links(verdict: DriftVerdict) -> dict[str, str]:

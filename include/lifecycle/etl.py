@@ -153,7 +153,7 @@ def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) 
     suspects = [
         day for day, written in sorted(built.items()) if _has_younger_input(dataset, cleaned, day, written)
     ]
-    inputs = _readable_inputs(dataset, lake, suspects)
+    inputs, _ = _readable_inputs(dataset, lake, suspects)
     built_of = {day: lake.usable_manifest(dataset.features_prefix, day) for day in inputs}
     return [day for day, found in built_of.items() if found is None or found.inputs != inputs[day]]
 
@@ -168,20 +168,28 @@ def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: 
     ------
     PartitionNotFoundError
         If one of `days` is not clean.
+    CorruptManifestError
+        If a partition that some of the days look at is damaged; the features of the other days are published.
     """
-    pending = sorted(days)
+    pending, faults = sorted(days), dict[date, str]()
     while pending:
-        inputs = _inputs(dataset, lake, pending)
+        inputs, damaged = _readable_inputs(dataset, lake, pending)
+        faults |= damaged
         with TemporaryDirectory() as folder:
             _publish_features(dataset, lake, inputs, run, Path(folder))
-        now = _inputs(dataset, lake, pending)
-        pending = [day for day in pending if inputs[day] != now[day]]
+        now, _ = _readable_inputs(dataset, lake, list(inputs))
+        pending = [day for day in inputs if inputs[day] != now.get(day)]
+    if faults:
+        named, reasons = ", ".join(map(str, sorted(faults))), " ".join(dict.fromkeys(faults.values()))
+        raise CorruptManifestError(f"The features of {named} were not built. {reasons}")
 
 
 def _publish_features(
     dataset: DatasetSpec, lake: Lake, inputs: Mapping[date, Mapping[str, str]], run: RunInfo, scratch: Path
 ) -> None:
     days = list(inputs)
+    if not days:
+        return
     tables = {table.name: _rows(dataset, table, lake, days, scratch) for table in dataset.tables}
     for day, features in dataset.features(days, tables):
         lake.publish_frame(dataset.features_prefix, day, features, run=run, scratch=scratch, inputs=inputs[day])
@@ -211,15 +219,22 @@ def _inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date
     return inputs
 
 
-def _readable_inputs(dataset: DatasetSpec, lake: Lake, days: Sequence[date]) -> dict[date, dict[str, str]]:
-    """As `_inputs`, without the days that look at a damaged partition: it is to be made again first."""
+def _readable_inputs(
+    dataset: DatasetSpec, lake: Lake, days: Sequence[date]
+) -> tuple[dict[date, dict[str, str]], dict[date, str]]:
+    """As `_inputs`, without the days that look at a damaged partition, and by day what is damaged."""
     try:
-        return _inputs(dataset, lake, days)
+        return _inputs(dataset, lake, days), {}
     except CorruptManifestError as error:
         if len(days) == 1:
             log.warning("The features of %s stay as they are: %s", days[0], error)
-            return {}
-    return {day: found for one in days for day, found in _readable_inputs(dataset, lake, [one]).items()}
+            return {}, {days[0]: str(error)}
+    inputs, faults = dict[date, dict[str, str]](), dict[date, str]()
+    for day in days:
+        found, damaged = _readable_inputs(dataset, lake, [day])
+        inputs |= found
+        faults |= damaged
+    return inputs, faults
 
 
 def _clean_history(dataset: DatasetSpec, table: str, lake: Lake, days: Sequence[date]) -> set[date]:

@@ -166,11 +166,21 @@ def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, f
 
 def _judged_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
     first = day - timedelta(days=model.drift.outcome_days)
-    predicted = [other for other in lake.days(model.predictions_prefix) if first <= other <= day]
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    predicted = lake.days(model.predictions_prefix, first, day)
+    outcome_days = _outcome_days(model, lake, first, day)
     matured = matured_days(predicted, outcome_days, day, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
     return [other for other in matured if other not in gaps]
+
+
+def _outcome_days(model: ModelSpec, lake: Lake, first: date, last: date) -> list[date]:
+    """The days of outcomes from `first` to `last`, or all of them where these are fewer than two.
+
+    One single day of outcomes says all (see `matured_days`), but only if there is no other one at any time.
+    """
+    prefix = model.dataset.clean(model.label_table)
+    days = lake.days(prefix, first, last)
+    return days if len(days) > 1 else lake.days(prefix)
 
 
 def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str, str]:
@@ -179,7 +189,7 @@ def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str
         return {}
     prefix = model.dataset.clean(model.label_table)
     last = model.matures_on(days[-1])
-    return lake.digests(prefix, [day for day in lake.days(prefix, since=days[0]) if day <= last])
+    return lake.digests(prefix, lake.days(prefix, days[0], last))
 
 
 def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Reference, scratch: Path) -> pl.DataFrame:
@@ -189,7 +199,7 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
     prefix = model.reference_prefix(reference.model_version)
     [file] = lake.download(prefix, reference.day, scratch, registry.BASELINE)
     baseline = registry.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
-    known = lake.days(outcomes)
+    known = lake.days(outcomes, days[0], model.matures_on(days[-1])) if days else []
     found = []
     for day in days:
         window = model.label_window(day, known)

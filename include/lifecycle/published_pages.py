@@ -45,14 +45,17 @@ class Report:
 def newest(lake: Lake, report: Report, today: date) -> str | None:
     """The address, relative to `<area>/<kind>/`, of the newest page; None where there is none.
 
-    Of reports that belong to versions, that of the highest version.
+    Of reports that belong to versions, that of the highest version, whatever older pages have no version.
     """
+    versions = _versions(lake, report)
+    if versions:
+        version, day = versions[-1]
+        return f"version={version}/{day}/"
     for since in (*_days_away(today, -1), date.min):
         days = lake.days(report.prefix, since)
         if days:
             return f"{days[-1]}/"
-    versions = _versions(lake, report)
-    return f"version={versions[-1][0]}/{versions[-1][1]}/" if versions else None
+    return None
 
 
 def around(lake: Lake, report: Report, day: date) -> Navigation:

@@ -162,6 +162,17 @@ def test_all_days_are_listed(browser: TestClient, days: list[date]) -> None:
     assert answer.text.index("All pages") < answer.text.index("February 2026")
 
 
+def test_the_newest_version_is_newer_than_any_old_page_without_a_version(
+    browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    publish_page(published, run, tmp_path, "reports/churn/model_card", DAY + timedelta(days=7))
+    publish_page(published, run, tmp_path, "reports/churn/model_card/version=2", DAY)
+
+    newest = browser.get("/churn/model_card/latest/")
+
+    assert newest.url.path == "/churn/model_card/version=2/2026-03-01/"
+
+
 def test_a_missing_page_links_to_the_nearest_ones(browser: TestClient, days: list[date]) -> None:
     answer = browser.get("/churn/weekly/2026-02-10/")
 

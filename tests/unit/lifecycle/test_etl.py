@@ -30,11 +30,14 @@ from include.lifecycle.etl import (
     shortfall,
 )
 from include.lifecycle.lake import (
+    MANIFEST,
+    CorruptManifestError,
     Lake,
     LocalFile,
     Manifest,
     PartitionNotFoundError,
     RunInfo,
+    partition,
 )
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
 from include.lifecycle.validation import validate
@@ -484,6 +487,20 @@ def test_features_made_before_a_day_came_in_are_outdated(world: World) -> None:
     world.clean(D1, 1)
 
     assert outdated_features(SHOPS, world.lake) == [D2]
+
+
+def test_a_damaged_manifest_stops_the_features_of_the_days_that_look_at_it_alone(world: World) -> None:
+    days = [D1 + timedelta(days=number) for number in range(4)]
+    for number, day in enumerate(days):
+        world.clean(day, number)
+    reach = SHOPS.history_days["sales"]
+    world.lake.write_object(f"{partition(SHOPS.clean('sales'), days[0])}/{MANIFEST}", b"{")
+
+    with pytest.raises(CorruptManifestError, match=f"The features of {days[0]}"):
+        world.build(*days)
+
+    assert reach < 3
+    assert world.lake.days(SHOPS.features_prefix) == days[reach + 1 :]
 
 
 def test_features_of_a_day_that_another_run_changes_meanwhile_are_made_once_more(world: World) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from include.lifecycle import published_pages
-from include.lifecycle.drift_page import method_name
+from include.lifecycle.drift_methods import method_name
 from include.lifecycle.pages import render
 from include.lifecycle.performance import decide
 from include.lifecycle.performance_page import render_performance

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import pytest
 
 from include.catalog import MODELS
+from include.lifecycle import drift, performance
 from include.lifecycle.kinds import kind_of
+from include.lifecycle.lake import Lake
 from include.lifecycle.performance import PerformanceEvidence, decide
 from include.lifecycle.performance_page import render_performance
-from include.lifecycle.specs import DriftPolicy
+from include.lifecycle.specs import DriftPolicy, ModelSpec
 
 CHURN, VOLATILITY = (
     MODELS[name].model_copy(update={"drift": DriftPolicy(min_rows=500)}) for name in ("churn", "volatility")
@@ -123,3 +125,37 @@ def test_the_badge_says_whether_somebody_has_to_act(changes: Any, word: str) -> 
     html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.kind))
 
     assert f'<span class="status">{word}</span>' in html
+
+
+class ListedLake:
+    """A lake of which only the days can be listed; counts those it has named."""
+
+    def __init__(self, days: list[date]) -> None:
+        self._days = days
+        self.named = 0
+
+    def days(self, prefix: str, since: date = date.min, until: date = date.max) -> list[date]:
+        found = [day for day in self._days if since <= day <= until]
+        self.named += len(found)
+        return found
+
+
+@pytest.mark.parametrize("model", [CHURN, VOLATILITY], ids=lambda model: model.name)
+def test_a_longer_history_makes_no_report_look_at_more_days(model: ModelSpec) -> None:
+    last = date(2026, 3, 31)
+    looked_at = []
+    for history in (700, 2_800):
+        lake = ListedLake([last - timedelta(days=number) for number in reversed(range(history))])
+        judged = performance._judged_days(model, cast("Lake", lake), last)
+        window = drift._find_window(model, cast("Lake", lake), last)
+        looked_at.append((lake.named, judged, window))
+
+    assert looked_at[0] == looked_at[1]
+
+
+def test_one_single_day_of_outcomes_before_the_window_still_says_all() -> None:
+    lake = ListedLake([date(2026, 1, 1)])
+
+    days = performance._outcome_days(CHURN, cast("Lake", lake), date(2026, 2, 1), date(2026, 3, 1))
+
+    assert days == [date(2026, 1, 1)]
