@@ -104,25 +104,56 @@ def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, s
     """Days from `since`, oldest first, that have features and are not done.
 
     A day is done when its predictions are made of the features that there are now, the warehouse was loaded from
-    these predictions, and `latest.json` names the day or a later one. Manifests are read only of days where the
-    times of writing leave it open.
+    these predictions, and `latest.json` names these files or a later day. Manifests are read only of the newest
+    day and of those where the times of writing leave it open.
     """
     built, predicted = (
         lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
     )
     loaded = warehouse.loads(connection, predictions_table(model), since)
-    latest = _latest(model, lake)
+    unnoted = {day: predicted[day] for day in predicted if day not in loaded}
+    if unnoted:
+        loaded |= _adopt_loads(model, lake, connection, unnoted)
     newest = max(predicted, default=None)
 
     def is_done(day: date, written: datetime) -> bool:
         if day not in predicted or day not in loaded:
             return False
-        if day == newest and (latest is None or latest.day < day):
+        if day == newest and not _is_in_latest(model, lake, day):
             return False
         is_older = written < predicted[day] == loaded[day].written
         return is_older or _is_current(model, lake, day, loaded[day].digest)
 
     return [day for day, written in sorted(built.items()) if not is_done(day, written)]
+
+
+def _adopt_loads(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, written: Mapping[date, datetime]
+) -> dict[date, warehouse.Load]:
+    """Note in `ml.loads` days that the warehouse took before it kept notes, so that they are not scored again.
+
+    These are days of which it has as many rows, all of the same version, as the manifest says. `written` says when
+    each manifest was.
+    """
+    table = predictions_table(model)
+    counts = warehouse.day_counts(connection, table, "model_version", min(written))
+    adopted: dict[date, warehouse.Load] = {}
+    for day in written.keys() & counts.keys():
+        manifest = lake.usable_manifest(model.predictions_prefix, day)
+        if manifest is not None and counts[day] == {_version(model, manifest): manifest.rows}:
+            adopted[day] = warehouse.Load(manifest.digest, written[day])
+            with connection, connection.cursor() as cursor:
+                warehouse.note_load(cursor, table, day, adopted[day], manifest.model_dump_json())
+    return adopted
+
+
+def _is_in_latest(model: ModelSpec, lake: Lake, day: date) -> bool:
+    """Whether `latest.json` names the files of a day, or a later day."""
+    latest = _latest(model, lake)
+    if latest is None or latest.day != day:
+        return latest is not None and latest.day > day
+    manifest = lake.usable_manifest(model.predictions_prefix, day)
+    return manifest is not None and manifest.files == latest.files
 
 
 def _is_current(model: ModelSpec, lake: Lake, day: date, loaded_digest: str) -> bool:

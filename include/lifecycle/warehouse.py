@@ -152,6 +152,22 @@ def loaded_manifest(connection: extensions.connection, table: str, day: date) ->
     return rows[0][0] if rows else None
 
 
+def day_counts(
+    connection: extensions.connection, table: str, column: str, since: date
+) -> dict[date, dict[Any, int]]:
+    """How many rows each day of `ml.<table>` from `since` on has of each value of a column."""
+    with connection, connection.cursor() as cursor:
+        if not _columns(cursor, table):
+            return {}
+        query = "select dt, {0}, count(*) from {1} where dt >= {2} group by dt, {0}"
+        parts = sql.Identifier(column), _table(table), sql.Literal(since)
+        cursor.execute(sql.SQL(query).format(*parts))
+        counts: dict[date, dict[Any, int]] = {}
+        for day, value, rows in cursor.fetchall():
+            counts.setdefault(day, {})[value] = rows
+        return counts
+
+
 def _select_loads(connection: extensions.connection, columns: str, condition: str, *values: Any) -> list[Any]:
     ensure_table(connection, LOADS, _LOADS_COLUMNS, key=("table_name", "dt"))
     with connection, connection.cursor() as cursor:

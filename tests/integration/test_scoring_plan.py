@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     features = lake.manifest("features/customers", DAY)
     inputs = {f"features/customers/dt={DAY}": features.digest}
     inputs["models:/churn"] = "1"
-    scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5], "contract": ["month"]})
+    scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5], "contract": ["month"], "model_version": [1]})
     lake.publish_frame(scoring.staging_prefix(CHURN), DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
     files = [LocalFile(tmp_path / "part.parquet", 1)]
     with warehouse.replacing(postgres, "churn_predictions", DAY, scores.lazy(), key=["customer_id"]) as cursor:
@@ -53,6 +54,50 @@ def test_a_day_whose_features_were_corrected_is_scored_again(
     publish_features(scored, run, tmp_path, age=41)
 
     assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+
+
+@pytest.mark.parametrize("forget", ["delete from ml.loads", "drop table ml.loads"])
+def test_a_day_loaded_before_there_were_notes_of_loads_is_not_scored_again(
+    scored: Lake, postgres: Any, forget: str
+) -> None:
+    noted = warehouse.loads(postgres, "churn_predictions", DAY)
+    manifest = warehouse.loaded_manifest(postgres, "churn_predictions", DAY)
+    execute(postgres, forget)
+
+    assert scoring.plan(CHURN, scored, postgres, None) == {}
+    assert warehouse.loads(postgres, "churn_predictions", DAY) == noted
+    assert warehouse.loaded_manifest(postgres, "churn_predictions", DAY) == manifest
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        "delete from ml.churn_predictions",
+        "update ml.churn_predictions set model_version = 2",
+        "drop table ml.churn_predictions",
+    ],
+)
+def test_a_day_without_a_note_whose_rows_are_not_those_of_its_files_is_scored_again(
+    scored: Lake, postgres: Any, lose: str
+) -> None:
+    execute(postgres, "delete from ml.loads")
+    execute(postgres, lose)
+
+    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+    assert warehouse.loads(postgres, "churn_predictions", DAY) == {}
+
+
+def test_the_newest_day_is_completed_when_latest_names_its_former_files(scored: Lake, postgres: Any) -> None:
+    latest = json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"")
+    latest["files"][0]["sha256"] = "0" * 64
+    scored.write_object(scoring.latest_key(CHURN), json.dumps(latest).encode())
+
+    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+
+
+def execute(connection: Any, statement: str) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def test_a_named_day_is_scored_whatever_there_is(scored: Lake, postgres: Any) -> None:
