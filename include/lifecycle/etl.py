@@ -12,7 +12,7 @@ from typing import TypeVar
 import polars as pl
 from pydantic import Field, ValidationError
 
-from include.lifecycle.failures import lies_in_the_data
+from include.lifecycle.failures import lies_in_a_days_data
 from include.lifecycle.lake import CorruptManifestError, Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
@@ -298,7 +298,7 @@ def _extract_table(
         try:
             extracted = source.extract(table, day, file)
         except Exception as error:
-            if not lies_in_the_data(error):
+            if not lies_in_a_days_data(error):
                 raise
             log.exception("%s of %s could not be extracted.", table, day)
             return f"could not be extracted: {_one_line(error)}"

@@ -1,4 +1,7 @@
-"""Which failures lie in the data or the settings, so that a retry would fail again, and which are outages."""
+"""Which failures lie in a day's data, which in data or settings at all, and which are outages.
+
+A retry of what lies in the data would fail again; what lies in one day's data stops no other day.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,16 @@ def lies_in_the_data(error: Exception) -> bool:
     if isinstance(error, OSError):
         return isinstance(error, LOCAL_FILE_ERRORS)
     return isinstance(error, data_errors())
+
+
+def lies_in_a_days_data(error: Exception) -> bool:
+    """Whether an error of a source says that what it has of a day is wrong.
+
+    Missing grants and tables, faults of the code and outages concern every day, so they fail the task instead.
+    """
+    from polars.exceptions import PolarsError
+    from psycopg2 import DataError
+
+    if isinstance(error, OSError):
+        return isinstance(error, LOCAL_FILE_ERRORS)
+    return isinstance(error, (ValueError, PolarsError, DataError))

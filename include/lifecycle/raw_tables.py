@@ -12,7 +12,7 @@ import polars as pl
 
 from include.lifecycle.csv_records import UnreadableFileError, read_records
 from include.lifecycle.line_count import count_data_lines
-from include.lifecycle.specs import TableSpec
+from include.lifecycle.specs import RESERVED_COLUMNS, TableSpec
 
 ENGINE_COLUMNS: dict[str, Any] = {
     "dt": pl.Date,
@@ -22,7 +22,6 @@ ENGINE_COLUMNS: dict[str, Any] = {
     "unreadable": pl.String,
 }
 INDEX = "_index"
-_RESERVED = {*ENGINE_COLUMNS, INDEX, "broken_rules"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def read_raw(path: Path, table: TableSpec, day: date, counted: int | None = None
     """
     lines = count_data_lines(path)
     try:
-        records = read_records(path.read_bytes(), counted, _RESERVED)
+        records = read_records(path.read_bytes(), counted, RESERVED_COLUMNS)
     except UnreadableFileError as error:
         return replace(no_rows(table, day, str(error)), lines=lines, counted=counted)
     names = [name for name in records.rows.columns if name not in ENGINE_COLUMNS]

@@ -51,9 +51,13 @@ class Source(Protocol):
         """Write one day of a table, as known at the end of that day, to `file` as CSV with a header.
 
         Returns None, and writes nothing, where the source has no such table. An empty day is a header alone. An
-        error that lies in the data (see `failures`) rejects the day alone; any other counts as an outage.
+        error that lies in the day's data (see `failures`) rejects the day alone; any other fails the task.
         """
         ...
+
+
+RESERVED_COLUMNS = frozenset({"dt", "raw_row", "raw_lines", "raw_line", "unreadable", "broken_rules", "_index"})
+"""Names of columns that validation itself uses, so that no table may have them."""
 
 
 class TableSpec(Spec):
@@ -90,6 +94,15 @@ class TableSpec(Spec):
         if missing:
             raise ValueError(
                 f"Table {self.name!r}: key columns {sorted(missing)} are not in `columns`; correct either."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        reserved = RESERVED_COLUMNS & set(self.columns)
+        if reserved:
+            raise ValueError(
+                f"Table {self.name!r}: `columns` has {sorted(reserved)}, which validation uses; rename them."
             )
         return self
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import psycopg2
+import psycopg2.errors
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -309,7 +310,8 @@ def test_two_sources_are_not_mixed_on_one_day(world: World) -> None:
         ValueError("no date in line 3."),
         FileNotFoundError("sales.csv"),
         PolarsError("bad bytes"),
-        KeyError("amount"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        psycopg2.DataError("date out of range"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -325,8 +327,22 @@ def test_a_day_that_the_source_cannot_give_stops_no_other_and_says_why(error: Ex
     assert verdicts[1].problems == (f"sales {extracted.faults[D2]['sales']}.",)
 
 
-@pytest.mark.parametrize("error", [ConnectionError("refused"), psycopg2.OperationalError("gone")], ids=repr)
-def test_an_outage_in_extracting_is_no_verdict_on_the_day(error: Exception, world: World) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("refused"),
+        psycopg2.OperationalError("gone"),
+        psycopg2.errors.InsufficientPrivilege("permission denied for table usage_daily"),
+        psycopg2.errors.UndefinedTable("market.prices does not exist"),
+        TypeError("a bad deploy"),
+        KeyError("amount"),
+        ZeroDivisionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_outage_a_missing_grant_and_a_fault_of_the_code_are_no_verdict_on_the_day(
+    error: Exception, world: World
+) -> None:
     with pytest.raises(type(error)):
         extract(SHOPS, world.lake, Shops({D1: ""}, errors={D1: error}), [D1], world.run)
 

@@ -10,6 +10,7 @@ import pytest
 
 from include.lifecycle.date_rules import broken_date_rules, date_rules
 from include.lifecycle.quarantine import rule_book
+from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.specs import TableSpec
 from include.lifecycle.table_rules import TableFacts, content_digest, is_level, repeated_rows, unusual_rows
 
@@ -149,3 +150,9 @@ def test_every_date_column_lies_between_the_first_date_and_the_day(
 def test_a_table_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         table(**fields)
+
+
+@pytest.mark.parametrize("name", [*ENGINE_COLUMNS, INDEX, "broken_rules"])
+def test_a_table_with_a_column_of_validations_own_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"'visits': `columns` has \['{name}'\].*; rename them"):
+        TableSpec(name="visits", columns={"id": pl.String, name: pl.String}, key=("id",), rules=list)
