@@ -117,16 +117,19 @@ def training(model: ModelSpec) -> DAG:
             from ml_lifecycle.runs import run_info
 
             batches = stage_batches(model, lake(), date.fromisoformat(as_of), run_info())
-            return [{"number": number, "segments": segments} for number, segments in enumerate(batches)]
+            return [
+                {"number": number, "count": len(batches), "segments": segments}
+                for number, segments in enumerate(batches)
+            ]
 
-        @task(pool=HEAVY_POOL, map_index_template="{{ segments_label }}")
+        @task(pool=HEAVY_POOL, map_index_template="{{ batch_label }}")
         def fit_segments(as_of: str, batch: dict[str, Any]) -> None:
             """Tune and fit each segment of a batch on its own."""
             from include.lifecycle.segment_training import fit_batch
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import label_segments, run_info
+            from ml_lifecycle.runs import label_batch, run_info
 
-            label_segments(batch["segments"])
+            label_batch(batch["number"], batch["count"], batch["segments"])
             params, day = get_current_context()["params"], date.fromisoformat(as_of)
             fit_batch(
                 model,

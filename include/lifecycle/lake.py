@@ -253,7 +253,7 @@ class Lake:
             raise CorruptManifestError(_unreadable(self.uri(key), error)) from error
 
     def usable_manifest(self, prefix: str, day: date) -> Manifest | None:
-        """The partition's manifest, or None where there is none that can be read: for those who make it again."""
+        """The partition's manifest, or None where there is none that can be read: for those who rebuild it."""
         try:
             return self.find_manifest(prefix, day)
         except CorruptManifestError as error:
@@ -503,14 +503,14 @@ def _content_type(key: str) -> str:
 def _corrupt(uri: str) -> str:
     return (
         f"The bytes of {uri} are not those its manifest names: the file was changed or damaged after it was "
-        "published. Restore it, or run the DAG that makes the partition for this day again."
+        "published. Restore it, or rebuild it: run the DAG that makes the partition for this day."
     )
 
 
 def _missing(uri: str) -> str:
     return (
         f"{uri} is missing, though its manifest names it: it was deleted after it was published. Restore it, or "
-        "run the DAG that makes the partition for this day again."
+        "rebuild it: run the DAG that makes the partition for this day."
     )
 
 
@@ -519,5 +519,5 @@ def _unreadable(uri: str, error: ValidationError) -> str:
     where = ".".join(map(str, first["loc"])) or "the whole of it"
     return (
         f"{uri} cannot be read as a manifest ({where}: {first['msg']}): it was changed or damaged after it was "
-        "published. Restore it, or run the DAG that makes the partition for this day again."
+        "published. Restore it, or rebuild it: run the DAG that makes the partition for this day."
     )

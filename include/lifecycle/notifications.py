@@ -1,4 +1,4 @@
-"""Telling people: in the log, and at a webhook where one is configured."""
+"""Notifications: in the log, and at a webhook where one is configured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def notify(message: str, webhook: str | None = None, *, timeout: float = 10.0) -
     """Log a message, and POST it as JSON `{"text": message}`, which Slack and Mattermost show, to `webhook`.
 
     A webhook that does not answer within `timeout` seconds, or refuses, is logged as an error and not raised:
-    what is told of has happened, whether or not the message arrives. The address is a secret and never logged.
+    a notification that fails must not fail the task that sends it. The address is a secret and never logged.
     """
     log.warning("%s", message)
     if not webhook:

@@ -159,7 +159,7 @@ def _is_in_latest(model: ModelSpec, lake: Lake, day: date) -> bool:
 def _is_current(model: ModelSpec, lake: Lake, day: date, loaded_digest: str) -> bool:
     """Whether the predictions of a day are in the warehouse and made from the features that the lake has now.
 
-    Features whose manifest is damaged cannot be scored: they are left to the ETL, which makes them again.
+    Features whose manifest is damaged cannot be scored: they are left to the ETL, which rebuilds them.
     """
     features = lake.usable_manifest(model.dataset.features_prefix, day)
     predictions = lake.usable_manifest(model.predictions_prefix, day)
@@ -226,7 +226,7 @@ def score(
     number), where there is an interval `score_low`, `score_high` and its measured `coverage`, the columns of
     `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the day has been
     scored already from the same features by the same version and code, the result is the same: what was published
-    is staged again, or, where that is damaged, made again with the time at which it was first scored. That time is
+    is staged again, or, where that is damaged, rebuilt with the time at which it was first scored. That time is
     the manifest's `created_at`; the warehouse of `connection` knows it where the lake has lost it.
 
     Raises

@@ -120,7 +120,7 @@ def figures(returns: pl.DataFrame, risk_free_rate: float = 0.0) -> dict[str, Fig
 
     The annual return is compounded; volatility is the daily standard deviation times the root of 252; the Sharpe
     ratio is the mean daily return above the risk-free rate over the standard deviation, times that root (Sharpe
-    1994, "The Sharpe ratio"); the maximum drawdown is the deepest fall from an earlier peak, as a negative share.
+    1994, "The Sharpe ratio"); the maximum drawdown is the largest loss from an earlier peak, as a negative share.
     """
     return {
         name: _figures(returns.filter(strategy=name).sort("date"), risk_free_rate)

@@ -202,7 +202,7 @@ def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Sectio
         ]
         for name, row in measured.items()
     ]
-    header = ["strategy", "return", "volatility", "Sharpe", "deepest fall", "turnover", "costs"]
+    header = ["strategy", "return", "volatility", "Sharpe", "maximum drawdown", "turnover", "costs"]
     caption = f"{_span(backtest)}, per year, after costs. Turnover and costs without the first purchase."
     return [
         Section("What it would have brought", _GROWTH, charts.draw_growth(growth(backtest))),

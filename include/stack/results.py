@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 
 from include.lifecycle.lake import Lake, partition
+from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.settings import StackSettings
 
@@ -44,8 +45,7 @@ def newest_features_day(settings: StackSettings, dataset: str) -> date | None:
 
 def latest_predictions(settings: StackSettings, model: str) -> dict[str, Any] | None:
     """Return the pointer to the newest prediction files, as consumers read it, or None."""
-    body = _lake(settings).read_object(f"predictions/{model}/latest.json")
-    return None if body is None else json.loads(body)
+    return _latest(settings, f"predictions/{model}")
 
 
 def newest_report(settings: StackSettings, model: str) -> Report | None:
@@ -72,8 +72,8 @@ def prediction_rows(settings: StackSettings, model: str, columns: Sequence[str])
 
 def portfolio_day(settings: StackSettings) -> date | None:
     """Return the day of the newest portfolio, or None."""
-    body = _lake(settings).read_object(f"{PORTFOLIO}/latest.json")
-    return None if body is None else date.fromisoformat(json.loads(body)["day"])
+    latest = _latest(settings, PORTFOLIO)
+    return None if latest is None else date.fromisoformat(latest["day"])
 
 
 def portfolio_weights(settings: StackSettings) -> pl.DataFrame | None:
@@ -104,6 +104,29 @@ def s3_uri(key: str) -> str:
 def local_path(settings: StackSettings, key: str) -> Path:
     """Return the file in which the S3 server keeps a key of the lake."""
     return settings.s3_dir / LAKE_BUCKET / key
+
+
+def _latest(settings: StackSettings, prefix: str) -> dict[str, Any] | None:
+    """Return what the pointer to the newest day of a prefix says, or None where there is none.
+
+    Raises
+    ------
+    StackError
+        If it is damaged.
+    """
+    key = f"{prefix}/latest.json"
+    body = _lake(settings).read_object(key)
+    if body is None:
+        return None
+    try:
+        latest: dict[str, Any] = json.loads(body)
+        date.fromisoformat(latest["day"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StackError(
+            f"{s3_uri(key)} names no day ({error!r}): it was changed or damaged after it was published. "
+            "Run the DAG maintenance, which rebuilds it."
+        ) from error
+    return latest
 
 
 def _lake(settings: StackSettings) -> Lake:

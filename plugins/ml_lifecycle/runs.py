@@ -58,11 +58,15 @@ def label_days(days: Sequence[str], detail: str = "") -> list[date]:
     return [date.fromisoformat(day) for day in days]
 
 
-def label_segments(segments: Sequence[str]) -> None:
-    """Make the segments of a mapped task its label in the UI."""
-    context = cast("dict[str, Any]", get_current_context())
+def label_batch(number: int, count: int, segments: Sequence[str]) -> None:
+    """Make a batch of segments, the `number`-th from 0 of `count`, the label of its mapped task in the UI."""
+    cast("dict[str, Any]", get_current_context())["batch_label"] = batch_label(number, count, segments)
+
+
+def batch_label(number: int, count: int, segments: Sequence[str]) -> str:
+    """The label of a batch, e.g. `batch 03 of 12: AAPL to TSLA (5)`: sorted by text, batches are in order."""
     more = f" to {segments[-1]} ({len(segments)})" if len(segments) > 1 else ""
-    context["segments_label"] = f"{segments[0]}{more}"
+    return f"batch {number + 1:0{len(str(count))}d} of {count}: {segments[0]}{more}"
 
 
 def show_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> JudgedDays:

@@ -71,7 +71,7 @@ def test_each_symbol_is_fitted_in_a_mapped_task_and_compared_with_the_pooled_mod
         ]
         training = scored.lake.read_json(f"staging/{model}", LAST, "training.json")
 
-        assert [fit["rendered_map_index"] for fit in fits] == ["AAPL to TSLA (5)"]
+        assert [fit["rendered_map_index"] for fit in fits] == ["batch 1 of 1: AAPL to TSLA (5)"]
         assert set(training["per_segment"]["params"][own]) == set(SYMBOLS)
         assert {trial["candidate"] for trial in training["trials"]} > {own}
 

@@ -422,7 +422,7 @@ def test_the_page_shows_figures_that_can_be_worked_out_by_hand_from_the_publishe
             "return": f"{100 * (values[-1] ** (1 / years) - 1):.1f} %",
             "volatility": f"{100 * statistics.pstdev(net) * math.sqrt(252):.1f} %",
             "Sharpe": f"{statistics.fmean(net) / statistics.pstdev(net) * math.sqrt(252):.2f}",
-            "deepest fall": f"{100 * min(falls):.1f} %",
+            "maximum drawdown": f"{100 * min(falls):.1f} %",
             "turnover": f"{100 * sum(traded[1:]) / 2 / years:.1f} %",
             "costs": f"{100 * 0.001 * sum(traded[1:]) / years:.3f} %",
         }
