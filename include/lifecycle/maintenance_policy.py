@@ -231,7 +231,7 @@ def decide(evidence: Evidence, catalog: Catalog, scope: Scope) -> Decision:
             days[_by_dag(maker)][damage.day].add(damage.path)
     every = [*wakes.values(), *(wake for maker, found in days.items() for wake in _day_wakes(maker, found))]
     return Decision(
-        wakes=tuple(sorted(every, key=lambda wake: (wake.stage, wake.dag_id, str(wake.form["day"])))),
+        wakes=tuple(sorted(every, key=_order)),
         lost=lost,
         sweep=tuple(_sweepable(evidence, scope)),
     )
@@ -282,9 +282,10 @@ def _training_wake(damage: Damage, maker: Maker, evidence: Evidence) -> Wake | s
         reason = "No training on record has read it: the next training that needs it rebuilds it."
     else:
         fitting = [training for training in known if training.as_of == damage.day]
-        if version is not None:
-            own = [training for training in fitting if training.version == int(version[1])]
-            fitting = own or [training for training in fitting if training.version is None]
+        wanted = int(version[1]) if version else None
+        own = [training for training in fitting if training.version == wanted]
+        staged = [training for training in fitting if training.version is None]
+        fitting = own or (fitting if version is None else staged)
         reason = f"No record of a training as of {damage.day} is left; restore it from a backup."
     same_code = [training for training in fitting if training.code_version == evidence.code_version]
     if not same_code:
@@ -298,6 +299,12 @@ def _training_wake(damage: Damage, maker: Maker, evidence: Evidence) -> Wake | s
     again = same_code[-1]
     form = {"day": str(again.as_of), "trials": again.trials, "seed": again.seed, "reason": again.reason}
     return Wake(dag_id=maker.dag_id, stage=maker.stage, form=form, heals=(damage.path,))
+
+
+def _order(wake: Wake) -> tuple[int, str, str, bool]:
+    """Older stages first. The trainings of a day share their staging, so the one that was staged comes last."""
+    heals_staging = any(path.startswith(STAGING) for path in wake.heals)
+    return wake.stage, wake.dag_id, str(wake.form["day"]), heals_staging
 
 
 def _sweepable(evidence: Evidence, scope: Scope) -> Iterator[StrayFile]:
