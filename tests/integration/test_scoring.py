@@ -456,7 +456,7 @@ def _publish_until_killed(endpoint: str, bucket: str, dsn: str, killed_at: str, 
     ("killed_at", "in_files", "in_table"),
     [("copy", 1, 1), ("parquet", 1, 1), ("csv", 1, 1), ("manifest", 1, 1), ("commit", 2, 1), ("latest", 2, 2)],
 )
-def test_killed_while_publishing_both_tell_the_same_day_or_the_day_is_not_done(
+def test_killed_while_publishing_files_table_and_latest_tell_the_same_or_the_day_is_not_done(
     lake: Lake,
     postgres_dsn: str,
     run: RunInfo,
@@ -492,7 +492,8 @@ def test_killed_while_publishing_both_tell_the_same_day_or_the_day_is_not_done(
     assert frame["model_version"].to_list() == [in_files] * 40
     assert {row[-2] for row in _warehouse(connection)} == {in_table}
     assert _latest(lake)["model_version"] == 1
-    assert scoring.plan(LEAVING, lake, connection, None) == ({} if in_files == in_table else {DAY: 2})
+    # `latest.json` names the files of version 1.
+    assert scoring.plan(LEAVING, lake, connection, None) == ({} if in_files == in_table == 1 else {DAY: 2})
 
     score(LEAVING, lake, DAY, Constant(0.75), 2, second)
     publish(LEAVING, lake, connection, DAY, second)
@@ -533,21 +534,29 @@ def test_a_day_without_its_load_or_its_latest_is_not_done(
     publish(LEAVING, lake, postgres, DAY, run)
     assert scoring.plan(LEAVING, lake, postgres, None) == {}
     with postgres, postgres.cursor() as cursor:
-        cursor.execute("delete from ml.loads")
+        cursor.execute("delete from ml.loads; delete from ml.leaving_predictions")
     assert scoring.plan(LEAVING, lake, postgres, None) == {DAY: 1}
 
 
-def test_an_up_to_date_day_is_planned_without_reading_its_manifests(
+def test_of_days_that_are_up_to_date_the_newest_manifest_alone_is_read(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.record(postgres, ledger.Entry("leaving", "promote", 1, None, 1, DAY, "gate", "Better.", {}, "first"))
-    publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
-    publish(LEAVING, lake, postgres, DAY, run)
+    days = [DAY + timedelta(number) for number in range(3)]
+    for day in days:
+        publish_features(day)
+        score(LEAVING, lake, day, Constant(0.25), 1, run)
+        publish(LEAVING, lake, postgres, day, run)
     time.sleep(1.5)  # The S3 server forgets what it remembers of its files after a second.
+    find, read = Lake.find_manifest, []
 
-    monkeypatch.setattr(Lake, "find_manifest", _unused)
+    def find_manifest(self: Lake, prefix: str, day: date) -> Any:
+        read.append((prefix, day))
+        return find(self, prefix, day)
+
+    monkeypatch.setattr(Lake, "find_manifest", find_manifest)
     assert scoring.plan(LEAVING, lake, postgres, None) == {}
+    assert read == [(LEAVING.predictions_prefix, days[-1])]
 
 
 @pytest.mark.parametrize("lost", ["files", "published manifest", "both manifests", "everything on the lake"])
