@@ -194,12 +194,11 @@ def makers(datasets: Iterable[DatasetSpec], models: Iterable[ModelSpec]) -> list
     for model in models:
         name = model.name
         learnt = [model.labels_prefix, model.training_rows_prefix, model.staging_prefix]
-        learnt += [f"{model.staging_prefix}_segments"]
-        learnt += [f"references/{name}", model.report_prefix("model_card")]
+        learnt += [model.staged_segments_prefix, f"references/{name}", model.report_prefix("model_card")]
         judged = [model.report_prefix("drift"), model.report_prefix("performance")]
         found += [Maker(prefix=p, dag_id=f"{name}_training", stage=1, takes="training") for p in learnt]
         found.append(Maker(prefix=model.predictions_prefix, dag_id=f"{name}_scoring", stage=2, latest=True))
-        found.append(Maker(prefix=f"{model.staging_prefix}_scores", dag_id=f"{name}_scoring", stage=2))
+        found.append(Maker(prefix=model.staged_scores_prefix, dag_id=f"{name}_scoring", stage=2))
         found += [Maker(prefix=p, dag_id=f"{name}_monitoring", stage=4, takes="day") for p in judged]
     return found
 

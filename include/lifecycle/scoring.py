@@ -169,11 +169,6 @@ def _is_current(model: ModelSpec, lake: Lake, day: date, loaded_digest: str) -> 
     return is_of_features and predictions.digest == loaded_digest
 
 
-def staging_prefix(model: ModelSpec) -> str:
-    """Lake prefix of the scores that are not yet checked and published."""
-    return f"staging/{model.name}_scores"
-
-
 def latest_version(model: ModelSpec, lake: Lake) -> int | None:
     """The version that made the newest published predictions, or None before there are any."""
     latest = _latest(model, lake)
@@ -238,7 +233,7 @@ def score(
     """
     inputs = _inputs(model, lake, day, version)
     published = _same_work(lake.usable_manifest(model.predictions_prefix, day), inputs, run)
-    staged = _same_work(lake.usable_manifest(staging_prefix(model), day), inputs, run)
+    staged = _same_work(lake.usable_manifest(model.staged_scores_prefix, day), inputs, run)
     earlier = published or staged or _same_work(_loaded_manifest(model, connection, day), inputs, run)
     dated = replace(run, started_at=earlier.created_at) if earlier else run
     with TemporaryDirectory() as folder:
@@ -249,7 +244,7 @@ def score(
             _write_scores(model, features, path, Scorer(estimator, version, interval), dated)
         scores = pl.scan_parquet(path)
         return lake.publish(
-            staging_prefix(model),
+            model.staged_scores_prefix,
             day,
             [LocalFile(path, _count(scores))],
             run=dated,
@@ -381,9 +376,9 @@ def publish(
 
 def checked_files(model: ModelSpec, lake: Lake, day: date, scratch: Path) -> list[LocalFile]:
     """A day's staged scores as Parquet and CSV in `scratch`, once they are found to keep the contract."""
-    staged = lake.manifest(staging_prefix(model), day)
+    staged = lake.manifest(model.staged_scores_prefix, day)
     parquet, csv = scratch / PARQUET, scratch / CSV
-    lake.download(staging_prefix(model), day, scratch, PARQUET)[0].rename(parquet)
+    lake.download(model.staged_scores_prefix, day, scratch, PARQUET)[0].rename(parquet)
     # The check waits for the features most of its time.
     with ThreadPoolExecutor(1) as beside:
         written = beside.submit(_write_csv, parquet, csv)
@@ -394,7 +389,7 @@ def checked_files(model: ModelSpec, lake: Lake, day: date, scratch: Path) -> lis
 
 def publish_files(model: ModelSpec, lake: Lake, day: date, files: Sequence[LocalFile], run: RunInfo) -> Manifest:
     """Publish what `checked_files` gave. The manifest's `created_at` is when the day was scored."""
-    staged = lake.manifest(staging_prefix(model), day)
+    staged = lake.manifest(model.staged_scores_prefix, day)
     return lake.publish(
         model.predictions_prefix,
         day,
@@ -502,7 +497,7 @@ def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer, run: Run
 
 def _check(model: ModelSpec, lake: Lake, day: date, path: Path, scratch: Path) -> None:
     prefix = model.dataset.features_prefix
-    staged = lake.manifest(staging_prefix(model), day)
+    staged = lake.manifest(model.staged_scores_prefix, day)
     if staged.inputs[_features_input(model, day)] != lake.manifest(prefix, day).digest:
         raise PredictionsError(
             f"The features of {day} were published again after they were scored; score the day again."

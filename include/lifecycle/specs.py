@@ -369,13 +369,23 @@ class ModelSpec(Spec):
         return f"staging/{self.name}_rows"
 
     @property
+    def staged_scores_prefix(self) -> str:
+        """Lake prefix of the scores that are not yet checked and published."""
+        return f"staging/{self.name}_scores"
+
+    @property
+    def staged_segments_prefix(self) -> str:
+        """Lake prefix under which all of fitting segments on their own is staged."""
+        return f"staging/{self.name}_segments"
+
+    @property
     def segment_rows_prefix(self) -> str:
         """Lake prefix of the rows of each batch of segments, to be fitted on their own."""
-        return f"staging/{self.name}_segments/rows"
+        return f"{self.staged_segments_prefix}/rows"
 
     def segment_fits_prefix(self, batch: int) -> str:
         """Lake prefix of what came of fitting a batch of segments."""
-        return f"staging/{self.name}_segments/fits={batch:04d}"
+        return f"{self.staged_segments_prefix}/fits={batch:04d}"
 
     def reference_prefix(self, version: int) -> str:
         """Lake prefix of what a registered version is compared with later: its holdout, and its baseline."""

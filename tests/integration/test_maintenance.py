@@ -27,7 +27,7 @@ DAILY = [
     CUSTOMERS.features_prefix,
     CUSTOMERS.validation_prefix,
     CHURN.predictions_prefix,
-    f"{CHURN.staging_prefix}_scores",
+    CHURN.staged_scores_prefix,
 ]
 WEEKLY = [CHURN.report_prefix("drift"), CHURN.report_prefix("performance"), CHURN.labels_prefix]
 LEARNT = [f"references/churn{VERSION}", CHURN.report_prefix("model_card") + VERSION]
@@ -127,7 +127,7 @@ def expected_wake(prefix: str, day: date) -> tuple[str, dict[str, Any]]:
         return "churn_training", trained
     if prefix.startswith("reports/churn/"):
         return "churn_monitoring", {"day": str(day)}
-    scored = prefix in (CHURN.predictions_prefix, f"{CHURN.staging_prefix}_scores")
+    scored = prefix in (CHURN.predictions_prefix, CHURN.staged_scores_prefix)
     return "churn_scoring" if scored else "customers_etl", {"day": str(day), "last_day": str(day)}
 
 

@@ -182,11 +182,11 @@ def test_batches_give_the_scores_of_the_whole(
 ) -> None:
     publish_features()
     whole = score(LEAVING, lake, DAY, estimator, 1, run)
-    whole_frame = pl.read_parquet(lake.download(scoring.staging_prefix(LEAVING), DAY, tmp_path / "whole"))
+    whole_frame = pl.read_parquet(lake.download(LEAVING.staged_scores_prefix, DAY, tmp_path / "whole"))
 
     monkeypatch.setattr(scoring, "batches", partial(batches, size=7))
     in_batches = score(LEAVING, lake, DAY, estimator, 1, run)
-    frame = pl.read_parquet(lake.download(scoring.staging_prefix(LEAVING), DAY, tmp_path / "batches"))
+    frame = pl.read_parquet(lake.download(LEAVING.staged_scores_prefix, DAY, tmp_path / "batches"))
 
     assert in_batches.rows == whole.rows == 40
     assert frame.drop("score").equals(whole_frame.drop("score"))
@@ -345,7 +345,7 @@ def test_a_day_that_cannot_be_scored_stops_no_other(
     scorer = scoring.Scorer(Constant(0.5), 1, None)
     errors = scoring.score_days(LEAVING, lake, postgres, days, scorer, run, noted.append)
 
-    assert noted == lake.days(scoring.staging_prefix(LEAVING)) == [days[0], days[2]]
+    assert noted == lake.days(LEAVING.staged_scores_prefix) == [days[0], days[2]]
     assert list(errors) == [days[1]]
     assert "has no rows" in errors[days[1]]
 

@@ -29,7 +29,7 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     inputs = {f"features/customers/dt={DAY}": features.digest}
     inputs["models:/churn"] = "1"
     scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5], "contract": ["month"], "model_version": [1]})
-    lake.publish_frame(scoring.staging_prefix(CHURN), DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
+    lake.publish_frame(CHURN.staged_scores_prefix, DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
     files = [LocalFile(tmp_path / "part.parquet", 1)]
     with warehouse.replacing(postgres, "churn_predictions", DAY, scores.lazy(), key=["customer_id"]) as cursor:
         manifest = scoring.publish_files(CHURN, lake, DAY, files, run)
