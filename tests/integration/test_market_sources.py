@@ -218,7 +218,7 @@ def test_a_stray_row_stretches_nothing_and_is_quarantined_on_the_newest_day(
     assert newest.accepted
 
 
-def test_a_symbol_with_many_strays_is_left_out_by_name(market: Any, tmp_path: Path) -> None:
+def test_many_strays_of_a_symbol_are_left_out_by_name_and_its_other_rows_stay(market: Any, tmp_path: Path) -> None:
     days = database(market).days()
     for day in NEW_YORK.days(date(1985, 1, 2), date(1985, 1, 4)):
         execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", day)
@@ -226,10 +226,10 @@ def test_a_symbol_with_many_strays_is_left_out_by_name(market: Any, tmp_path: Pa
 
     assert source.days() == days
     assert source.faults() == [
-        "market.prices of AAPL is left out: 3 of its rows have a date that cannot be right, e.g. 1985-01-04. "
+        "market.prices of AAPL has 3 rows that are left out: their date cannot be right, e.g. 1985-01-04. "
         "Correct them, or set `first_day` and `last_day`."
     ]
-    assert len(extracted(source, days[-1], tmp_path)) == 4
+    assert len(extracted(source, days[-1], tmp_path)) == 5
     assert database(market, first_day=str(days[0])).faults() == []
 
 

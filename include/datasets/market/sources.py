@@ -3,7 +3,8 @@
 Each row belongs to a session. One dated on a day without a session belongs to the next session; one whose date
 nobody can read, to that of the nearest dated row before it in its file; one dated after today, or years away from
 all others, to the newest. There the rules set it aside: it stops nothing, and nobody has to wonder where it went.
-A symbol with more such rows than a day can bear, or without a file, is a fault of the source; the others go on.
+Where a symbol has more such rows than a day can bear, they are left out; that, and a symbol without a file, is a
+fault of the source. All other rows go on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 _MOST_MISPLACED = 2
 """A session takes at most so many rows of a symbol that belong elsewhere; more would make it look rejected."""
+
+_OUTAGES_OF_A_SERVER = 3
+"""Where so many symbols in a row cannot be had, the server is down; fewer are faults of these symbols."""
 
 Symbol = Annotated[str, StringConstraints(pattern=SYMBOL_PATTERN)]
 
@@ -224,7 +228,7 @@ class _Prices:
 
 
 def _placed(files: Sequence[PriceFile], period: Period, today: date, faults: Sequence[str]) -> _Prices:
-    """Give each row its day. A symbol with too many rows that belong elsewhere is left out, and a fault."""
+    """Give each row its day. Where a symbol has too many that belong elsewhere, they are left out, and a fault."""
     read = Period(max(period.first, FIRST_DAY), min(period.last, today))
     is_read = pl.col("parsed").is_between(read.first, read.last)
     dates = pl.concat([file.rows.filter(is_read)["parsed"] for file in files] or [pl.Series([], dtype=pl.Date)])
@@ -236,9 +240,10 @@ def _placed(files: Sequence[PriceFile], period: Period, today: date, faults: Seq
         stays = pl.col("raw_line").is_null() & pl.col("place").eq(pl.col("parsed")).fill_null(False)
         misplaced = rows.filter(~stays)
         if _has_too_many(misplaced):
+            kept.append(rows.filter(stays))
             found.append(
-                f"{file.path} of {file.symbol} is left out: {misplaced.height:,} of its rows are broken, or "
-                f"have a date that cannot be read or cannot be right, e.g. {_described(misplaced)}. "
+                f"{file.path} of {file.symbol} has {misplaced.height:,} rows that are left out: they are broken, "
+                f"or have a date that cannot be read or cannot be right, e.g. {_described(misplaced)}. "
                 "Correct them, or set `first_day` and `last_day`."
             )
         else:
@@ -292,7 +297,7 @@ class HttpSource:
         return self._files.days()
 
     def faults(self) -> list[str]:
-        """Symbols whose file the server refuses, or that have no usable one, in a sentence each."""
+        """Symbols whose file the server refuses or cannot give, or that have no usable one, in a sentence each."""
         return self._files.faults()
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
@@ -301,11 +306,18 @@ class HttpSource:
 
     @cached_property
     def _files(self) -> FileSource:
-        files, refused = {}, []
+        files: dict[str, Path] = {}
+        refused, outages_in_a_row = [], 0
         for symbol in self.symbols:
             try:
                 files[symbol] = self.download(symbol)
+                outages_in_a_row = 0
             except ValueError as error:
+                refused.append(str(error))
+            except ConnectionError as error:
+                outages_in_a_row += 1
+                if outages_in_a_row == min(_OUTAGES_OF_A_SERVER, len(self.symbols)):
+                    raise
                 refused.append(str(error))
         return FileSource(files, self.period, self.max_lag_days, lacking=tuple(refused))
 
@@ -334,7 +346,7 @@ class PostgresSource:
     def faults(self) -> list[str]:
         """Symbols with more strays than a day can bear, in a sentence each."""
         return [
-            f"market.prices of {symbol} is left out: {count:,} of its rows have a date that cannot be right, e.g. "
+            f"market.prices of {symbol} has {count:,} rows that are left out: their date cannot be right, e.g. "
             f"{day}. Correct them, or set `first_day` and `last_day`."
             for symbol, (count, day) in self._strays.items()
             if count > _MOST_MISPLACED
@@ -345,9 +357,15 @@ class PostgresSource:
         if not self._columns:
             return None
         belonging = self.period.belonging_to(day)
-        symbols = [name for name in self.symbols if self._strays.get(name, (0, day))[0] <= _MOST_MISPLACED]
-        values = {**self._bounds, "from": belonging.first, "to": belonging.last, "symbols": symbols}
-        strays = f"or {_IS_STRAY}" if self.days()[-1:] == [day] else ""
+        with_few_strays = [name for name in self.symbols if self._strays.get(name, (0, day))[0] <= _MOST_MISPLACED]
+        values = {
+            **self._bounds,
+            "from": belonging.first,
+            "to": belonging.last,
+            "symbols": list(self.symbols),
+            "with_few_strays": with_few_strays,
+        }
+        strays = f"or {_IS_STRAY} and symbol = any(%(with_few_strays)s)" if self.days()[-1:] == [day] else ""
         query = (
             f"select {', '.join(self._columns)} from market.prices where symbol = any(%(symbols)s)"
             f" and (date between %(from)s and %(to)s {strays}) order by symbol, date"

@@ -169,14 +169,14 @@ def good_rows_of_others(origin: Source, folder: Path) -> list[str]:
         (f"{HEADER},Date\n".encode(), r"of TSLA has \['Date'\] more than once in its header"),
         (
             f"{HEADER}\n07/05/2017,1,1,1,1,1,0\n".encode(),
-            r"is left out: 1 of its rows .* e\.g\. line 2, dated '07/05/2017'\. Correct",
+            r"has 1 rows that are left out: .* e\.g\. line 2, dated '07/05/2017'\. Correct",
         ),
         (
             f"{HEADER}\n{AAPL}".encode() + b"x,1,1,1,1,1,0\n" * 40,
-            "is left out: 40 of its rows .* e.g. line 5, dated 'x'",
+            "has 40 rows that are left out: .* e.g. line 5, dated 'x'",
         ),
         (f"{HEADER}\n{AAPL}".encode() + b"2017-07-06,1\n" * 40, r"e\.g\. line 5 \('2017-07-06,1'\)"),
-        (f"{HEADER}\n1985-01-02,1,1,1,1,1,0\n".encode(), "is left out: 1 of its rows .* dated '1985-01-02'"),
+        (f"{HEADER}\n1985-01-02,1,1,1,1,1,0\n".encode(), "has 1 rows that are left out: .* dated '1985-01-02'"),
     ],
     ids=[
         "missing",
@@ -193,7 +193,7 @@ def good_rows_of_others(origin: Source, folder: Path) -> list[str]:
         "a stray alone",
     ],
 )
-def test_a_file_that_is_no_good_leaves_its_symbol_out_by_name_and_the_others_go_on(
+def test_a_file_that_is_no_good_is_named_and_the_other_symbols_go_on(
     folder: Path, content: bytes | None, sentence: str
 ) -> None:
     without = good_rows_of_others(source(folder, "AAPL", "MSFT"), folder)
@@ -207,6 +207,16 @@ def test_a_file_that_is_no_good_leaves_its_symbol_out_by_name_and_the_others_go_
     [fault] = origin.faults()
     assert re.search(sentence, fault), fault
     assert "tsla.us.txt of TSLA" in fault
+
+
+def test_the_good_rows_of_a_symbol_stay_however_many_others_are_left_out(folder: Path) -> None:
+    write(folder, TSLA="junk\n" * 40 + AAPL)
+
+    origin = source(folder, "TSLA")
+
+    rows = [row for day in origin.days() for row in extracted(origin, day, folder)]
+    assert [row.removeprefix("TSLA,") for row in rows] == [line.rpartition(",")[0] for line in AAPL.splitlines()]
+    assert "has 40 rows that are left out" in origin.faults()[0]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +273,7 @@ def test_a_bad_line_lands_on_one_day_stretches_nothing_and_stops_nobody(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
-def test_whatever_lines_a_file_has_each_is_on_one_day_or_its_symbol_is_left_out_by_name(
+def test_whatever_lines_a_file_has_each_is_on_one_day_or_left_out_by_name_and_good_ones_always_stay(
     broken: list[tuple[str, int, str]], tmp_path: Path
 ) -> None:
     lines = {name: [f"{day},1,2,1,2,10,0" for day in SESSIONS] for name in ("AAPL", "MSFT", "TSLA")}
@@ -282,7 +292,7 @@ def test_whatever_lines_a_file_has_each_is_on_one_day_or_its_symbol_is_left_out_
         assert origin.extract("prices", day, tmp_path / "extracted.csv")
         with (tmp_path / "extracted.csv").open(newline="") as file:
             found.update(row[0] for row in list(csv.reader(file))[1:])
-    assert found == {name: len(rows) for name, rows in lines.items() if name not in out}
+    assert found == {name: len(SESSIONS) if name in out else len(rows) for name, rows in lines.items()}
     assert out <= {name for name, _, _ in broken}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from include.datasets.market.downloads import Downloads
-from include.datasets.market.sources import make_source
+from include.datasets.market.sources import HttpSource, Period, make_source
 
 BODY = "Date,Open,High,Low,Close,Volume\n2017-07-03,1,2,1,2,10\n2017-07-05,2,3,2,3,10\n"
 LONGER = f"{BODY}2017-07-06,3,4,3,4,10\n"
@@ -112,6 +112,35 @@ def test_the_source_downloads_each_symbol_once_and_is_then_as_with_files(server:
     )
     assert server.paths == ["/msft.us.txt", "/aapl.us.txt"]
     assert origin.max_lag_days == 5
+
+
+@pytest.mark.parametrize(
+    ("symbols", "down", "faults"),
+    [
+        (["AAPL", "MSFT", "TSLA"], {"MSFT"}, 1),
+        (["AAPL", "MSFT", "TSLA"], {"AAPL", "TSLA"}, 2),
+        (["AAPL", "MSFT"], {"AAPL", "MSFT"}, None),
+        (["AAPL", "MSFT", "TSLA", "IBM"], {"MSFT", "TSLA", "IBM"}, None),
+    ],
+)
+def test_a_symbol_that_cannot_be_had_is_a_fault_and_a_server_that_gives_none_an_outage(
+    tmp_path: Path, symbols: list[str], down: set[str], faults: int | None
+) -> None:
+    (tmp_path / "prices.csv").write_text(BODY)
+
+    def download(symbol: str) -> Path:
+        if symbol in down:
+            raise ConnectionError(f"{symbol} gave no prices after 4 tries.")
+        return tmp_path / "prices.csv"
+
+    source = HttpSource(download, tuple(symbols), Period(date.min, date.max), None)
+
+    if faults is None:
+        with pytest.raises(ConnectionError, match="gave no prices"):
+            source.days()
+    else:
+        assert source.days() == [date(2017, 7, 3), date(2017, 7, 5)]
+        assert len(source.faults()) == faults
 
 
 def test_a_connection_gives_the_address_and_the_key(server: Server, tmp_path: Path) -> None:
