@@ -224,11 +224,11 @@ class TelcoFileSource:
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
         """Write the file's customers, or those who left, under our names; texts stay as they are.
 
-        Records that do not split into the file's columns are written among the customers as a single field, so
-        that validation quarantines them.
+        Records that do not split into the file's columns, and those whose `Churn` is neither Yes nor No, are
+        written among the customers as a single field, so that validation quarantines them.
         """
         records = self._records()
-        rows, names = records.rows, records.rows.columns
+        rows, names = records.rows, [name for name in records.rows.columns if name not in ("raw_row", "raw_lines")]
         if "customerID" not in names:
             raise ValueError(
                 f"{self.path} has no column 'customerID', so it is not in the layout of the Telco churn data; "
@@ -237,7 +237,11 @@ class TelcoFileSource:
         if day != self.day:
             raise ValueError(f"{self.path} describes {self.day}, not {day}; correct `day` in its settings.")
         if table == CUSTOMERS_TABLE.name:
-            extracted, broken = _telco_customers(rows, names), records.broken["raw_line"].to_list()
+            unclear = _without_answer(rows, names)
+            extracted = _telco_customers(
+                rows.join(unclear, on="raw_row", how="anti", maintain_order="left"), names
+            )
+            broken = [*records.broken["raw_line"], *_as_lines(unclear.select(names))]
         elif table == CHURNS_TABLE.name and "Churn" in names:
             extracted, broken = _telco_churns(rows, day), []
         else:
@@ -293,6 +297,17 @@ def _telco_customers(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
         *(pl.col(theirs).alias(ours) for theirs, ours in TELCO_COLUMNS.items() if theirs in names),
         *(pl.lit(None, pl.String).alias(name) for name in _NOT_IN_TELCO),
     )
+
+
+def _without_answer(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Customers of whom the file does not say whether they left; none where it does not say so of anybody."""
+    if "Churn" not in names:
+        return rows.clear()
+    return rows.filter(~pl.col("Churn").is_in(["Yes", "No"]).fill_null(False))
+
+
+def _as_lines(rows: pl.DataFrame) -> list[str]:
+    return [row.write_csv(include_header=False).removesuffix("\n") for row in rows.iter_slices(1)]
 
 
 def _telco_churns(rows: pl.DataFrame, day: date) -> pl.DataFrame:

@@ -103,6 +103,21 @@ def test_broken_records_of_the_telco_file_are_extracted_for_quarantine(telco: Pa
     assert raw.frame["raw_line"].drop_nulls().to_list() == ['"a,b"', '"""never closed,\nswallowed"']
 
 
+@pytest.mark.parametrize("answer", ["yes", "", "Maybe", "1", " No"])
+def test_a_customer_of_whom_the_file_does_not_say_whether_he_left_is_quarantined(
+    telco: Path, tmp_path: Path, answer: str
+) -> None:
+    telco.write_text(TELCO.replace("29.85,29.85,No", f"29.85,29.85,{answer}"))
+
+    given = make_source(telco_settings(telco), no_connection).extract("customers", DAY, tmp_path / "customers.csv")
+
+    raw = read_raw(tmp_path / "customers.csv", CUSTOMERS_TABLE, DAY, given.records if given else None)
+    assert given == Extracted(records=3)
+    [broken] = raw.frame["raw_line"].drop_nulls()
+    assert "7590-VHVEG" in broken
+    assert "7590-VHVEG" not in raw.frame["customer_id"].drop_nulls()
+
+
 @pytest.mark.parametrize("content", ["", "\0", '"customerID'])
 def test_a_file_that_is_no_table_is_named(content: str, tmp_path: Path) -> None:
     path = tmp_path / "telco.csv"
