@@ -14,6 +14,7 @@ from include.lifecycle import gate, ledger, model_card, registry
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.specs import ModelSpec
 from tests.integration.staged_training import AS_OF, small_model, stage
+from tests.page_language import code_in
 
 
 class Trainings:
@@ -40,7 +41,9 @@ class Trainings:
 
     def page(self, version: int) -> str:
         [file] = self.lake.download(self.model.card_prefix(version), AS_OF, self.scratch, "index.html")
-        return file.read_text()
+        html = file.read_text()
+        assert code_in(html) == []
+        return html
 
 
 @pytest.fixture

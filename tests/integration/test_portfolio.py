@@ -23,6 +23,7 @@ from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import PortfolioError
+from tests.page_language import code_in
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 DAYS = [date(2024, 1, 1) + timedelta(days) for days in range(90)]
@@ -95,7 +96,9 @@ def weights_of(lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
 
 def page_of(lake: Lake, day: date, scratch: Path) -> str:
     [path] = lake.download(publish.REPORT, day, scratch, "index.html")
-    return path.read_text()
+    html = path.read_text()
+    assert code_in(html) == []
+    return html
 
 
 def everything(lake: Lake) -> dict[str, bytes | None]:

@@ -17,6 +17,7 @@ from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation import validate
 from include.lifecycle.verdicts import DayVerdict, UnreadableVerdictError
+from tests.page_language import code_in
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 TABLES = ("orders", "visits", "refunds")
@@ -325,6 +326,7 @@ def page(lake: Lake, day: date) -> str:
     entry = lake.manifest(SHOP.validation_prefix, day).file("index.html")
     body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
     assert body is not None
+    assert code_in(body.decode()) == []
     return body.decode()
 
 
