@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,11 @@ def _read_at_once(text: str) -> pl.DataFrame | None:
 
 
 def _read_line_by_line(symbol: str, path: Path, text: str) -> pl.DataFrame:
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line]
     if not lines:
         raise PriceFileError(f"{path} of {symbol} is empty; it should begin with {','.join(FILE_COLUMNS)}.")
     header = _fields(lines[0][1])
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
         raise PriceFileError(f"{path} of {symbol} has {repeated} more than once in its header.")
     rows = [_row(header, number, line) for number, line in lines[1:]]
