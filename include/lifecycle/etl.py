@@ -20,6 +20,7 @@ from include.lifecycle.verdicts import DayVerdict
 
 log = logging.getLogger(__name__)
 
+_MOST_NAMED = 5
 LOOK_BACK_DAYS = 400
 """So far back a run looks for features that others have left outdated."""
 
@@ -55,7 +56,17 @@ def plan(
     ValueError
         If the source has none of the requested days, or none at all because of its faults.
     """
-    given = [day for day in source.days() if day <= until]
+    offered = source.days()
+    given = [day for day in offered if dataset.first_day <= day <= until]
+    if ignored := sorted(set(offered) - set(given)):
+        log.warning(
+            "%d days that the source of %s offers are ignored, as they do not lie between %s and %s: %s.",
+            len(ignored),
+            dataset.name,
+            dataset.first_day,
+            until,
+            _some(ignored),
+        )
     faults = source.faults()
     if faults and not given:
         raise ValueError(f"The source of {dataset.name!r} has no day. {' '.join(faults)}")
@@ -346,6 +357,11 @@ def _refuse_silence(dataset: DatasetSpec, source: Source, given: Sequence[date],
             f"By {until} it should be at most {source.max_lag_days} days behind. "
             "Find out why, or set `max_lag_days` in its settings."
         )
+
+
+def _some(days: Sequence[date]) -> str:
+    more = f" and {len(days) - _MOST_NAMED} more" if len(days) > _MOST_NAMED else ""
+    return ", ".join(map(str, days[:_MOST_NAMED])) + more
 
 
 def _described(days: Sequence[date]) -> str:

@@ -104,21 +104,28 @@ class _Contest:
     def _unfair(self, who: str, tags: Mapping[str, str], as_of: date) -> tuple[str, ...]:
         """Sentences if a version trained as of a day may know the holdout by heart."""
         first = self.holdout.first_day
-        if "learnt_until" not in tags:
+        learnt_until = _day_or_none(tags.get("learnt_until", ""))
+        if learnt_until is None:
             if as_of <= first:
                 return ()
             return (
-                f"{who} has no tag `learnt_until`; as of {as_of}, it may have learnt the holdout of {first}; "
-                "train again as of a later day.",
+                f"{who} has no tag `learnt_until` with a day (it is {tags.get('learnt_until')!r}); as of {as_of}, "
+                f"it may have learnt the holdout of {first}; train again as of a later day.",
             )
-        learnt_until = date.fromisoformat(tags["learnt_until"])
         same_keys_kept_out = self.holdout.split == tags.get("split") == "key"
-        if same_keys_kept_out or self.model.horizon_ends_on(learnt_until) <= first:
+        if same_keys_kept_out or (learnt_until <= first and self.model.horizon_ends_on(learnt_until) <= first):
             return ()
         return (
             f"{who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of {first}; "
             "train again as of a later day.",
         )
+
+
+def _day_or_none(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def judge(

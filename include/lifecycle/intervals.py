@@ -53,11 +53,12 @@ def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Inte
 
 
 def from_tags(tags: Mapping[str, str]) -> Interval | None:
-    """The interval that a registered version's tags give, or None where one of them is missing."""
+    """The interval that a registered version's tags give, or None where one of them is missing or no number."""
     names = ("multiple", "nominal", "measured")
-    if not {"interval_scale", *(f"interval_{name}" for name in names)} <= tags.keys():
+    try:
+        return Interval(tags["interval_scale"], **{name: float(tags[f"interval_{name}"]) for name in names})
+    except (KeyError, ValueError):
         return None
-    return Interval(tags["interval_scale"], **{name: float(tags[f"interval_{name}"]) for name in names})
 
 
 def add(interval: Interval, frame: pl.DataFrame, score: str = "score") -> pl.DataFrame:

@@ -59,6 +59,10 @@ class CorruptManifestError(LakeError):
     """A manifest is not one: cut off, changed, or naming what no manifest may name."""
 
 
+class NoSuchFileError(LakeError):
+    """A partition has no file that was published under a name, as where its manifest is another partition's."""
+
+
 class FileEntry(BaseModel):
     """A file of a partition. `name` carries the hash; `rows` is None for what has no rows, e.g. a page."""
 
@@ -114,12 +118,12 @@ class Manifest(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def file(self, plain_name: str) -> FileEntry:
-        """The file published under that name; KeyError names those there are."""
+        """The file published under that name; NoSuchFileError names those there are."""
         for file in self.files:
             if file.plain_name == plain_name:
                 return file
         names = [file.plain_name for file in self.files]
-        raise KeyError(f"No file {plain_name!r} in the partition; it has {names}.")
+        raise NoSuchFileError(f"No file {plain_name!r} in the partition; it has {names}.")
 
 
 @dataclass(frozen=True)
@@ -377,9 +381,11 @@ class Lake:
             If the day has no manifest.
         CorruptManifestError, CorruptFileError
             If the manifest cannot be read; if a file is missing, or its bytes are not those the manifest names.
+        NoSuchFileError
+            If the partition has no file of that name.
         """
         manifest = self.manifest(prefix, day)
-        entries = manifest.files if plain_name is None else (manifest.file(plain_name),)
+        entries = manifest.files if plain_name is None else (self._file(prefix, day, manifest, plain_name),)
         folder = scratch / partition(prefix, day)
         folder.mkdir(parents=True, exist_ok=True)
         return [self._fetch(f"{partition(prefix, day)}/{entry.name}", entry, folder) for entry in entries]
@@ -410,7 +416,7 @@ class Lake:
         PartitionNotFoundError, CorruptManifestError, CorruptFileError
             As in `download`.
         """
-        entry = self.manifest(prefix, day).file(plain_name)
+        entry = self._file(prefix, day, self.manifest(prefix, day), plain_name)
         key = f"{partition(prefix, day)}/{entry.name}"
         body = self.read_object(key)
         if body is None:
@@ -443,6 +449,14 @@ class Lake:
         pages = self.client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
             yield from page.get("Contents", ())
+
+    def _file(self, prefix: str, day: date, manifest: Manifest, plain_name: str) -> FileEntry:
+        try:
+            return manifest.file(plain_name)
+        except NoSuchFileError as error:
+            raise NoSuchFileError(
+                f"{self.uri(partition(prefix, day))}: {error} Run the DAG that makes it for this day again."
+            ) from error
 
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:
         path = folder / entry.name

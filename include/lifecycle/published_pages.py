@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 
-from include.lifecycle.lake import Lake
+from include.lifecycle.lake import MANIFEST, Lake, partition_of
 from include.lifecycle.pages import Link, Navigation, Page, Verdict, render, with_navigation
 
 # A report's neighbours are looked for so many days away, then farther, so that a page costs no look at all days.
 _REACHES = (45, 400)
 _NEAREST = 5
 _NAMES = {"validation": "validation page", "drift": "drift report", "performance": "performance report"}
-_VERSION = re.compile(r"/version=(\d+)/dt=(\d{4}-\d\d-\d\d)/manifest\.json$")
+_VERSION = re.compile(r"/version=(\d{1,9})$")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,9 @@ def _versions(lake: Lake, report: Report) -> list[tuple[int, date]]:
     """The versions that have a page, and its day, in order."""
     if report.version is not None:
         return []
-    matches = (_VERSION.search(key) for key in lake.keys(f"{report.prefix}/version="))
-    return sorted((int(match[1]), date.fromisoformat(match[2])) for match in matches if match)
+    places = (partition_of(key) for key in lake.keys(f"{report.prefix}/version="))
+    found = ((_VERSION.search(place.prefix), place) for place in places if place and place.name == MANIFEST)
+    return sorted((int(version[1]), place.day) for version, place in found if version)
 
 
 def _days_before(lake: Lake, report: Report, day: date) -> list[date]:

@@ -276,18 +276,28 @@ def _download(tracking_uri: str, name: str, version: int, scratch: Path) -> Path
 
 
 def _refuse_damage(file: Path, title: str) -> None:
-    start = file.open("rb").read(2)
+    with file.open("rb") as content:
+        start = content.read(2)
     if not start:
         damage = "is empty"
     elif start.startswith(b"\x80"):
         damage = "is a pickle, which is never loaded because it may run any code"
-    elif not zipfile.is_zipfile(file):
-        damage = "is truncated, or no skops file"
-    elif _SCHEMA_FILE not in zipfile.ZipFile(file).namelist():
+    elif (names := _zip_names(file)) is None:
+        damage = "is damaged or truncated, or no skops file"
+    elif _SCHEMA_FILE not in names:
         damage = f"is a zip archive without {_SCHEMA_FILE}, so no skops file"
     else:
         return
     raise UnusableModelError(f"The model file of {title} {damage}. {_REMEDY}")
+
+
+def _zip_names(file: Path) -> list[str] | None:
+    """The names in a zip archive; None where it is none, or damaged."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return None
 
 
 @contextmanager

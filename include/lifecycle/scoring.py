@@ -179,7 +179,7 @@ def latest_version(model: ModelSpec, lake: Lake) -> int | None:
 
 
 def _latest(model: ModelSpec, lake: Lake) -> LatestPredictions | None:
-    """What `latest.json` says; None where it is missing, damaged, or points out of the predictions."""
+    """What `latest.json` says; None where it is missing or damaged, or names what is no day of predictions."""
     body = lake.read_object(latest_key(model))
     if body is None:
         return None
@@ -188,7 +188,8 @@ def _latest(model: ModelSpec, lake: Lake) -> LatestPredictions | None:
     except ValidationError as error:
         log.warning("%s counts as missing: it cannot be read (%s).", lake.uri(latest_key(model)), error)
         return None
-    return latest if latest.manifest == _manifest_key(model, latest.day) else None
+    is_of_a_day = latest.manifest == _manifest_key(model, latest.day)
+    return latest if is_of_a_day and lake.has_manifest(model.predictions_prefix, latest.day) else None
 
 
 def _manifest_key(model: ModelSpec, day: date) -> str:

@@ -147,7 +147,7 @@ def _balance(verdict: DayVerdict) -> Section:
             table.good,
             table.quarantined,
             table.good_lines + table.quarantined_lines,
-            table.imbalance or "yes",
+            "no" if table.imbalance else "yes",
         ]
         for name, table in verdict.tables.items()
     ]

@@ -16,11 +16,11 @@ from fastapi import Depends, FastAPI, Request, Response, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
-from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.convertors import IntegerConvertor, StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from include.lifecycle import published_pages
-from include.lifecycle.lake import Lake, LakeError, PartitionNotFoundError
+from include.lifecycle.lake import Lake, LakeError, NoSuchFileError, PartitionNotFoundError
 from include.lifecycle.pages import with_navigation
 from include.lifecycle.published_pages import Report
 from ml_lifecycle.hooks import lake
@@ -37,7 +37,12 @@ class _DayOrLatest(StringConvertor):
     regex = rf"\d{{4}}-\d\d-\d\d|{_LATEST}"
 
 
+class _Version(IntegerConvertor):
+    regex = "[0-9]{1,9}"
+
+
 register_url_convertor("day", _DayOrLatest())
+register_url_convertor("version", _Version())
 
 app = FastAPI(title="Reports", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -91,7 +96,7 @@ def show_list(user: GetUserDep, report: Named) -> Response:
     return _html(page) if page else _html(published_pages.missing_report(report), status.HTTP_404_NOT_FOUND)
 
 
-@app.get("/{area}/{kind}/version={version:int}/{day:day}/")
+@app.get("/{area}/{kind}/version={version:version}/{day:day}/")
 @app.get("/{area}/{kind}/{day:day}/")
 def show_page(user: GetUserDep, report: Named, day: str) -> Response:
     """The page of a report, with links to its neighbours; `latest` leads to the newest."""
@@ -100,7 +105,7 @@ def show_page(user: GetUserDep, report: Named, day: str) -> Response:
     return _file(lake(), report, _date(day), _PAGE)
 
 
-@app.get("/{area}/{kind}/version={version:int}/{day:day}/{name}")
+@app.get("/{area}/{kind}/version={version:version}/{day:day}/{name}")
 @app.get("/{area}/{kind}/{day:day}/{name}")
 def show_file(user: GetUserDep, report: Named, day: str, name: str) -> Response:
     """Another file of a report, by the name it was published under."""
@@ -125,7 +130,7 @@ def _file(lake: Lake, report: Report, day: date, name: str) -> Response:
     with TemporaryDirectory() as scratch:
         try:
             [path] = lake.download(report.prefix, day, Path(scratch), name)
-        except (PartitionNotFoundError, KeyError):
+        except (PartitionNotFoundError, NoSuchFileError):
             missing = None if name == _PAGE else name
             return _html(published_pages.missing_page(lake, report, day, missing), status.HTTP_404_NOT_FOUND)
         content = path.read_bytes()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CAUSE_KEY = "cause_of_failure"
 _LONGEST = 900
+_OURS = "Failed: "
 
 
 def one_line(text: str) -> str:
@@ -24,13 +25,23 @@ def one_line(text: str) -> str:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Write the cause into the run's note, unless somebody has written one."""
+    """Write the cause into the run's note, unless a person has written one."""
     from sqlalchemy.orm import object_session
 
     session = object_session(dag_run)
-    if session is None or dag_run.note:
-        return
-    dag_run.note = _note(dag_run, session)
+    if session is not None and (not dag_run.note or _is_ours(dag_run)):
+        dag_run.note = _note(dag_run, session)
+
+
+@hookimpl
+def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
+    """Remove the cause of an earlier failure from the note of a run that was cleared and then succeeded."""
+    if _is_ours(dag_run):
+        dag_run.note = None
+
+
+def _is_ours(dag_run: DagRun) -> bool:
+    return (dag_run.note or "").startswith(_OURS)
 
 
 def _note(dag_run: DagRun, session: Any) -> str:
@@ -44,7 +55,7 @@ def _note(dag_run: DagRun, session: Any) -> str:
     }
     known = [cause for cause in causes if cause.task_id in failed]
     if not known:
-        return f"Failed: {', '.join(sorted(failed)) or 'no task'}. The log says more."
+        return f"{_OURS}{', '.join(sorted(failed)) or 'no task'}. The log says more."
     others = sorted(failed - {known[0].task_id})
     more = f" Also failed: {', '.join(others)}." if others else ""
-    return f"{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}"
+    return one_line(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")

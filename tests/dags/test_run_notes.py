@@ -11,7 +11,7 @@ import pytest
 from ml_lifecycle import hooks
 from ml_lifecycle.defaults import notify_of_failure
 from ml_lifecycle.links import SHOWN_REPORT
-from ml_lifecycle.run_notes import CAUSE_KEY, on_dag_run_failed
+from ml_lifecycle.run_notes import CAUSE_KEY, on_dag_run_failed, on_dag_run_success
 
 
 def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any]) -> None:
@@ -26,10 +26,25 @@ def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any])
         note = run.note
 
     assert finished.state == "failed"
-    assert note.startswith(("report: The form's `day` is 9999-12-31", "performance: The form's `day` is"))
+    assert note.startswith(
+        ("Failed: report: The form's `day` is 9999-12-31", "Failed: performance: The form's `day` is")
+    )
     assert "choose a day from 2000-01-01 to" in note
     assert note.endswith(("Also failed: report.", "Also failed: performance."))
     assert "\n" not in note
+
+
+@pytest.mark.parametrize(
+    ("note", "kept"), [("Failed: report: no rows", None), ("We look into it.", "We look into it."), (None, None)]
+)
+def test_a_run_that_was_cleared_and_succeeds_keeps_a_persons_note_alone(
+    note: str | None, kept: str | None
+) -> None:
+    run: Any = SimpleNamespace(note=note)
+
+    on_dag_run_success(run, "success")
+
+    assert run.note == kept
 
 
 def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> dict[str, Any]:

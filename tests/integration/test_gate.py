@@ -189,7 +189,8 @@ def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
     without_tags = train(as_of=AS_OF + 4 * WEEK)
 
     assert without_tags.action == "keep"
-    assert "version 4, has no tag `learnt_until`; as of 2026-03-22, it may have learnt" in without_tags.reasons[0]
+    assert "version 4, has no tag `learnt_until` with a day (it is None)" in without_tags.reasons[0]
+    assert "as of 2026-03-22, it may have learnt" in without_tags.reasons[0]
     assert train(as_of=AS_OF + 5 * WEEK).action == "promote"
 
 

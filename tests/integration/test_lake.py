@@ -21,6 +21,7 @@ from include.lifecycle.lake import (
     Lake,
     LocalFile,
     MissingFileError,
+    NoSuchFileError,
     PartitionNotFoundError,
     RunInfo,
 )
@@ -132,7 +133,7 @@ def test_a_file_is_found_by_its_plain_name(lake: Lake, run: RunInfo, tmp_path: P
     lake.publish("reports/things/validation", DAY, [LocalFile(page)], run=run)
 
     assert lake.read_json("reports/things/validation", DAY, "verdict.json") == {"accepted": True}
-    with pytest.raises(KeyError, match="verdict"):
+    with pytest.raises(NoSuchFileError, match="verdict"):
         lake.manifest("reports/things/validation", DAY).file("index.html")
 
 

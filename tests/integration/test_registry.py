@@ -230,11 +230,13 @@ def damaged_files(whole: bytes, other: Path) -> dict[str, bytes]:
         file.writestr("photo.png", b"a picture")
     with zipfile.ZipFile(wrong_schema, "w") as file:
         file.writestr("schema.json", b"[1, 2]")
+    directory = whole.rindex(b"PK\x01\x02")
     return {
         "is empty": b"",
         "is a pickle": pickle.dumps({"a": "model"}),
-        "is truncated": whole[: len(whole) // 2],
-        "is truncated, or no": b"<html>502 Bad Gateway</html>",
+        "is damaged": whole[:directory] + b"\x11" + whole[directory + 1 :],
+        "is damaged or truncated": whole[: len(whole) // 2],
+        "is damaged or truncated, or no": b"<html>502 Bad Gateway</html>",
         "without schema.json": archive.getvalue(),
         "is not the one that was trained": other.read_bytes(),
         "its SHA-256 is": wrong_schema.getvalue(),

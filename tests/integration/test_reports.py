@@ -181,6 +181,21 @@ def test_a_missing_page_links_to_the_nearest_ones(browser: TestClient, days: lis
     assert "There is no weekly of churn for 2026-02-10" in answer.text
 
 
+def test_keys_that_belong_to_no_version_or_day_break_no_page(
+    browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    publish_page(published, run, tmp_path, "reports/churn/model_card/version=2", DAY)
+    for folder in (
+        "version=99/dt=2026-13-45",
+        f"version={'9' * 5000}/dt=2026-03-01"[:900],
+        "version=x/dt=2026-03-01",
+    ):
+        published.write_object(f"reports/churn/model_card/{folder[:200]}/manifest.json", b"{}")
+
+    assert links(browser.get("/churn/model_card/")) == ["/churn/model_card/version=2/2026-03-01/"]
+    assert browser.get(f"/churn/model_card/version={'9' * 5000}/2026-03-01/").status_code == 404
+
+
 def test_pages_of_versions_of_one_day_lie_side_by_side(
     browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path
 ) -> None:

@@ -95,6 +95,20 @@ def test_the_newest_day_is_completed_when_latest_names_its_former_files(scored: 
     assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
 
 
+def test_the_newest_day_is_completed_when_latest_names_a_day_that_has_no_predictions(
+    scored: Lake, postgres: Any
+) -> None:
+    latest = json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"")
+    later = {"day": "2199-03-01", "manifest": f"{CHURN.predictions_prefix}/dt=2199-03-01/manifest.json"}
+    scored.write_object(scoring.latest_key(CHURN), json.dumps(latest | later).encode())
+
+    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+
+    manifest = scored.manifest(CHURN.predictions_prefix, DAY)
+    scoring.advance_latest(CHURN, scored, postgres, DAY, manifest)
+    assert json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"") == latest
+
+
 def execute(connection: Any, statement: str) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)

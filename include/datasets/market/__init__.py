@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.datasets.market.calendar import NEW_YORK
+from include.datasets.market.calendar import FIRST_DAY, NEW_YORK
 from include.datasets.market.features import HISTORY_DAYS, make_features
 from include.datasets.market.sources import make_source
 from include.datasets.market.tables import TABLES
@@ -15,6 +15,7 @@ MARKET = DatasetSpec(
     key=("symbol",),
     timezone="America/New_York",
     schedule="0 2 * * 2-6",  # the nights after the sessions of Monday to Friday
+    first_day=FIRST_DAY,
     calendar=NEW_YORK,
     revisit_days=5,
     chunk_days=250,

@@ -162,6 +162,16 @@ def test_the_plan_ends_with_until(lake: Lake) -> None:
     assert plan(SHOPS, lake, SOURCE, None, until=D2) == [D1, D2]
 
 
+def test_days_before_the_first_or_after_the_last_that_may_be_are_named_and_ignored(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    strays = (date.min, date(1999, 12, 31), D5, date(9999, 12, 31))
+    source = Shops(dict.fromkeys((*strays, D1), "shop,amount\n"))
+
+    assert plan(SHOPS, lake, source, None, until=D4) == [D1]
+    assert ", ".join(map(str, strays)) in caplog.text
+
+
 def test_the_plan_leaves_out_what_is_done_and_what_was_rejected(world: World) -> None:
     world.clean(D1, 1)
     world.verdict(D1, accepted=True)
