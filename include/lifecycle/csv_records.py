@@ -27,6 +27,7 @@ import polars as pl
 from include.lifecycle.line_count import BYTE_ORDER_MARKS
 
 MAX_RECORD_CHARACTERS = 100_000
+MAX_COLUMNS = 1_000
 BROKEN_RECORDS = {
     "bytes": "The record has bytes that are not UTF-8; they are shown as escapes.",
     "nul": "The record has a NUL character, which no database takes as text.",
@@ -199,6 +200,8 @@ def _header(lines: _Lines, reserved: Collection[str]) -> list[str]:
     if not _IS_RECORD.fullmatch(text) or len(text) > MAX_RECORD_CHARACTERS:
         raise UnreadableFileError(f"has a header, line {number}, that is not a line of CSV: {_start(text)}")
     [names] = csv.reader([text], strict=True)
+    if len(names) > MAX_COLUMNS:
+        raise UnreadableFileError(f"has {len(names):,} columns, and {MAX_COLUMNS:,} are read at most")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UnreadableFileError(f"has {repeated} more than once in its header")

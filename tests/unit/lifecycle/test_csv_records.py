@@ -117,6 +117,10 @@ def test_a_byte_order_mark_says_how_to_read(encoding: str) -> None:
         ("\ufeffa,b\n1,2\n3".encode("utf-16-le") + b"\x00", "is not UTF-16-LE, .*, in line 3"),
         (b"caf\xe9,b\n", r"bytes that are not UTF-8 in its header, line 1: 'caf\\\\xe9,b'"),
         (b'\n"a,b\n1,2\n', "has a header, line 2, that is not a line of CSV"),
+        (
+            ",".join(f"c{number}" for number in range(1_001)).encode(),
+            "has 1,001 columns, and 1,000 are read at most",
+        ),
         (b"a,b,a\n", r"has \['a'\] more than once in its header"),
         (b"a,raw_row\n", r"has \['raw_row'\] in its header, which validation itself uses"),
     ],
