@@ -183,6 +183,20 @@ def test_as_many_days_as_the_shortest_block_has_are_always_drawn_together(days: 
     assert skill_interval(frame, "score") == pytest.approx([skill(frame, "score")] * 2)
 
 
+def test_each_row_counts_once_however_many_its_day_has() -> None:
+    # Errors: 1 on the first day, 3 and 3 on the second; the baseline's 2, and 2 and 2.
+    frame = pl.DataFrame(
+        {
+            "dt": [date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 2)],
+            "label": 0.0,
+            "score": [1.0, 3.0, 3.0],
+            "baseline_score": 2.0,
+        }
+    )
+
+    assert skill(frame, "score") == 1 - (1 + 9 + 9) / (4 + 4 + 4)
+
+
 def test_where_nobody_errs_on_any_day_the_interval_is_0() -> None:
     right = rows(noise=1, days=12).with_columns(pl.lit(0.0).alias(name) for name in ("label", "score"))
 

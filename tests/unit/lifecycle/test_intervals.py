@@ -1,0 +1,75 @@
+"""How many outcomes an interval held, and whether that is what it promised."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+from scipy.stats import binomtest
+
+from include.lifecycle.intervals import Interval, coverage, coverage_range, fit_interval, keeps_its_promise
+from include.lifecycle.specs import IntervalPolicy
+
+EIGHTY = Interval("scale", multiple=1.0, nominal=0.8)
+FIRST = date(2026, 3, 1)
+
+
+def outcomes(days: int, rows: int, held: int) -> pl.DataFrame:
+    """Days of so many rows each, of which the interval holds `held`: they miss by less than the scale."""
+    errors = [0.5] * held + [1.5] * (rows - held)
+    return pl.DataFrame(
+        {
+            "dt": [FIRST + timedelta(days=day) for day in range(days) for _ in errors],
+            "label": errors * days,
+            "score": 0.0,
+            "scale": 1.0,
+        }
+    )
+
+
+@pytest.mark.parametrize(("held", "rows"), [(72, 100), (93, 100), (800, 1000), (0, 50), (50, 50)])
+def test_the_range_of_a_coverage_on_one_day_is_wilsons(held: int, rows: int) -> None:
+    frame = outcomes(1, rows, held)
+
+    assert coverage(EIGHTY, frame, "score") == held / rows
+    wilson = binomtest(held, rows).proportion_ci(0.95, method="wilson")
+    assert coverage_range(EIGHTY, frame, "score") == pytest.approx((wilson.low, wilson.high), abs=1e-6)
+
+
+def test_the_range_is_wider_where_days_differ_as_wholes() -> None:
+    good, bad = outcomes(10, 100, 100), outcomes(10, 100, 60).with_columns(pl.col("dt") + timedelta(days=10))
+    wilson = binomtest(1600, 2000).proportion_ci(0.95, method="wilson")
+
+    low, high = coverage_range(EIGHTY, pl.concat([good, bad]), "score")
+
+    assert low < wilson.low - 0.03
+    assert high > wilson.high + 0.03
+
+
+@pytest.mark.parametrize(("held", "kept"), [(72, False), (77, True), (80, True), (83, True), (93, False)])
+def test_an_interval_that_holds_far_more_or_fewer_outcomes_than_promised_breaks_its_promise(
+    held: int, kept: bool
+) -> None:
+    ends = coverage_range(EIGHTY, outcomes(50, 100, held), "score")
+
+    assert keeps_its_promise(EIGHTY, ends) == kept
+
+
+@pytest.mark.parametrize(
+    ("ends", "kept"),
+    [
+        ((0.82, 0.9), True),
+        ((0.8201, 0.9), False),
+        ((0.7, 0.78), True),
+        ((0.7, 0.7799), False),
+    ],
+)
+def test_two_points_beyond_the_range_are_tolerated(ends: tuple[float, float], kept: bool) -> None:
+    assert keeps_its_promise(EIGHTY, ends) == kept
+
+
+def test_rows_without_a_scale_say_nothing_of_the_multiple_and_small_scales_count() -> None:
+    rows = pl.DataFrame({"label": [1.0, 0.2, 9.0], "score": 0.0, "scale": [1.0, 0.1, 0.0]})
+
+    assert fit_interval(IntervalPolicy(scale="scale", coverage=0.9), rows, "score").multiple == 2
