@@ -78,7 +78,7 @@ def validate(
         If a raw file was changed after it was extracted.
     """
     with TemporaryDirectory() as folder:
-        scratch, past = Path(folder), PastVerdicts(dataset, lake)
+        scratch, past = Path(folder), PastVerdicts(dataset, lake, days)
         checked = [_check(dataset, table, lake, days, faults, scratch) for table in dataset.tables]
         return [
             _conclude(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import islice
 from typing import Any, Self
 
@@ -142,10 +143,11 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of a dataset's other days, each of them read once."""
+    """The verdicts of the days around those to be judged, listed and read once."""
 
     dataset: DatasetSpec
     lake: Lake
+    judged: Sequence[date]
     _read: dict[date, DayVerdict | None] = field(default_factory=dict, init=False)
 
     def recent(self, day: date) -> list[DayVerdict]:
@@ -174,15 +176,20 @@ class PastVerdicts:
 
     def _before(self, day: date) -> Iterator[DayVerdict]:
         """Verdicts of the 60 days before `day`, newest first."""
-        since = day - timedelta(days=min(_LOOK_BACK_DAYS, (day - date.min).days))
-        known = self.lake.days(self.dataset.validation_prefix, since, day)
-        return self._verdicts(earlier for earlier in reversed(known) if earlier < day)
+        since = _look_back(day)
+        known = sorted(self._published | self._read.keys(), reverse=True)
+        return self._verdicts(earlier for earlier in known if since <= earlier < day)
 
     def _after(self, day: date) -> Iterator[DayVerdict]:
         """Verdicts of the 60 days after `day`, oldest first."""
         until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
         known = self.lake.days(self.dataset.validation_prefix, day, until)
         return self._verdicts(later for later in known if later > day)
+
+    @cached_property
+    def _published(self) -> set[date]:
+        first, last = _look_back(min(self.judged)), max(self.judged)
+        return set(self.lake.days(self.dataset.validation_prefix, first, last))
 
     def _verdicts(self, days: Iterable[date]) -> Iterator[DayVerdict]:
         return (verdict for day in days if (verdict := self._verdict(day)) is not None)
@@ -196,6 +203,10 @@ class PastVerdicts:
                 log.warning("%s of %s is compared with nothing: %s", self.dataset.name, day, error)
                 self._read[day] = None
         return self._read[day]
+
+
+def _look_back(day: date) -> date:
+    return day - timedelta(days=min(_LOOK_BACK_DAYS, (day - date.min).days))
 
 
 def _comparable(verdicts: Iterator[DayVerdict]) -> list[DayVerdict]:
