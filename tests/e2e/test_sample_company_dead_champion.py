@@ -112,8 +112,8 @@ def test_without_another_version_scoring_fails_with_a_sentence_until_a_training(
     assert (scored.tasks["chunk.score"], scored.tasks["chunk.publish"]) == ("success", "skipped")
     row = ledger(company)[-1]
     assert (row.action, row.candidate, row.before, row.after) == ("fallback", dead, dead, dead)
-    assert "is truncated" in row.reason
-    train_another(company, dead, "is truncated", seed=101)
+    assert "is damaged or truncated" in row.reason
+    train_another(company, dead, "is damaged or truncated", seed=101)
     company.wait_for_predictions("churn", START)
     for version, body in whole.items():
         write(company, version, body)
