@@ -448,7 +448,10 @@ def build_of_the_dag(
     assert spec.loader is not None
     dag_file = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(dag_file)
-    context = {"params": {"day": day}, "dag_run": SimpleNamespace(run_type="manual")}
+    context = {
+        "params": {"day": day},
+        "dag_run": SimpleNamespace(run_type="manual", run_after=datetime(2024, 12, 1, tzinfo=UTC)),
+    }
     monkeypatch.setattr(dag_file, "get_current_context", lambda: context)
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
     monkeypatch.setattr("ml_lifecycle.links.show_report", lambda *_: None)
