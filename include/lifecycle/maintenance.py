@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 REPORT = "reports/lake/maintenance"
 VERDICT = "verdict.json"
 # Files younger than this at the start of the run may be waiting for their manifest.
-_IN_THE_MAKING = timedelta(minutes=2)
+IN_THE_MAKING = timedelta(minutes=2)
 _CONNECTIONS = 8
 _RECORD = re.compile(r"(training|card)-(?P<hash>[0-9a-f]{16})\.json")
 _SINGLES = re.compile(r"(predictions|portfolio|plans)/[^/]+/(latest|settings|settled)\.json")
@@ -228,7 +228,7 @@ def _check(lake: Lake, one: _Partition, scope: Scope) -> tuple[list[Damage], lis
         return [_damage(one, str(error))], []
     if manifest is None:
         problem = f"{lake.uri(path)} has {len(one.objects)} files and no manifest."
-        return ([] if age < _IN_THE_MAKING else [_damage(one, problem)]), []
+        return ([] if age < IN_THE_MAKING else [_damage(one, problem)]), []
     damages = [_damage(one, problem) for problem in lake.damaged(one.prefix, one.day, manifest).values()]
     return damages, _strays(one, but={MANIFEST, *(entry.name for entry in manifest.files)})
 
