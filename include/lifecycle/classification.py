@@ -45,7 +45,7 @@ class Classification:
         "lift": Picture(
             "Lift",
             "How many times more positives than by chance are met among the rows with the highest scores; the "
-            "upright line marks the top tenth.",
+            "vertical line marks the top tenth.",
         ),
     }
     valid_scores = "numbers from 0 to 1"

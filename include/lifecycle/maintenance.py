@@ -148,7 +148,7 @@ def read_report(lake: Lake, day: date) -> MaintenanceReport:
 
     Raises
     ------
-    LakeError, KeyError, ValidationError
+    LakeError, ValidationError
         If there is none, if it is damaged, or if an earlier version of the code wrote it otherwise.
     """
     return MaintenanceReport.model_validate(lake.read_json(REPORT, day, VERDICT))
@@ -288,9 +288,9 @@ def _judged(lake: Lake, dataset: DatasetSpec, day: date) -> Iterator[str]:
     Where there is no verdict, the ETL is woken for it and rebuilds the rest of the day too.
     """
     try:
-        verdict = DayVerdict.model_validate(lake.read_json(dataset.validation_prefix, day, "verdict.json"))
+        verdict = DayVerdict.read(lake, dataset, day)
         read = lake.manifest(dataset.validation_prefix, day).inputs
-    except (LakeError, KeyError, ValidationError) as error:
+    except LakeError as error:
         log.warning("What %s of %s must have is not known: %s", dataset.name, day, error)
         return
     tables = [table.name for table in dataset.tables if table.name in verdict.tables]
@@ -323,7 +323,7 @@ def _tried(lake: Lake) -> Mapping[str, date]:
         return {}
     try:
         return read_report(lake, newest[0]).tried
-    except (LakeError, KeyError, ValidationError) as error:
+    except (LakeError, ValidationError) as error:
         log.warning("What could not be healed before is not known: %s", error)
         return {}
 

@@ -296,7 +296,7 @@ def _zip_names(file: Path) -> list[str] | None:
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):  # what zipfile makes of a wrong directory
         return None
 
 

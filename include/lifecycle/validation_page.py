@@ -132,7 +132,7 @@ def _overview(verdict: DayVerdict, tables: Sequence[CheckedTable]) -> list[Secti
         return [_balance(verdict), Section("Bad rows", table=shares)]
     text = (
         "The share of each table's lines that broke a rule. A day is rejected when a bar passes its limit, the "
-        f"upright line. {_WHEN_AMBER}"
+        f"vertical line. {_WHEN_AMBER}"
     )
     return [_balance(verdict), Section("Bad rows", text, _shares(tables), shares)]
 

@@ -48,7 +48,7 @@ def prices() -> list[Any]:
             "prices.high.highest",
             ["open", "high", "close"],
             "high >= open and high >= close",
-            "No trade of the day is dearer than its high.",
+            "No trade of the day is more expensive than its high.",
         ),
         _present("volume", "Without it nobody can say whether there was a trade."),
         _positive("prices.volume.traded", "volume", "Without a trade the prices are those of an earlier day."),
