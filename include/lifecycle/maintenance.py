@@ -331,27 +331,55 @@ def _tried(lake: Lake) -> Mapping[str, date]:
 def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
     """The trainings whose record can still be read, from what is staged and what is kept of versions."""
     for model in models:
-        kept = (f"references/{model.name}/", f"{model.report_prefix('model_card')}/")
-        for prefix in (f"{model.staging_prefix}/dt=", *kept):
-            for key in lake.keys(prefix):
-                record = _record(lake, key)
-                place = partition_of(key)
-                if record is None or place is None:
-                    continue
-                version = VERSION.search(place.prefix)
-                try:
-                    yield Training(
-                        model=model.name,
-                        as_of=record["as_of"],
-                        version=int(version[1]) if version else None,
-                        seed=record["seed"],
-                        trials=record["trials_budget"],
-                        reason=record["reason"],
-                        code_version=record["code_version"],
-                        data=frozenset(record["data"]),
-                    )
-                except (KeyError, ValidationError) as error:
-                    log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
+        kept = [
+            (key, int(found[1]))
+            for prefix in (f"references/{model.name}/", f"{model.report_prefix('model_card')}/")
+            for key in lake.keys(prefix)
+            if (place := partition_of(key)) and (found := VERSION.search(place.prefix))
+        ]
+        kept.sort(key=lambda item: item[1])
+        staged = [(key, None) for key in _staged_records(lake, model, [key for key, _ in kept])]
+        for key, version in [*staged, *kept]:
+            record = _record(lake, key)
+            if record is None:
+                continue
+            try:
+                yield Training(
+                    model=model.name,
+                    as_of=record["as_of"],
+                    version=version,
+                    seed=record["seed"],
+                    trials=record["trials_budget"],
+                    reason=record["reason"],
+                    code_version=record["code_version"],
+                    data=frozenset(record["data"]),
+                )
+            except (KeyError, ValidationError) as error:
+                log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
+
+
+def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterator[str]:
+    """The key of the record of what is staged, one for each day.
+
+    Another training of the day leaves its files beside it. It is the record that the manifest names, or a copy of
+    it among `kept`. Where the manifest cannot be read, it is the one written last: a training that replaces
+    another writes all of its files.
+    """
+    records: dict[date, list[Any]] = defaultdict(list)
+    for item in lake.objects(f"{model.staging_prefix}/dt="):
+        place = partition_of(item["Key"])
+        if place is not None and _RECORD.fullmatch(place.name):
+            records[place.day].append(item)
+    for day in sorted({*lake.days(model.staging_prefix), *records}):
+        manifest = lake.usable_manifest(model.staging_prefix, day)
+        if manifest is None:
+            newest_first = sorted(records[day], key=lambda item: item["LastModified"], reverse=True)
+            candidates = [item["Key"] for item in newest_first]
+        else:
+            named = [file.name for file in manifest.files if _RECORD.fullmatch(file.name)]
+            own = [f"{partition(model.staging_prefix, day)}/{name}" for name in named]
+            candidates = [*own, *(key for key in kept if key.rsplit("/", 1)[-1] in named)]
+        yield from [key for key in candidates if _record(lake, key) is not None][:1]
 
 
 def _record(lake: Lake, key: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -50,13 +51,20 @@ def lived_in(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
         lake.publish_frame(prefix, day, pl.DataFrame({"x": [prefix, str(day)]}), run=run, scratch=tmp_path)
     for day in DAYS:
         judge(lake, run, tmp_path, day)
-    record = tmp_path / "training.json"
-    record.write_text(json.dumps({"as_of": str(AS_OF), **TRAINING}))
-    model = tmp_path / "model.skops"
-    model.write_bytes(b"a model")
-    lake.publish(CHURN.staging_prefix, AS_OF, [LocalFile(model), LocalFile(record)], run=run)
+    stage(lake, run, tmp_path, seed=7)
     write_latest(lake)
     return lake
+
+
+def stage(lake: Lake, run: RunInfo, folder: Path, *, seed: int, version: int | None = None) -> None:
+    """Stage a training as of AS_OF, and keep its record for the version that it became."""
+    record = folder / "training.json"
+    record.write_text(json.dumps({"as_of": str(AS_OF), **TRAINING, "seed": seed}))
+    model = folder / "model.skops"
+    model.write_bytes(f"a model of seed {seed}".encode())
+    lake.publish(CHURN.staging_prefix, AS_OF, [LocalFile(model), LocalFile(record)], run=run)
+    if version is not None:
+        lake.publish(CHURN.reference_prefix(version), AS_OF, [LocalFile(record)], run=run)
 
 
 def judge(lake: Lake, run: RunInfo, folder: Path, day: date, *, lacks: str = "", fault: str = "") -> None:
@@ -268,6 +276,24 @@ def test_a_rebuild_that_did_not_help_is_not_tried_again_unless_somebody_asks(liv
     assert later.wakes == ()
     assert f"was run for it on {AS_OF} and did not help" in later.lost[path]
     assert [wake.dag_id for wake in checked(lived_in, prefix="features/")[1].wakes] == ["customers_etl"]
+
+
+@pytest.mark.parametrize("damaged", ["model.skops", "training.json", MANIFEST])
+@pytest.mark.parametrize("seeds", [(7, 8, 9), (9, 8, 7), (8, 9, 7, 8)])
+def test_of_several_trainings_of_a_day_the_one_that_is_staged_is_repeated(
+    lived_in: Lake, run: RunInfo, tmp_path: Path, seeds: tuple[int, ...], damaged: str
+) -> None:
+    for seed in seeds:
+        stage(lived_in, run, tmp_path, seed=seed, version=seed)
+        time.sleep(0.05)  # The server's clock tells which training came last.
+    path = partition(CHURN.staging_prefix, AS_OF)
+    names = {file.plain_name: file.name for file in lived_in.manifest(CHURN.staging_prefix, AS_OF).files}
+    _delete(lived_in, f"{path}/{names.get(damaged, damaged)}")
+
+    _, decision = checked(lived_in)
+
+    [wake] = decision.wakes
+    assert (wake.heals, wake.form["seed"]) == ((path,), seeds[-1])
 
 
 def test_what_the_code_at_work_would_build_otherwise_is_not_rebuilt(lived_in: Lake) -> None:
