@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
 COLUMNS = ("id", "name", "amount", "pieces", "ratio", "paid", "on")
-CELLS: dict[str, tuple[str, ...]] = {
+Cells = Mapping[str, tuple[str, ...]]
+CELLS: Cells = {
     "id": (
         *("a1", "a2", "a3", "A1", "b 7", "", " ", " a1", "a1\u00a0", "a\u200b1", "\ufeffa1", "\uff411", "a\ufffd"),
         *("cafe\u0301", "caf\u00e9", "a\x07", "\\.", "\\N", "=1+1", "x" * 3000, "\u5ba2" * 900),
@@ -32,12 +34,18 @@ NOISE = ("", '"', '""', '",', ',"', "\0", "\n", "\r", ",", "\ufeff", "\\", " ", 
 ENCODINGS = ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
 
 
+IDS = st.integers(0, 10_000).map("id{}".format)
+
+
 @st.composite
-def hostile_files(draw: st.DrawFn) -> bytes:
-    """The bytes of a file of `COLUMNS`: mostly such a table, with anything wrong with it."""
+def hostile_files(draw: st.DrawFn, cells: Cells = CELLS, keys: st.SearchStrategy[str] = IDS) -> bytes:
+    """The bytes of a file with the columns of `cells`: mostly such a table, with anything wrong with it.
+
+    The first two of a column's cells are as they should be; the first column mostly has one of `keys`.
+    """
     ends = st.sampled_from(ENDS) if draw(st.booleans()) else st.just(draw(st.sampled_from(ENDS)))
     quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-    lines = [draw(_headers()), *draw(st.lists(_lines(quoting), max_size=25))]
+    lines = [draw(_headers(tuple(cells))), *draw(st.lists(_lines(cells, keys, quoting), max_size=25))]
     text = "".join(line + draw(ends) for line in lines)
     if draw(_rarely()):
         text = text[: draw(st.integers(0, len(text)))]
@@ -57,24 +65,29 @@ def _rarely() -> st.SearchStrategy[bool]:
 
 
 @st.composite
-def _headers(draw: st.DrawFn) -> str:
-    header = ",".join(COLUMNS)
+def _headers(draw: st.DrawFn, columns: tuple[str, ...]) -> str:
+    header = ",".join(columns)
     if not draw(_rarely()):
         return header
-    others = [",".join(COLUMNS[:-1]), header + ",id", header + ",more", header + ",", header.upper(), '"' + header]
-    return draw(
-        st.sampled_from(["", "\0", *others, '"' + '","'.join(COLUMNS) + '"', header.replace("id", "raw_row")])
-    )
+    others = [
+        ",".join(columns[:-1]),
+        f"{header},{columns[0]}",
+        header + ",more",
+        header + ",",
+        header.upper(),
+        '"' + header,
+    ]
+    others += ['"' + '","'.join(columns) + '"', header.replace(columns[0], "raw_row")]
+    return draw(st.sampled_from(["", "\0", *others]))
 
 
 @st.composite
-def _lines(draw: st.DrawFn, quoting: int) -> str:
-    usual = st.fixed_dictionaries({name: st.sampled_from(cells[:2]) for name, cells in CELLS.items()})
-    odd = st.fixed_dictionaries({name: st.sampled_from(cells) for name, cells in CELLS.items()})
-    cells = list(draw(odd if draw(st.booleans()) else usual).values())
+def _lines(draw: st.DrawFn, cells: Cells, keys: st.SearchStrategy[str], quoting: int) -> str:
+    is_odd = draw(st.booleans())
+    fields = [draw(st.sampled_from(known if is_odd else known[:2])) for known in cells.values()]
     if not draw(_rarely()):
-        cells[0] = f"id{draw(st.integers(0, 10_000))}"
-    line = _written(cells, quoting)
+        fields[0] = draw(keys)
+    line = _written(fields, quoting)
     match draw(st.sampled_from(["whole"] * 8 + ["cut", "noise", "blank", "widened", "giant", "text"])):
         case "cut":
             return line[: draw(st.integers(0, len(line)))]
@@ -86,7 +99,7 @@ def _lines(draw: st.DrawFn, quoting: int) -> str:
         case "widened":
             return line + draw(st.sampled_from([",", ",1", ',"', ',"x"']))
         case "giant":
-            return line.replace(cells[0], "g" * draw(st.sampled_from([2000, 99_000, 200_000])), 1)
+            return line.replace(fields[0], "g" * draw(st.sampled_from([2000, 99_000, 200_000])), 1)
         case "text":
             return draw(st.text(max_size=40))
     return line
