@@ -14,8 +14,10 @@ run start stop status logs: install
 
 install: .venv/.installed
 
+# The end-to-end tests have stacks of their own, which want the whole machine.
 test: install
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests --ignore tests/e2e --numprocesses auto --dist loadfile
+	$(PYTHON) -m pytest tests/e2e
 
 lint: install
 	.venv/bin/ruff check .
