@@ -28,6 +28,7 @@ from include.lifecycle import etl, ledger, scoring
 from include.lifecycle.intervals import Interval
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.validation import validate
+from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from include.models.returns import RETURNS
 from include.samples.market import MarketSettings, ensure_market
 
@@ -48,14 +49,30 @@ def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scra
     rows = source.cast(pl.Schema(MARKET.table("prices").columns))
     empty = rows.clear()
     no_features = pl.DataFrame(schema=SCHEMA)
-    accepted = scratch / "verdict.json"
-    accepted.write_text('{"accepted": true}')
+    verdict = scratch / "verdict.json"
     for day in sessions:
         clean = rows.filter(pl.col("date") == day) if day in looked_at else empty
         lake.publish_frame(MARKET.clean("prices"), day, clean, run=RUN, scratch=scratch)
         lake.publish_frame(MARKET.features_prefix, day, no_features, run=RUN, scratch=scratch)
-        lake.publish(MARKET.validation_prefix, day, [LocalFile(accepted)], run=RUN)
+        verdict.write_text(accepted(day, clean.height).model_dump_json())
+        lake.publish(MARKET.validation_prefix, day, [LocalFile(verdict)], run=RUN)
         lake.publish_frame(RETURNS.predictions_prefix, day, no_features, run=RUN, scratch=scratch)
+
+
+def accepted(day: date, rows: int) -> DayVerdict:
+    """The verdict on a day of which all rows are good."""
+    table = TableVerdict(
+        lines=rows,
+        rows=rows,
+        good=rows,
+        good_lines=rows,
+        quarantined=0,
+        quarantined_lines=0,
+        rules={},
+        problems=(),
+        warnings=(),
+    )
+    return DayVerdict(day=day, accepted=True, stale=False, tables={"prices": table})
 
 
 def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequence[str]) -> dict[str, float]:
