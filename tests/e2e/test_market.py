@@ -10,7 +10,11 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
+from include.lifecycle.lake import MANIFEST
+from include.portfolio.inputs import PORTFOLIO
+from include.portfolio.publish import REPORT
 from include.portfolio.weights import STRATEGIES
+from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import World
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
@@ -112,6 +116,23 @@ def test_the_portfolio_has_four_strategies_and_a_backtest_of_all_years(scored: W
     assert read["backtest"]["date"].max() == LAST
     verdict = scored.lake.read_json("reports/portfolio/portfolio", LAST, "verdict.json")
     assert "equal weight" in verdict["headline"].lower()
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_to_the_portfolio_heals_when_its_dag_runs_again(scored: World, kind: str) -> None:
+    prefixes = (PORTFOLIO, REPORT, f"{PORTFOLIO}/latest.json")
+    before = scored.published(*prefixes)
+    contents = {prefix: scored.lake.manifest(prefix, LAST).digest for prefix in (PORTFOLIO, REPORT)}
+    for prefix in contents:
+        damage(scored.lake, (prefix, LAST), kind)
+    delete(scored.lake, f"{PORTFOLIO}/latest.json")
+
+    assert scored.run("portfolio", day=DAY).state == "success"
+
+    after = scored.published(*prefixes)
+    assert after.keys() == before.keys()
+    assert {key for key in before if after[key] != before[key] and not key.endswith(MANIFEST)} == set()
+    assert {prefix: scored.lake.manifest(prefix, LAST).digest for prefix in contents} == contents
 
 
 def test_the_monitoring_of_both_models_gives_a_verdict(scored: World) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle.lake import MANIFEST, Lake, Manifest, partition, partition_of
+from include.lifecycle.lake import MANIFEST, Lake, partition, partition_of
 from include.lifecycle.maintenance import IN_THE_MAKING
 from include.models.churn import CHURN
+from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import START, World
 
 FIRST_LIFE = {"day": START.isoformat(), "trials": 4, "seed": 7, "reason": "first life"}
@@ -57,33 +57,6 @@ def whole(lake: Lake) -> dict[str, object]:
     return {**content, latest: lake.read_object(latest)}
 
 
-def _delete(lake: Lake, key: str) -> None:
-    lake.client.delete_object(Bucket=lake.bucket, Key=key)
-
-
-def _flip(lake: Lake, key: str) -> None:
-    body = lake.read_object(key) or b""
-    lake.write_object(key, bytes([body[0] ^ 1]) + body[1:])
-
-
-def _file(manifest: Manifest) -> str:
-    return manifest.files[0].name
-
-
-DAMAGES: dict[str, tuple[Callable[[Lake, str], None], Callable[[Manifest], str]]] = {
-    "a file deleted": (_delete, _file),
-    "a file changed": (_flip, _file),
-    "the manifest deleted": (_delete, lambda _: MANIFEST),
-    "the manifest changed": (_flip, lambda _: MANIFEST),
-}
-
-
-def damage(lake: Lake, place: tuple[str, date], kind: str) -> None:
-    harm, choose = DAMAGES[kind]
-    harm(lake, f"{partition(*place)}/{choose(lake.manifest(*place))}")
-    assert lake.intact(*place) is None
-
-
 @pytest.fixture(scope="module")
 def lived_in(company: World) -> World:
     """The company with a partition of each kind that a day can have."""
@@ -102,7 +75,7 @@ def test_damage_to_each_kind_of_partition_heals_when_the_dags_of_the_day_run(liv
     before = whole(lived_in.lake)
     for place in kinds(lived_in.lake):
         damage(lived_in.lake, place, kind)
-    _delete(lived_in.lake, f"{CHURN.predictions_prefix}/latest.json")
+    delete(lived_in.lake, f"{CHURN.predictions_prefix}/latest.json")
 
     run_every_dag(lived_in)
 

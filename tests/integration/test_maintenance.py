@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ import pytest
 
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle import maintenance, maintenance_policy
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from include.models.churn import CHURN
+from tests.damage import DAMAGES, damage, delete, flip
 
 DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(4)]
 DAY, AS_OF = DAYS[1], DAYS[3]
@@ -102,30 +102,9 @@ def checked(lake: Lake, **changes: Any) -> tuple[Evidence, Decision]:
     return evidence, maintenance_policy.decide(evidence, CATALOG, scope(**changes))
 
 
-def _delete(lake: Lake, key: str) -> None:
-    lake.client.delete_object(Bucket=lake.bucket, Key=key)
-
-
 def _delete_partition(lake: Lake, prefix: str, day: date) -> None:
     for key in lake.keys(f"{partition(prefix, day)}/"):
-        _delete(lake, key)
-
-
-def _flip(lake: Lake, key: str) -> None:
-    body = lake.read_object(key) or b""
-    lake.write_object(key, bytes([body[0] ^ 1]) + body[1:])
-
-
-def _file(manifest: Manifest) -> str:
-    return manifest.files[0].name
-
-
-DAMAGES: dict[str, tuple[Callable[[Lake, str], None], Callable[[Manifest], str]]] = {
-    "a file deleted": (_delete, _file),
-    "a file changed, same length": (_flip, _file),
-    "the manifest deleted": (_delete, lambda _: MANIFEST),
-    "the manifest changed": (_flip, lambda _: MANIFEST),
-}
+        delete(lake, key)
 
 
 def expected_wake(prefix: str, day: date) -> tuple[str, dict[str, Any]]:
@@ -147,20 +126,18 @@ def test_a_lake_in_order_wakes_nobody(lived_in: Lake) -> None:
     assert (decision.wakes, decision.lost, decision.sweep) == ((), {}, ())
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in: Lake, damage: str) -> None:
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in: Lake, kind: str) -> None:
     whole = {key: lived_in.read_object(key) or b"" for key in lived_in.keys("")}
     places = [(prefix, DAY) for prefix in (*DAILY, *WEEKLY)]
     places += [(prefix, AS_OF) for prefix in (*LEARNT, CHURN.staging_prefix)]
-    harm, choose = DAMAGES[damage]
     for prefix, day in places:
         path = partition(prefix, day)
-        key = f"{path}/{choose(lived_in.manifest(prefix, day))}"
-        harm(lived_in, key)
+        key = damage(lived_in, (prefix, day), kind)
 
         evidence, decision = checked(lived_in)
 
-        assert {found.path for found in evidence.damages} == {path}, damage
+        assert {found.path for found in evidence.damages} == {path}, kind
         [wake] = decision.wakes
         assert (wake.dag_id, wake.form) == expected_wake(prefix, day)
         assert wake.heals == (path,)
@@ -233,7 +210,7 @@ def test_a_table_is_not_missing_on_days_before_it_first_arrived(
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"day": "2026-03-01"}', None])
 def test_a_damaged_latest_wakes_the_scoring_of_the_newest_day(lived_in: Lake, body: bytes | None) -> None:
     key = f"{CHURN.predictions_prefix}/latest.json"
-    _delete(lived_in, key) if body is None else lived_in.write_object(key, body)
+    delete(lived_in, key) if body is None else lived_in.write_object(key, body)
 
     evidence, decision = checked(lived_in)
 
@@ -250,7 +227,7 @@ def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first
         (CUSTOMERS.validation_prefix, DAYS[1]),
         (CUSTOMERS.features_prefix, DAYS[3]),
     ):
-        _delete(lived_in, f"{partition(prefix, day)}/{MANIFEST}")
+        delete(lived_in, f"{partition(prefix, day)}/{MANIFEST}")
 
     _, decision = checked(lived_in)
 
@@ -263,7 +240,7 @@ def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first
 
 def test_a_rebuild_that_did_not_help_is_not_tried_again_unless_somebody_asks(lived_in: Lake, run: RunInfo) -> None:
     path = partition(CUSTOMERS.features_prefix, DAY)
-    _delete(lived_in, f"{path}/{MANIFEST}")
+    delete(lived_in, f"{path}/{MANIFEST}")
     evidence, decision = checked(lived_in)
     left = maintenance.remaining(lived_in, CATALOG, scope(), evidence.damages)
 
@@ -288,7 +265,7 @@ def test_of_several_trainings_of_a_day_the_one_that_is_staged_is_repeated(
         time.sleep(0.05)  # The server's clock tells which training came last.
     path = partition(CHURN.staging_prefix, AS_OF)
     names = {file.plain_name: file.name for file in lived_in.manifest(CHURN.staging_prefix, AS_OF).files}
-    _delete(lived_in, f"{path}/{names.get(damaged, damaged)}")
+    delete(lived_in, f"{path}/{names.get(damaged, damaged)}")
 
     _, decision = checked(lived_in)
 
@@ -298,7 +275,7 @@ def test_of_several_trainings_of_a_day_the_one_that_is_staged_is_repeated(
 
 def test_what_the_code_at_work_would_build_otherwise_is_not_rebuilt(lived_in: Lake) -> None:
     path = partition(LEARNT[0], AS_OF)
-    _delete(lived_in, f"{path}/{MANIFEST}")
+    delete(lived_in, f"{path}/{MANIFEST}")
 
     evidence = maintenance.gather(lived_in, CATALOG, scope(), "newer")
     decision = maintenance_policy.decide(evidence, CATALOG, scope())
@@ -331,7 +308,7 @@ def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_i
 
 def test_a_sweep_that_was_cut_short_is_finished_by_the_next_one(lived_in: Lake) -> None:
     in_a_month = scope().model_copy(update={"started_at": scope().started_at + timedelta(days=20)})
-    _delete(lived_in, f"{partition(CHURN.staging_prefix, AS_OF)}/{MANIFEST}")
+    delete(lived_in, f"{partition(CHURN.staging_prefix, AS_OF)}/{MANIFEST}")
 
     evidence = maintenance.gather(lived_in, CATALOG, in_a_month, "test")
     decision = maintenance_policy.decide(evidence, CATALOG, in_a_month)
@@ -356,7 +333,7 @@ def test_older_partitions_are_sampled_and_each_is_checked_sooner_or_later(lived_
 
 
 def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:
-    _flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
+    flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
     evidence, decision = checked(lived_in)
 
     maintenance.publish(lived_in, scope(), evidence, decision, None, run)
@@ -378,7 +355,7 @@ def test_the_page_says_how_many_partitions_were_healed(
     lived_in: Lake, run: RunInfo, number: int, headline: str
 ) -> None:
     for prefix in (CUSTOMERS.features_prefix, CUSTOMERS.clean("invoices"))[:number]:
-        _flip(lived_in, f"{partition(prefix, DAY)}/{MANIFEST}")
+        flip(lived_in, f"{partition(prefix, DAY)}/{MANIFEST}")
     evidence, decision = checked(lived_in)
     outcome = maintenance_policy.conclude(evidence, decision, [], 0, AS_OF)
 
