@@ -31,8 +31,8 @@ predictions, and measures the predictions whose outcomes have become known.
   `ml.performance`.
 - **When it runs:** {schedule}, on the week that ended the day before.
 - **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
-  *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and to the webhook of the
-  connection `notifications` if there is one.
+  *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and send them to the
+  services of the connection `notifications` if there is one.
 - **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
   missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
   not fail: its verdict is *not enough evidence*, and the page says what to run.
@@ -89,8 +89,8 @@ def monitoring(model: ModelSpec) -> DAG:
             day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = drift.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            show_report(model.report_prefix(drift.KIND), day)
-            return {"day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
+            page = show_report(model.report_prefix(drift.KIND), day)
+            return {"page": page, "day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
 
         @task(pool=HEAVY_POOL)
         def performance() -> dict[str, str]:
@@ -103,19 +103,23 @@ def monitoring(model: ModelSpec) -> DAG:
             day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = performance.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            show_report(model.report_prefix(performance.KIND), day)
-            return {"day": day.isoformat(), "verdict": f"performance {verdict.verdict}", "reason": verdict.reason}
+            page = show_report(model.report_prefix(performance.KIND), day)
+            return {
+                "page": page,
+                "day": day.isoformat(),
+                "verdict": f"performance {verdict.verdict}",
+                "reason": verdict.reason,
+            }
 
         @task
         def notify_verdict(verdict: dict[str, str]) -> None:
-            """Notify of the verdict, in the log and at the webhook."""
-            from include.lifecycle.notifications import notify
-            from ml_lifecycle.hooks import notification_webhook
+            """Notify of the verdict, with a link to its page."""
+            from include.lifecycle.notifications import Notification
+            from ml_lifecycle.hooks import notify
+            from ml_lifecycle.runs import run_links
 
-            notify(
-                f"{model.title}, {verdict['day']}: {verdict['verdict']}. {verdict['reason']}",
-                notification_webhook(),
-            )
+            title = f"{model.title}, {verdict['day']}: {verdict['verdict']}"
+            notify(Notification(title, verdict["reason"], run_links(verdict["page"])))
 
         notify_verdict.override(task_id="notify_drift")(report())
         notify_verdict.override(task_id="notify_performance")(performance())

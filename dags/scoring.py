@@ -63,8 +63,9 @@ def scoring(model: ModelSpec) -> DAG:
         def find_days() -> list[dict[str, Any]]:
             """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
             from include.lifecycle import fallback, ledger, registry, scoring
-            from include.lifecycle.notifications import notify
-            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notification_webhook
+            from include.lifecycle.notifications import Notification
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notify
+            from ml_lifecycle.runs import run_links
 
             context, url = get_current_context(), MlflowHook().tracking_uri
             requested = requested_range(context, model.dataset)
@@ -79,7 +80,7 @@ def scoring(model: ModelSpec) -> DAG:
                     on_demand=requested is not None,
                 )
                 for entry in found.entries:
-                    notify(f"{model.title}: {entry.reason}", notification_webhook())
+                    notify(Notification(f"{model.title}: champion not usable", entry.reason, run_links()))
                     ledger.record(connection, entry)
             jobs = fallback.jobs(found.versions, model.dataset.chunk_days)
             return [{"version": job.version, "days": [day.isoformat() for day in job.days]} for job in jobs]

@@ -14,24 +14,27 @@ HEAVY_POOL = "heavy"
 
 
 def notify_of_failure(context: dict[str, Any]) -> None:
-    """Notify that a task failed for good, in the log and at the webhook, and keep the cause for the run's note."""
-    from include.lifecycle.notifications import notify
-    from ml_lifecycle.hooks import notification_webhook
+    """Notify that a task failed for good, and keep the cause for the run's note."""
+    from include.lifecycle.notifications import Notification
+    from ml_lifecycle.hooks import notify
 
     instance = context["task_instance"]
     cause = one_line(str(context.get("exception") or "no reason is known"))
     instance.xcom_push(CAUSE_KEY, cause)
-    notify(
-        f"{instance.dag_id}.{instance.task_id} failed in run {instance.run_id}: {cause} {_addresses(context)}",
-        notification_webhook(),
-    )
+    notify(Notification(f"{instance.dag_id}.{instance.task_id} failed", cause, _links(context)))
 
 
-def _addresses(context: dict[str, Any]) -> str:
-    """Where the log is, and the page of the report where the task made one."""
-    log = context["task_instance"].log_url
+def _links(context: dict[str, Any]) -> dict[str, str]:
+    """The log, the page of the report where the task made one, and the run."""
+    from ml_lifecycle.runs import run_url
+
+    instance = context["task_instance"]
     page = context.get(SHOWN_REPORT)
-    return f"Log: {log}" + (f" Page: {urljoin(log, page)}" if page else "")
+    return {
+        "Log": instance.log_url,
+        **({"Page": urljoin(instance.log_url, page)} if page else {}),
+        "Run": run_url(instance.dag_id, instance.run_id),
+    }
 
 
 DEFAULTS: dict[str, Any] = {

@@ -5,9 +5,11 @@ What opens a connection is a context manager that closes it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,17 @@ import psycopg2
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseHook, Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
+from include.lifecycle import notifications
 from include.lifecycle.lake import Lake
+from include.lifecycle.notifications import Notification, Services
 from include.lifecycle.specs import DatasetSpec, Source
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
 
 LAKE_BUCKET = "ml-lake"
 
@@ -135,12 +142,56 @@ def source(dataset: DatasetSpec) -> Iterator[Source]:
         yield dataset.make_source(settings, opened)
 
 
-def notification_webhook() -> str | None:
-    """The address of the connection `notifications`, or None where there is no such connection."""
+def notification_services() -> Services | None:
+    """The services of the connection `notifications`, or None where there is no such connection.
+
+    The password has their addresses, with blanks between them; a connection of type HTTP is a webhook itself.
+    `quiet_hours` and `per_hour` in the extra say how often notifications are sent.
+
+    Raises
+    ------
+    ValueError
+        If the extra has other fields, or these are no numbers.
+    """
     try:
-        return _address(BaseHook.get_connection("notifications"))
+        connection = BaseHook.get_connection("notifications")
     except AirflowNotFoundException:
         return None
+    addresses = tuple((connection.password or "").split())
+    if connection.conn_type == "http" and connection.host:
+        addresses += (_address(connection),)
+    for address in addresses:
+        mask_secret(address)
+    return Services(addresses, **_frequency(connection.extra_dejson))
+
+
+def _frequency(extra: dict[str, Any]) -> dict[str, Any]:
+    """How often notifications are sent, from the extra of their connection."""
+    unknown = set(extra) - {"quiet_hours", "per_hour"}
+    if unknown:
+        raise ValueError(
+            f"The connection `notifications` has {sorted(unknown)} in its extra; it takes `quiet_hours` and "
+            "`per_hour` alone."
+        )
+    chosen: dict[str, Any] = {}
+    if "quiet_hours" in extra:
+        chosen["quiet"] = timedelta(hours=float(extra["quiet_hours"]))
+    if "per_hour" in extra:
+        chosen["per_hour"] = int(extra["per_hour"])
+    return chosen
+
+
+def notify(notification: Notification) -> None:
+    """Notify people, in the log and at the services of the connection `notifications`.
+
+    What is wrong with the services or the warehouse is logged and not raised: it must not hide what went wrong.
+    """
+    try:
+        services = notification_services()
+    except ValueError as error:
+        log.error("Notifications go to the log alone: %s", error)
+        services = None
+    notifications.notify(notification, services, WarehouseHook().connection, datetime.now(UTC))
 
 
 def _address(connection: Connection) -> str:

@@ -87,8 +87,8 @@ class MaintenancePageLink(ReportLink):
     kind = "maintenance"
 
 
-def show_report(prefix: str, day: date) -> None:
-    """Give the current task the button that opens a report.
+def show_report(prefix: str, day: date) -> str:
+    """Give the current task the button that opens a report; returns its address within Airflow's web server.
 
     `prefix` is the report's lake prefix: `reports/<area>/<kind>`, or `reports/<area>/<kind>/version=<n>` for one
     that belongs to a version.
@@ -98,6 +98,7 @@ def show_report(prefix: str, day: date) -> None:
     context = cast("dict[str, Any]", get_current_context())
     context[SHOWN_REPORT] = address
     context["ti"].xcom_push(_report_key(kind), address)
+    return address
 
 
 def _report_key(kind: str) -> str:

@@ -34,7 +34,18 @@ def run_info() -> RunInfo:
 
 def run_url(dag_id: str, run_id: str) -> str:
     """The page of a run in Airflow, as a browser reaches it."""
-    return f"{conf.get('api', 'base_url', fallback='http://localhost:8080').rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}"
+    return web_url(f"/dags/{dag_id}/runs/{quote(run_id)}")
+
+
+def web_url(address: str) -> str:
+    """An address within Airflow's web server, as a browser reaches it."""
+    return f"{conf.get('api', 'base_url', fallback='http://localhost:8080').rstrip('/')}{address}"
+
+
+def run_links(page: str | None = None) -> dict[str, str]:
+    """Where a notification leads: a page within Airflow's web server, if there is one, and the current run."""
+    run = get_current_context()["dag_run"]
+    return {**({"Page": web_url(page)} if page else {}), "Run": run_url(run.dag_id, run.run_id)}
 
 
 @cache

@@ -50,7 +50,7 @@ def test_a_run_that_was_cleared_and_succeeds_keeps_a_persons_note_alone(
 def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> dict[str, Any]:
     """What a task that fails with `message` leaves behind."""
     left: dict[str, Any] = {}
-    monkeypatch.setattr(hooks, "notification_webhook", lambda: None)
+    monkeypatch.setattr(hooks, "notification_services", lambda: None)
     instance = SimpleNamespace(
         dag_id="customers_etl",
         task_id="validate",
@@ -75,7 +75,8 @@ def test_the_notification_of_a_failure_links_the_log_and_the_page(
 
     [message] = [record.getMessage() for record in caplog.records]
     assert message == (
-        "customers_etl.validate failed in run manual: rejected. "
+        "customers_etl.validate failed: rejected. "
         "Log: http://airflow:8080/dags/customers_etl/runs/manual/tasks/validate "
-        "Page: http://airflow:8080/ml/reports/customers/validation/2026-03-01/"
+        "Page: http://airflow:8080/ml/reports/customers/validation/2026-03-01/ "
+        "Run: http://localhost:8080/dags/customers_etl/runs/manual"
     )

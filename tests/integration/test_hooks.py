@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from include import catalog
 from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.notifications import Services
 from ml_lifecycle import hooks, links, runs
-from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_webhook
+from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_services
 from ml_lifecycle.operators import PushModelOperator
 from tests.integration.staged_training import AS_OF, small_model, stage
 
@@ -91,10 +93,47 @@ def test_mlflow_has_an_address_for_tasks_and_one_for_people(
     assert MlflowHook().version_url("churn", 3) == page
 
 
-def test_the_webhook_is_the_address_of_the_connection(define: Any) -> None:
+def test_the_password_of_the_connection_has_the_addresses_of_any_number_of_services(define: Any) -> None:
+    define(
+        "notifications",
+        conn_type="generic",
+        password="ntfy://ntfy.example/topic  mmosts://chat.example/token",
+        extra={"quiet_hours": 1.5, "per_hour": 3},
+    )
+
+    services = notification_services()
+
+    assert services == Services(
+        ("ntfy://ntfy.example/topic", "mmosts://chat.example/token"), timedelta(hours=1.5), 3
+    )
+    assert "topic" not in repr(services)
+
+
+def test_a_connection_that_is_a_webhook_still_is_one(define: Any) -> None:
     define("notifications", conn_type="http", host="https://hooks.example/services/abc")
 
-    assert notification_webhook() == "https://hooks.example/services/abc"
+    assert notification_services() == Services(("https://hooks.example/services/abc",))
+
+
+def test_without_a_connection_there_are_no_services(define: Any) -> None:
+    assert notification_services() is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({"quiet": 6}, r"has \['quiet'\] in its extra; it takes `quiet_hours`"),
+        ({"quiet_hours": 0}, "at least 1 hour apart and at least 1 an hour, not 0:00:00 and 20; correct"),
+        ({"per_hour": 0}, "not 6:00:00 and 0; correct"),
+    ],
+)
+def test_a_frequency_that_cannot_be_is_refused_with_a_sentence(
+    define: Any, extra: dict[str, Any], sentence: str
+) -> None:
+    define("notifications", conn_type="generic", password="ntfy://ntfy.example/topic", extra=extra)
+
+    with pytest.raises(ValueError, match=sentence):
+        notification_services()
 
 
 def test_the_push_operator_pushes_and_gives_the_task_its_button(
