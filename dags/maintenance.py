@@ -19,7 +19,8 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
 
 - **In:** all of the lake: each partition of the last 30 days or written to within them, and a sample of 200 older
   ones that changes from week to week.
-- **Out:** the page `reports/lake/maintenance/dt=.../`, and the runs of the DAGs that rebuild what is damaged.
+- **Out:** the page `reports/lake/maintenance/dt=.../` (`maintenance_on_demand` for what a form asks for), and the
+  runs of the DAGs that rebuild what is damaged.
 - **When it runs:** every Sunday at 03:00 (UTC), or by hand.
 - **Healing:** a damaged partition is rebuilt by the DAG that made it, oldest stage first, one run at a time.
   What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
@@ -71,8 +72,8 @@ def maintenance() -> None:
         evidence = maintenance.gather(lake(), known, wanted, run.code_version)
         decision = maintenance_policy.decide(evidence, known, wanted)
         maintenance.publish(lake(), wanted, evidence, decision, None, run)
-        show_report(maintenance.REPORT, wanted.until)
-        if context["params"]["dry_run"]:
+        show_report(wanted.report, wanted.until)
+        if wanted.dry_run:
             return []
         return [{"trigger_dag_id": wake.dag_id, "conf": dict(wake.form)} for wake in decision.wakes]
 
@@ -98,10 +99,10 @@ def maintenance() -> None:
 
         context = get_current_context()
         wanted = scope(context)
-        found = maintenance.read_report(lake(), wanted.until)
+        found = maintenance.read_report(lake(), wanted.report, wanted.until)
         evidence, decision = found.evidence, found.decision
-        show_report(maintenance.REPORT, wanted.until)
-        if context["params"]["dry_run"]:
+        show_report(wanted.report, wanted.until)
+        if wanted.dry_run:
             return found.verdict.headline
         left = maintenance.remaining(lake(), catalog(), wanted, evidence.damages)
         freed = maintenance.sweep(lake(), decision.sweep)

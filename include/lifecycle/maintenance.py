@@ -35,6 +35,7 @@ from include.lifecycle.lake import (
     partition_of,
 )
 from include.lifecycle.maintenance_policy import (
+    REPORT,
     STAGING,
     VERSION,
     Catalog,
@@ -53,7 +54,6 @@ from include.lifecycle.verdicts import DayVerdict
 
 log = logging.getLogger(__name__)
 
-REPORT = "reports/lake/maintenance"
 VERDICT = "verdict.json"
 # Files younger than this at the start of the run may be waiting for their manifest.
 IN_THE_MAKING = timedelta(minutes=2)
@@ -128,7 +128,7 @@ def remaining(lake: Lake, catalog: Catalog, scope: Scope, damages: Sequence[Dama
 def publish(
     lake: Lake, scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None, run: RunInfo
 ) -> Verdict:
-    """Publish the page and its figures as `reports/lake/maintenance` of the scope's last day.
+    """Publish the page and its figures as the scope's report of its last day.
 
     Without an outcome it is what was found and would be done: a dry run, or a run that is still at work.
     """
@@ -139,19 +139,19 @@ def publish(
         page, figures = Path(folder) / "index.html", Path(folder) / VERDICT
         page.write_text(html)
         figures.write_text(report.model_dump_json(indent=2, exclude={"evidence": {"trainings"}}))
-        lake.publish(REPORT, scope.until, [LocalFile(page), LocalFile(figures)], run=run)
+        lake.publish(scope.report, scope.until, [LocalFile(page), LocalFile(figures)], run=run)
     return verdict
 
 
-def read_report(lake: Lake, day: date) -> MaintenanceReport:
-    """The figures of the page published for a day.
+def read_report(lake: Lake, report: str, day: date) -> MaintenanceReport:
+    """The figures of the page published for a day under the lake prefix `report`.
 
     Raises
     ------
     LakeError, ValidationError
         If there is none, if it is damaged, or if an earlier version of the code wrote it otherwise.
     """
-    return MaintenanceReport.model_validate(lake.read_json(REPORT, day, VERDICT))
+    return MaintenanceReport.model_validate(lake.read_json(report, day, VERDICT))
 
 
 def latest_damages(lake: Lake, catalog: Catalog, scope: Scope) -> list[Damage]:
@@ -322,7 +322,7 @@ def _tried(lake: Lake) -> Mapping[str, date]:
     if newest is None:
         return {}
     try:
-        return read_report(lake, newest[0]).tried
+        return read_report(lake, REPORT, newest[0]).tried
     except (LakeError, ValidationError) as error:
         log.warning("What could not be healed before is not known: %s", error)
         return {}

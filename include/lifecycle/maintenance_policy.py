@@ -19,6 +19,7 @@ from include.lifecycle.lake import partition
 from include.lifecycle.pages import Verdict
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Spec
 
+REPORT = "reports/lake/maintenance"
 STAGING = "staging/"
 VERSION = re.compile(r"/version=(\d+)$")
 
@@ -32,6 +33,7 @@ class Scope(Spec):
     prefix : the lake prefix to look at, without slashes at its ends; empty for the whole lake.
     started_at : start of the run, against which the age of files is measured.
     keep_days : so long unreferenced files and staged partitions stay before they are swept.
+    dry_run : only say what would be done.
     """
 
     until: date
@@ -41,11 +43,18 @@ class Scope(Spec):
     recent_days: int = Field(30, ge=1)
     sample: int = Field(200, ge=0)
     keep_days: int = Field(7, ge=1)
+    dry_run: bool = False
 
     @field_validator("prefix")
     @classmethod
     def _without_outer_slashes(cls, prefix: str) -> str:
         return prefix.strip("/ ")
+
+    @property
+    def report(self) -> str:
+        """Lake prefix of the report: what somebody asked for does not replace the report on the whole lake."""
+        is_asked = self.prefix or self.days or self.dry_run
+        return "reports/lake/maintenance_on_demand" if is_asked else REPORT
 
     @property
     def window(self) -> tuple[date, date]:

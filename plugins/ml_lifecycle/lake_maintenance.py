@@ -24,6 +24,7 @@ def scope(context: Mapping[str, Any]) -> Scope:
         started_at=run_start(context),
         prefix=context["params"]["prefix"] or "",
         days=requested_range(context, ALL_DAYS),
+        dry_run=context["params"]["dry_run"],
     )
 
 

@@ -332,13 +332,28 @@ def test_older_partitions_are_sampled_and_each_is_checked_sooner_or_later(lived_
     assert chosen == set(partitions)
 
 
+@pytest.mark.parametrize("asked", [{"prefix": "features"}, {"days": (DAY, DAY)}, {"dry_run": True}])
+def test_a_report_that_somebody_asked_for_does_not_replace_that_on_the_whole_lake(
+    lived_in: Lake, run: RunInfo, asked: dict[str, Any]
+) -> None:
+    maintenance.publish(lived_in, scope(), *checked(lived_in), None, run)
+    whole_lake = lived_in.manifest(maintenance_policy.REPORT, AS_OF)
+
+    maintenance.publish(lived_in, scope(**asked), *checked(lived_in, **asked), None, run)
+
+    assert lived_in.manifest(maintenance_policy.REPORT, AS_OF) == whole_lake
+    assert (
+        maintenance.read_report(lived_in, scope(**asked).report, AS_OF).scope.report != maintenance_policy.REPORT
+    )
+
+
 def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:
     flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
     evidence, decision = checked(lived_in)
 
     maintenance.publish(lived_in, scope(), evidence, decision, None, run)
 
-    [page] = lived_in.download(maintenance.REPORT, AS_OF, tmp_path, "index.html")
+    [page] = lived_in.download(maintenance_policy.REPORT, AS_OF, tmp_path, "index.html")
     text = page.read_text()
     assert "1 partition is damaged or missing" in text
     assert "rebuilds it" in text
@@ -362,5 +377,5 @@ def test_the_page_says_how_many_partitions_were_healed(
     verdict = maintenance.publish(lived_in, scope(), evidence, decision, outcome, run)
 
     assert verdict.headline == headline
-    published = maintenance.read_report(lived_in, AS_OF)
+    published = maintenance.read_report(lived_in, maintenance_policy.REPORT, AS_OF)
     assert (published.verdict, published.decision, published.outcome) == (verdict, decision, outcome)
