@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg2.extras import Json
@@ -157,6 +157,19 @@ def champion(connection: extensions.connection, model: str) -> int | None:
     _ensure_table(connection)
     with connection, connection.cursor() as cursor:
         return _champion(cursor, model)
+
+
+def in_force(connection: extensions.connection, model: str) -> tuple[datetime, Entry] | None:
+    """The entry by which the present champion came into force, and when it was recorded; None before the first."""
+    _ensure_table(connection)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"select recorded_at, {_COLUMNS} from ml.ledger "
+            "where model = %s and to_version is distinct from from_version order by id desc limit 1",
+            (model,),
+        )
+        row = cursor.fetchone()
+    return None if row is None else (row[0], Entry(*row[1:]))
 
 
 def choices_as_of(history: Iterable[Entry], day: date) -> tuple[int, ...]:

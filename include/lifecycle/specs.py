@@ -309,6 +309,11 @@ class ModelSpec(Spec):
     )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = DriftPolicy()
+    deadline_hours: float = Field(
+        4.0,
+        gt=0,
+        description="A day's predictions are due so many hours after the first scheduled run of the ETL after it.",
+    )
 
     @model_validator(mode="after")
     def _label_table_exists(self) -> Self:

@@ -1,0 +1,216 @@
+"""The exporter: the figures that Prometheus scrapes, at http://<host>:<port>/metrics.
+
+    python -m ml_lifecycle.exporter --port 9105 --disk data=/var/lib/data
+
+It runs beside Airflow's own processes, with the same environment. Every minute it looks at the lake, the ledger,
+Airflow's database and the disks; every hour, in a process of its own that gives its memory back, it also loads
+each champion as scoring would. What is out of reach is `ml_service_up 0`; its figures are absent, others go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg2
+from airflow.sdk.exceptions import AirflowNotFoundException
+from botocore.exceptions import BotoCoreError, ClientError
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from include.catalog import DATASETS, MODELS
+from include.lifecycle import ledger, metrics, registry, state_metrics
+from include.lifecycle.lake import LakeError
+from include.lifecycle.metrics import Sample
+from ml_lifecycle import airflow_metrics, hooks
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 60
+CLOSELY_EVERY_SECONDS = 3600
+_OUTAGES = (BotoCoreError, ClientError, psycopg2.Error, SQLAlchemyError, OSError, AirflowNotFoundException)
+
+
+@dataclass(eq=False)
+class Page(Collector):
+    """What is shown: the samples of the last look."""
+
+    samples: list[Sample] = field(default_factory=list)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The samples by metric, as Prometheus' client wants them."""
+        by_name = sorted(self.samples, key=lambda sample: sample.metric.name)
+        for metric, samples in groupby(by_name, key=lambda sample: sample.metric):
+            family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
+            for sample in samples:
+                family.add_metric([sample.labels[label] for label in metric.labels], sample.value)
+            yield family
+
+
+def look(now: datetime, disks: Mapping[str, str]) -> list[Sample]:
+    """All figures but those of `look_closely`. `disks` are folders by the name of their disk."""
+    started = time.monotonic()
+    samples = [*_of_lake(now), *_of_warehouse(now), *_of_airflow(now), *_of_disks(disks)]
+    return [
+        *samples,
+        Sample(metrics.COLLECTED, now.timestamp()),
+        Sample(metrics.COLLECT_SECONDS, time.monotonic() - started),
+    ]
+
+
+def look_closely() -> list[Sample]:
+    """Whether each champion can be used, and how late each source may be."""
+    return [*_of_champions(), *_of_sources()]
+
+
+def _of_lake(now: datetime) -> Iterator[Sample]:
+    """Figures of the lake alone."""
+
+    def parts() -> Iterator[Callable[[], Iterable[Sample]]]:
+        lake = hooks.lake()
+        yield from (partial(state_metrics.of_data, lake, dataset, now) for dataset in DATASETS.values())
+        yield from (partial(state_metrics.of_monitoring, lake, model, now) for model in MODELS.values())
+        yield partial(state_metrics.of_lake, lake, now)
+
+    return _of_service("lake", parts())
+
+
+def _of_warehouse(now: datetime) -> Iterator[Sample]:
+    """Figures of the ledger, and of the predictions beside it."""
+
+    def parts() -> Iterator[Callable[[], Iterable[Sample]]]:
+        with hooks.WarehouseHook().connection() as connection:
+            for model in MODELS.values():
+                yield partial(state_metrics.of_champion, connection, model, now)
+                yield partial(state_metrics.of_predictions, hooks.lake(), connection, model, now)
+
+    return _of_service("warehouse", parts())
+
+
+def _of_airflow(now: datetime) -> Iterator[Sample]:
+    return _of_service("airflow", [partial(airflow_metrics.of_airflow, [*MODELS], now)])
+
+
+def _of_disks(disks: Mapping[str, str]) -> Iterator[Sample]:
+    for name, folder in disks.items():
+        usage = shutil.disk_usage(folder)
+        yield Sample(metrics.DISK_FREE, usage.free, {"disk": name})
+        yield Sample(metrics.DISK_SIZE, usage.total, {"disk": name})
+
+
+def _of_champions() -> Iterator[Sample]:
+    from mlflow.exceptions import MlflowException
+
+    def usable(name: str) -> Iterator[Sample]:
+        with hooks.WarehouseHook().connection() as connection:
+            history = ledger.entries(connection, name)
+            version = ledger.champion(connection, name)
+        if version is None:
+            return
+        digest = ledger.digest_of(history, version)
+        try:
+            fault = registry.fault(hooks.MlflowHook().tracking_uri, MODELS[name], version, digest)
+        except MlflowException as error:
+            raise ConnectionError(str(error)) from error
+        if fault:
+            log.error("%s", fault)
+        yield Sample(metrics.CHAMPION_USABLE, not fault, {"model": name})
+
+    return _of_service("mlflow", [partial(usable, name) for name in MODELS])
+
+
+def _of_sources() -> Iterator[Sample]:
+    for name, dataset in DATASETS.items():
+        try:
+            with hooks.source(dataset) as source:
+                limit = source.max_lag_days
+        except (*_OUTAGES, ValueError, KeyError) as error:
+            yield _down(f"source of {name}", error)
+            continue
+        yield Sample(metrics.SERVICE_UP, 1, {"service": f"source of {name}"})
+        if limit is not None:
+            yield Sample(metrics.SOURCE_LAG_LIMIT, limit, {"dataset": name})
+
+
+def _of_service(service: str, parts: Iterable[Callable[[], Iterable[Sample]]]) -> Iterator[Sample]:
+    """The samples of each part, and whether the service was reached. Damage costs its own figures alone."""
+    try:
+        for part in parts:
+            try:
+                yield from list(part())
+            except (LakeError, ValidationError) as error:
+                log.warning("Some figures are absent: %s", error)
+    except _OUTAGES as error:
+        yield _down(service, error)
+    else:
+        yield Sample(metrics.SERVICE_UP, 1, {"service": service})
+
+
+def _down(service: str, error: Exception) -> Sample:
+    log.error("%s is out of reach: %s", service, error)
+    return Sample(metrics.SERVICE_UP, 0, {"service": service})
+
+
+def _in_a_process_of_its_own() -> list[Sample]:
+    """`look_closely`, whose libraries would double the memory of the exporter."""
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(look_closely).result()
+    except BrokenProcessPool as error:
+        return [_down("mlflow", error)]
+
+
+def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
+    """Show the figures, and look again every minute."""
+    page, exposed = Page(), CollectorRegistry()
+    exposed.register(page)
+    start_http_server(port, host, exposed)
+    close: list[Sample] = []
+    looked_closely = -float(CLOSELY_EVERY_SECONDS)
+    while True:
+        page.samples = [*look(datetime.now(UTC), disks), *close]
+        is_down = any(sample.metric is metrics.SERVICE_UP and not sample.value for sample in close)
+        if is_down or time.monotonic() - looked_closely >= CLOSELY_EVERY_SECONDS:
+            close = _in_a_process_of_its_own()
+            looked_closely = time.monotonic()
+            page.samples = [*look(datetime.now(UTC), disks), *close]
+        time.sleep(EVERY_SECONDS)
+
+
+def _disk(text: str) -> tuple[str, str]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and Path(folder).is_dir()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no disk; write name=/an/existing/folder")
+    return name, folder
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(description="Show Prometheus the figures of the lifecycle.")
+    parser.add_argument("--port", type=int, default=9105)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--disk", type=_disk, action="append", default=[], metavar="NAME=FOLDER")
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    # So that Airflow reads connections from its own database, as its servers do.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    serve(chosen.port, chosen.host, dict(chosen.disk))
+
+
+if __name__ == "__main__":
+    main()

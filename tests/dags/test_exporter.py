@@ -1,0 +1,137 @@
+"""What the exporter says of Airflow's database, and what it shows when services are out of reach."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+
+from include.lifecycle import metrics
+from include.lifecycle.lake import LakeError
+from include.lifecycle.metrics import Sample
+from ml_lifecycle import airflow_metrics, exporter, hooks
+
+NOW = datetime.now(UTC)
+
+
+def values(samples: Iterable[Sample]) -> dict[str, float]:
+    return {
+        f"{sample.metric.name}{''.join(f' {value}' for value in sample.labels.values())}": float(sample.value)
+        for sample in samples
+    }
+
+
+@pytest.fixture
+def session(dags: dict[str, Any]) -> Iterator[Any]:
+    """A session of Airflow's database, in which the DAGs are known; what it adds is removed again."""
+    from airflow.models.asset import AssetEvent
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as opened:
+        yield opened
+        opened.rollback()
+        opened.execute(delete(AssetEvent))
+        opened.execute(delete(DagRun).where(DagRun.run_id.like("exporter%")))
+
+
+def test_the_age_of_a_heartbeat_is_that_of_the_liveliest_process(session: Any) -> None:
+    from airflow.jobs.job import Job
+
+    for kind, minutes in (("SchedulerJob", 9), ("SchedulerJob", 2), ("TriggererJob", 1), ("OtherJob", 0)):
+        job = Job()
+        job.job_type, job.state = kind, "running"
+        job.latest_heartbeat = NOW - timedelta(minutes=minutes)
+        session.add(job)
+    session.flush()
+
+    assert values(airflow_metrics._heartbeats(session, NOW)) == {
+        "ml_airflow_heartbeat_age_seconds scheduler": pytest.approx(120),
+        "ml_airflow_heartbeat_age_seconds triggerer": pytest.approx(60),
+    }
+
+
+def test_runs_and_stages_are_those_of_the_newest_finished_run(dags: dict[str, Any], session: Any) -> None:
+    """Two runs of a monitoring DAG without predictions: its tasks are skipped, and the run succeeds."""
+    run = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})  # no such day: it fails
+
+    found = values(airflow_metrics.of_airflow(["churn"], datetime.now(UTC)))
+
+    assert run.state == "failed"
+    assert found["ml_dag_run_failed churn_monitoring"] == 1
+    assert found["ml_dag_run_end_timestamp_seconds churn_monitoring"] == pytest.approx(run.end_date.timestamp())
+    assert found["ml_stage_seconds churn_monitoring report"] > 0
+    assert found["ml_airflow_tasks queued"] == 0
+    assert found["ml_airflow_oldest_queued_seconds"] == 0
+    assert "ml_scoring_rows_per_second churn" not in found
+
+
+def test_what_is_out_of_reach_is_down_and_costs_no_other_figures(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreachable() -> Iterator[Sample]:
+        raise psycopg2.OperationalError("connection refused")
+
+    def damaged() -> Iterator[Sample]:
+        raise LakeError("The bytes are others.")
+
+    whole = Sample(metrics.DAMAGED, 0)
+
+    assert values(exporter._of_service("lake", [damaged, lambda: [whole]])) == {
+        "ml_damaged_partitions": 0,
+        "ml_service_up lake": 1,
+    }
+    assert values(exporter._of_service("warehouse", [lambda: [whole], unreachable])) == {
+        "ml_damaged_partitions": 0,
+        "ml_service_up warehouse": 0,
+    }
+    assert "warehouse is out of reach: connection refused" in caplog.text
+
+
+def test_without_a_lake_and_a_warehouse_the_other_figures_are_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, dags: dict[str, Any]
+) -> None:
+    def no_lake() -> Any:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(hooks, "lake", no_lake)
+
+    found = values(exporter.look(NOW, {"data": str(tmp_path)}))
+
+    assert found["ml_service_up lake"] == 0
+    assert found["ml_service_up airflow"] == 1
+    assert found["ml_collected_timestamp_seconds"] == NOW.timestamp()
+    assert 0 < found["ml_disk_free_bytes data"] < found["ml_disk_size_bytes data"]
+
+
+def test_prometheus_is_shown_each_metric_with_its_meaning_and_labels() -> None:
+    page, exposed = exporter.Page(), CollectorRegistry()
+    exposed.register(page)
+    server, thread = start_http_server(0, "127.0.0.1", exposed)
+    page.samples = [
+        Sample(metrics.CHAMPION, 3, {"model": "churn"}),
+        Sample(metrics.DAMAGED, 0),
+        Sample(metrics.CHAMPION, 1, {"model": "returns"}),
+    ]
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    server.shutdown()
+    thread.join()
+
+    assert text == generate_latest(exposed).decode()
+    assert text == (
+        "# HELP ml_champion_version The version in force; 0 where there is none.\n"
+        "# TYPE ml_champion_version gauge\n"
+        'ml_champion_version{model="churn"} 3.0\n'
+        'ml_champion_version{model="returns"} 1.0\n'
+        "# HELP ml_damaged_partitions Partitions that the newest maintenance found and did not heal.\n"
+        "# TYPE ml_damaged_partitions gauge\n"
+        "ml_damaged_partitions 0.0\n"
+    )
