@@ -3,8 +3,9 @@
     python -m ml_lifecycle.exporter --port 9105 --disk data=/var/lib/data
 
 It runs beside Airflow's own processes, with the same environment. Every minute it looks at the lake, the ledger,
-Airflow's database and the disks; every hour, in a process of its own that gives its memory back, it also loads
-each champion as scoring would. What is out of reach is `ml_service_up 0`; its figures are absent, others go on.
+Airflow's database and the disks. Every hour, or every five minutes while something is wrong there, it also loads each
+champion as scoring would, in a process of its own that gives its memory back. What is out of reach is
+`ml_service_up 0`; its figures are absent, others go on.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60
 CLOSELY_EVERY_SECONDS = 3600
+IN_TROUBLE_EVERY_SECONDS = 300
 _OUTAGES = (BotoCoreError, ClientError, psycopg2.Error, SQLAlchemyError, OSError, AirflowNotFoundException)
 
 
@@ -181,15 +183,20 @@ def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
     exposed.register(page)
     start_http_server(port, host, exposed)
     close: list[Sample] = []
-    looked_closely = -float(CLOSELY_EVERY_SECONDS)
+    look_closely_at = time.monotonic()
     while True:
-        page.samples = [*look(datetime.now(UTC), disks), *close]
-        is_down = any(sample.metric is metrics.SERVICE_UP and not sample.value for sample in close)
-        if is_down or time.monotonic() - looked_closely >= CLOSELY_EVERY_SECONDS:
-            close = _in_a_process_of_its_own()
-            looked_closely = time.monotonic()
+        if time.monotonic() >= look_closely_at:
             page.samples = [*look(datetime.now(UTC), disks), *close]
+            close = _in_a_process_of_its_own()
+            pause = IN_TROUBLE_EVERY_SECONDS if _is_in_trouble(close) else CLOSELY_EVERY_SECONDS
+            look_closely_at = time.monotonic() + pause
+        page.samples = [*look(datetime.now(UTC), disks), *close]
         time.sleep(EVERY_SECONDS)
+
+
+def _is_in_trouble(samples: Iterable[Sample]) -> bool:
+    states = (metrics.SERVICE_UP, metrics.CHAMPION_USABLE)
+    return any(sample.metric in states and not sample.value for sample in samples)
 
 
 def _disk(text: str) -> tuple[str, str]:
