@@ -11,6 +11,7 @@ from include.lifecycle import drift, ledger, maintenance, metrics, performance
 from include.lifecycle.deadlines import overdue
 from include.lifecycle.drift import DriftVerdict
 from include.lifecycle.lake import Lake
+from include.lifecycle.maintenance_policy import REPORT
 from include.lifecycle.metrics import Metric, Sample
 from include.lifecycle.performance import PerformanceVerdict
 from include.lifecycle.specs import DatasetSpec, ModelSpec
@@ -140,9 +141,9 @@ def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
     LakeError, ValidationError
         If its report cannot be read.
     """
-    day = _newest(lake, maintenance.REPORT, now)
+    day = _newest(lake, REPORT, now)
     if day is not None:
-        report = maintenance.read_report(lake, day)
+        report = maintenance.read_report(lake, REPORT, day)
         damages = report.evidence.damages if report.outcome is None else report.outcome.remaining
         yield Sample(metrics.DAMAGED, len({damage.path for damage in damages}))
         yield Sample(metrics.MAINTENANCE_AGE, (now.date() - day).days)

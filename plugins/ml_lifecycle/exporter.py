@@ -3,8 +3,8 @@
     python -m ml_lifecycle.exporter --port 9105 --disk data=/var/lib/data
 
 It runs beside Airflow's own processes, with the same environment. Every minute it looks at the lake, the ledger,
-Airflow's database and the disks. Every hour, or every five minutes while something is wrong there, it also loads each
-champion as scoring would, in a process of its own that gives its memory back. What is out of reach is
+Airflow's database and the disks. Every hour, or every five minutes while something is wrong there, it also loads
+each champion as scoring would, in a process of its own that gives its memory back. What is out of reach is
 `ml_service_up 0`; its figures are absent, others go on.
 """
 

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import drift, ledger, maintenance, performance, state_metrics
+from include.lifecycle import drift, ledger, performance, state_metrics
 from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
+from include.lifecycle.maintenance_policy import REPORT
 from include.lifecycle.metrics import Sample
 from include.models.churn import CHURN
 
@@ -209,7 +210,7 @@ def test_damage_that_maintenance_did_not_heal_is_counted(
         "decision": {"wakes": [], "lost": {}, "sweep": []},
         "outcome": healed if outcome else None,
     }
-    publish(maintenance.REPORT, DAY, report)
+    publish(REPORT, DAY, report)
 
     assert values(state_metrics.of_lake(lake, NOW)) == {
         "ml_damaged_partitions": left,
