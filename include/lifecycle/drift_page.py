@@ -15,7 +15,8 @@ from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict,
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
-    from include.lifecycle.drift import ColumnDrift, DriftVerdict, Reference, Samples
+    from include.lifecycle.drift import Reference, Samples
+    from include.lifecycle.drift_verdict import ColumnDrift, DriftVerdict
 
 Sides = tuple[pl.Series, pl.Series]
 """A column's values in the reference and in the window."""

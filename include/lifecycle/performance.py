@@ -1,17 +1,17 @@
 """Performance: how good published predictions turned out, as their outcomes become known.
 
 Predictions are joined with the labels of their day, once these have matured, and measured as in training, beside
-the naive baseline of the version that is at work. What follows from it is a pure function.
+the naive baseline of the version that is at work. What follows from it is a pure function (see
+`performance_verdict`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -21,9 +21,10 @@ from include.lifecycle.estimator_input import predict
 from include.lifecycle.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.performance_verdict import PerformanceEvidence, PerformanceVerdict, decide
 from include.lifecycle.scoring import PARQUET
 from include.lifecycle.snapshots import matured_days, missing_outcomes
-from include.lifecycle.specs import ModelSpec, Spec
+from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -33,36 +34,6 @@ log = logging.getLogger(__name__)
 KIND = "performance"
 TABLE = "performance"
 VERDICT = "verdict.json"
-COVERAGE_TOLERANCE = 0.05
-
-VerdictName = Literal["as expected", "worse", "intervals off", "not enough evidence"]
-
-
-class PerformanceEvidence(Spec):
-    """What a verdict rests on.
-
-    Attributes
-    ----------
-    days : days with predictions whose outcomes are known, oldest first.
-    shortage : what the outcomes lack to be measured, or None.
-    measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
-    coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
-    """
-
-    days: tuple[date, ...]
-    rows: int
-    shortage: str | None
-    measures: Mapping[str, float]
-    baseline_measures: Mapping[str, float]
-    coverage: float | None
-    promised: float | None
-
-
-class PerformanceVerdict(PerformanceEvidence):
-    """The evidence, what follows from it, and why."""
-
-    verdict: VerdictName
-    reason: str
 
 
 def monitor(
@@ -113,55 +84,6 @@ def monitor(
         warehouse.upsert(connection, TABLE, measured, key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
     return verdict
-
-
-def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdict:
-    """The verdict on the evidence.
-
-    Worse if the scores are worse than the baseline's. Intervals are off if they hold fewer outcomes than promised,
-    or more, by over COVERAGE_TOLERANCE: too narrow they mislead, too wide they say little.
-    """
-    verdict, reason = _conclude(evidence, model)
-    return PerformanceVerdict(**evidence.model_dump(), verdict=verdict, reason=reason)
-
-
-def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
-    if evidence.rows < model.drift.min_rows:
-        return "not enough evidence", (
-            f"The outcomes of {evidence.rows} predictions are known; a verdict needs {model.drift.min_rows}."
-        )
-    if evidence.shortage:
-        return "not enough evidence", f"The outcomes have {evidence.shortage}."
-    own, baseline, sentence = _compared(evidence, model)
-    if own < baseline:
-        return "worse", f"The predictions are worse than the naive baseline. {sentence}"
-    if evidence.coverage is not None and evidence.promised is not None:
-        held = (
-            f"The intervals held {evidence.coverage:.1%} of the outcomes; the training promised "
-            f"{evidence.promised:.0%}."
-        )
-        gap = evidence.coverage - evidence.promised
-        # Shares of rows have no digits beyond these; a gap of exactly the tolerance is within it.
-        if round(abs(gap), 9) > COVERAGE_TOLERANCE:
-            width = "wide" if gap > 0 else "narrow"
-            return "intervals off", (
-                f"{held} They are too {width}; the tolerance is {100 * COVERAGE_TOLERANCE:g} points. {sentence}"
-            )
-        sentence = f"{sentence} {held}"
-    return "as expected", sentence
-
-
-def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, float, str]:
-    """Best that can be said for the scores, the baseline's figure, and a sentence."""
-    count, unit = len(evidence.days), model.dataset.calendar.unit
-    rows = f"on {evidence.rows:,} outcomes of {count} {unit}{'' if count == 1 else 's'}"
-    if model.kind == "regression":
-        found = evidence.measures
-        interval = f"{found['skill_low']:.3f} to {found['skill_high']:.3f}"
-        return found["skill_high"], 0.0, f"Skill over the baseline {found['skill']:.3f} ({interval}) {rows}."
-    own, baseline = evidence.measures[model.metric], evidence.baseline_measures[model.metric]
-    title = kind_of(model).measures[model.metric].title
-    return own, baseline, f"{title} {own:.3f}, baseline {baseline:.3f}, {rows}."
 
 
 def _judged_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:

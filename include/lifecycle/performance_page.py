@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from include.lifecycle import plots
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, render
+from include.lifecycle.performance_verdict import PerformanceVerdict
 from include.lifecycle.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from include.lifecycle.performance import PerformanceVerdict
 
 _STATUS: dict[str, Status] = {
     "as expected": "good",

@@ -138,7 +138,7 @@ def split(days: Sequence[date], model: ModelSpec) -> Split:
 
 def _before(days: Sequence[date], first: date, model: ModelSpec) -> tuple[date, ...]:
     """The days whose label windows end by `first`."""
-    return tuple(day for day in days if day < first and model.horizon_ends_on(day) <= first)
+    return tuple(day for day in days if model.horizon_ends_on(day) <= first)
 
 
 def _walk_forward(fit: Sequence[date], model: ModelSpec) -> tuple[Fold, ...]:

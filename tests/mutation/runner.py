@@ -127,7 +127,7 @@ def _start(target: Target, code: CodeType | None) -> int:
         return pid
     status = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from include.lifecycle.distribution_chart import distribution, label
-from include.lifecycle.drift import SCORE, Reference, Samples, clip, compare, decide
-from include.lifecycle.drift import DriftEvidence as Evidence
+from include.lifecycle.drift import SCORE, Reference, Samples, clip, compare
 from include.lifecycle.drift_page import _ranges, render_drift
+from include.lifecycle.drift_verdict import DriftEvidence as Evidence
+from include.lifecycle.drift_verdict import decide
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
 
 DAYS = tuple(date(2026, 11, day) for day in (18, 19, 20))

@@ -51,6 +51,16 @@ def test_the_version_that_a_dead_champion_replaced_scores_its_days_and_the_ledge
     )
 
 
+@pytest.mark.parametrize(("days", "span"), [(DAYS[:1], "2026-03-01"), (DAYS[:3], "2026-03-01 to 2026-03-03")])
+def test_the_ledger_names_the_days_that_no_version_may_score(days: list[date], span: str) -> None:
+    found = assign(dict.fromkeys(days, 1), HISTORY[:1], lambda _: "It is empty.", "scoring", on_demand=False)
+
+    [entry] = found.entries
+    assert found.versions == dict.fromkeys(days, 1)
+    assert entry.reason == f"Version 1 cannot score: no other version may score {span}. It is empty."
+    assert entry.model == "churn"
+
+
 @pytest.mark.parametrize("dead", [set(dead) - {0} for dead in product((0, 1), (0, 2), (0, 3))])
 def test_no_day_is_scored_by_a_dead_version_or_one_that_had_seen_its_future(dead: set[int]) -> None:
     found = assigned(dead)

@@ -12,14 +12,14 @@ from include.lifecycle.drift_methods import method_name
 from include.lifecycle.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.maintenance_policy import Catalog, Damage, Evidence, Scope, StrayFile, makers
 from include.lifecycle.pages import render
-from include.lifecycle.performance import decide
 from include.lifecycle.performance_page import render_performance
+from include.lifecycle.performance_verdict import decide
 from include.lifecycle.published_pages import Report
 from tests.page_language import code_in
 from tests.unit.lifecycle.test_drift_page import page as drift_page
 from tests.unit.lifecycle.test_drift_page import people
 from tests.unit.lifecycle.test_pages import PAGE
-from tests.unit.lifecycle.test_performance import CHURN, DAYS, VOLATILITY, evidence, outcomes
+from tests.unit.lifecycle.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes
 
 
 def pages() -> Iterator[tuple[str, str]]:

@@ -131,6 +131,23 @@ def test_the_reasons_give_the_numbers() -> None:
     )
 
 
+def test_the_reasons_of_a_promotion_give_the_numbers() -> None:
+    over_baseline = "The candidate's average_precision of 0.6 on 5,000 holdout rows is above the baseline's 0.4."
+
+    assert decide(evidence()).reasons == (
+        over_baseline,
+        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.6 "
+        "against 0.5, and the lower end of the 95 % interval of its gain, 0.05, is above the required gain of 0.",
+    )
+    assert decide(evidence(**FIRST)).reasons == (over_baseline, "There is no champion yet.")
+
+
+def test_a_gain_that_could_not_be_measured_is_the_only_reason() -> None:
+    assert decide(evidence(gain_low=None)).reasons == (
+        "The candidate's gain over the champion could not be measured (it is None).",
+    )
+
+
 def test_close_scores_get_the_digits_it_takes() -> None:
     decision = decide(evidence(candidate_score=0.4, baseline_score=0.4000000003))
 

@@ -12,7 +12,14 @@ from include.lifecycle.date_rules import broken_date_rules, date_rules
 from include.lifecycle.quarantine import rule_book
 from include.lifecycle.raw_tables import ENGINE_COLUMNS, INDEX
 from include.lifecycle.specs import TableSpec
-from include.lifecycle.table_rules import TableFacts, content_digest, is_level, repeated_rows, unusual_rows
+from include.lifecycle.table_rules import (
+    COMPARED_DAYS,
+    TableFacts,
+    content_digest,
+    is_level,
+    repeated_rows,
+    unusual_rows,
+)
 
 DAY = date(2026, 3, 10)
 WEEK = [DAY - timedelta(days=back) for back in range(7, 0, -1)]
@@ -34,6 +41,15 @@ def test_rows_outside_the_usual_range_reject_the_day_with_a_sentence(rows: int) 
     assert problem == (
         f"visits has {rows:,} rows; the median of the last 5 days is 1,000, and 500 to 2,000 are allowed."
     )
+
+
+def test_three_days_and_a_hundred_rows_are_enough_to_compare_with() -> None:
+    assert unusual_rows(table(), TableFacts(499, None), recent(900, 1000, 1100))
+    assert unusual_rows(table(), TableFacts(10, None), recent(100, 100, 100))
+
+
+def test_a_day_is_compared_with_a_week() -> None:
+    assert len(WEEK) == COMPARED_DAYS
 
 
 @pytest.mark.parametrize("rows", [500, 1000, 2000])
@@ -59,12 +75,14 @@ def test_a_number_of_rows_that_three_days_in_a_row_have_is_the_new_normal(rows: 
         ((1000, 2500, 2500), (2500,), True),
         ((1000, 1000), (2500, 2500), False),
         ((1000, 2500), (1000, 2500, 2500), False),
+        ((6000, 6000, 6000), (), False),
     ],
 )
 def test_a_level_may_lie_before_a_day_after_it_or_around_it(
     before: tuple[int, ...], after: tuple[int, ...], level: bool
 ) -> None:
     assert is_level(table(), TableFacts(2500, None), recent(*before), recent(*after)) is level
+    assert is_level(table(usual_rows=None), TableFacts(2500, None), recent(*before), recent(*after)) is False
 
 
 @pytest.mark.parametrize(
@@ -90,6 +108,7 @@ def test_the_rows_of_a_recent_day_are_not_todays() -> None:
     assert repeated_rows(table(), found, recent(1000, 1000)) == f"visits has the same 1,000 rows as on {WEEK[1]}."
     assert repeated_rows(table(may_repeat=True), found, recent(1000, 1000)) is None
     assert repeated_rows(table(), TableFacts(1000, "other"), recent(1000, 1000)) is None
+    assert repeated_rows(table(), TableFacts(9, None), {DAY: TableFacts(9, None)}) is None
 
 
 def frame(day: date, rows: int = 200, **columns: Any) -> pl.DataFrame:
@@ -108,6 +127,15 @@ def test_a_digest_is_of_what_rows_say_and_not_of_the_day_written_on_them() -> No
     assert content_digest(frame(DAY, ends_on=DAY + timedelta(days=3)), DAY) != digest
     assert content_digest(frame(DAY, rows=201), DAY) != digest
     assert content_digest(frame(DAY, rows=99), DAY) is None
+    assert content_digest(frame(DAY, rows=100), DAY) is not None
+
+
+def test_a_column_that_names_the_day_in_some_rows_only_says_something() -> None:
+    now, early, earlier = (frame(DAY - timedelta(days=back), rows=150) for back in (0, 1, 2))
+
+    digests = [content_digest(pl.concat([now, other]), DAY) for other in (early, earlier)]
+
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(

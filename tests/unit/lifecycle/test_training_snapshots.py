@@ -13,6 +13,7 @@ from include.lifecycle.snapshots import (
     Part,
     matured_days,
     missing_outcomes,
+    places,
     select,
     spaced_days,
     split,
@@ -44,6 +45,7 @@ def test_a_day_has_matured_when_its_outcomes_are_known() -> None:
     days = _days(*range(60))
 
     assert matured_days(days, days, days[40], matures_on) == days[:6]
+    assert matured_days(days, [], days[40], matures_on) == []
 
 
 def test_outcomes_that_have_not_arrived_are_not_known_however_late_it_is() -> None:
@@ -85,6 +87,7 @@ def test_no_label_window_reaches_into_a_later_part() -> None:
     assert max(fold.search.days) + MONTH <= min(fold.validation.days)
     assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
     assert parts.holdout.days == (_days(98)[0],)
+    assert (fold.search.days, fold.validation.days) == (tuple(_days(0, 7, 14, 21, 28)), tuple(_days(63)))
     assert {*fold.search.days, *fold.validation.days} <= set(parts.fit.days)
 
 
@@ -127,11 +130,28 @@ def test_a_history_too_short_for_the_folds_is_refused() -> None:
         split(_days(*range(0, 70, 7)), WALKING)
 
 
-def test_days_whose_outcomes_never_arrived_are_named_by_the_days_that_need_them() -> None:
-    known = [day for day in _days(*range(100)) if day != _days(36)[0]]
+def test_a_history_that_leaves_one_fold_nothing_to_search_on_is_refused() -> None:
+    # Of 16 snapshots four are held out and four lie too near; none lies 30 days before the first fold, day 28.
+    with pytest.raises(NothingToLearnError, match="8 snapshots to learn from are too few"):
+        split(_days(*range(0, 112, 7)), WALKING)
 
-    assert missing_outcomes(_days(0, 1, 35, 36), known, CHURN) == dict.fromkeys(_days(1, 35), _days(36))
+
+def test_two_folds_walk_forward_too_and_a_started_quarter_is_held_out() -> None:
+    parts = split(_days(*range(0, 99 * 7, 7)), WALKING.model_copy(update={"folds": 2}))
+
+    assert len(parts.folds) == 2
+    assert len(parts.holdout.days) == 25
+
+
+def test_days_whose_outcomes_never_arrived_are_named_by_the_days_that_need_them() -> None:
+    known = [day for day in _days(*range(100)) if day not in _days(10, 36)]
+
+    missing = missing_outcomes(_days(0, 1, 35, 36), known, CHURN)
+
+    first, second, last = _days(0, 1, 35)
+    assert missing == {first: _days(10), second: _days(10, 36), last: _days(36)}
     assert missing_outcomes(_days(0), _days(0), CHURN) == {}
+    assert missing_outcomes([], known, CHURN) == {}
 
 
 def test_without_a_day_there_is_nothing_to_learn_from() -> None:
@@ -188,6 +208,33 @@ def test_where_only_validation_separates_keys_it_gets_a_fifth_of_them() -> None:
     [fold] = split(_days(0, 7, 14, 37), CHURN).folds
 
     assert (fold.search, fold.validation) == (Part(days, 0.2), Part(days, 0, 0.2))
+
+
+def test_a_key_on_the_bound_of_two_parts_is_in_the_later_one() -> None:
+    customers = _customers(10)
+    bound = float(places(customers, ["customer_id"])[3])
+
+    earlier, later = (
+        select(customers, ["customer_id"], part, 10, seed=0)["customer_id"].to_list()
+        for part in (Part((FIRST,), 0, bound), Part((FIRST,), bound))
+    )
+
+    assert "C0003" in later
+    assert "C0003" not in earlier
+
+
+def test_a_part_that_says_nothing_of_keys_has_them_all() -> None:
+    assert Part((FIRST,)) == Part((FIRST,), 0.0, 1.0)
+
+
+def test_places_depend_on_the_last_sixteen_digits_of_the_seed() -> None:
+    customers = _customers(10)
+
+    found = {seed: places(customers, ["customer_id"], seed).tolist() for seed in (0, 1, 161, 10**16 + 1)}
+
+    assert found[10**16 + 1] == found[1]
+    assert len({tuple(found[seed]) for seed in (0, 1, 161)}) == 3
+    assert places(customers, ["customer_id"]).tolist() == found[0]
 
 
 def test_each_row_is_in_exactly_one_of_adjoining_parts() -> None:
