@@ -7,13 +7,13 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
-from include.lifecycle import drift, ledger, maintenance, metrics, performance
+from include.lifecycle import drift, drift_verdict, ledger, maintenance, metrics, performance, performance_verdict
 from include.lifecycle.deadlines import overdue
-from include.lifecycle.drift import DriftVerdict
+from include.lifecycle.drift_verdict import DriftVerdict
 from include.lifecycle.lake import Lake
 from include.lifecycle.maintenance_policy import REPORT
 from include.lifecycle.metrics import Metric, Sample
-from include.lifecycle.performance import PerformanceVerdict
+from include.lifecycle.performance_verdict import PerformanceVerdict
 from include.lifecycle.specs import DatasetSpec, ModelSpec
 from include.lifecycle.verdicts import DayVerdict
 
@@ -119,7 +119,7 @@ def of_drift(model: ModelSpec, verdict: DriftVerdict) -> Iterator[Sample]:
     if verdict.columns:
         share = len(verdict.drifted) / len(verdict.columns)
         yield Sample(metrics.DRIFT_SHARE, share, {"model": model.name})
-    yield from _one_of(metrics.DRIFT_VERDICT, model, get_args(drift.VerdictName), verdict.verdict)
+    yield from _one_of(metrics.DRIFT_VERDICT, model, get_args(drift_verdict.VerdictName), verdict.verdict)
 
 
 def of_performance(model: ModelSpec, verdict: PerformanceVerdict) -> Iterator[Sample]:
@@ -130,7 +130,9 @@ def of_performance(model: ModelSpec, verdict: PerformanceVerdict) -> Iterator[Sa
     ):
         for name, value in measures.items():
             yield Sample(metric, value, {"model": model.name, "measure": name})
-    yield from _one_of(metrics.PERFORMANCE_VERDICT, model, get_args(performance.VerdictName), verdict.verdict)
+    yield from _one_of(
+        metrics.PERFORMANCE_VERDICT, model, get_args(performance_verdict.VerdictName), verdict.verdict
+    )
 
 
 def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
