@@ -1,4 +1,5 @@
-# make run starts everything, runs the main job and shows what came out. A port is changed like this:
+# make run starts everything, runs the main job and shows what came out; make up starts the stack for a server, in
+# Docker (make up DEMO=1 ML_WORKERS=2 runs the main job there, too). A port is changed like this:
 # make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT).
 
 PYTHON := .venv/bin/python
@@ -7,10 +8,16 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bi
 SELDOM_IMPORTED := '/(tests|plotly|databricks)/'
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
-.PHONY: run start stop status logs install test lint bench mutants lock
+# Needs no .venv: a server has Docker, Python and make.
+COMPOSE := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich python -m include.stack.compose
+
+.PHONY: run start stop status logs up down install test lint bench mutants lock
 
 run start stop status logs: install
 	@$(PYTHON) -m include.stack $@
+
+up down: | $(UV)
+	@$(COMPOSE) $@
 
 install: .venv/.installed
 
@@ -31,14 +38,14 @@ mutants: install
 	nice $(PYTHON) -m tests.mutation
 
 lock: | $(UV)
-	$(UV) pip compile --quiet --upgrade --python-version 3.11 requirements.txt -o constraints.txt
+	$(UV) pip compile --quiet --upgrade --python-version 3.11 requirements-dev.txt -o constraints.txt
 
-.venv/.installed: requirements.txt constraints.txt | $(UV)
+.venv/.installed: requirements.txt requirements-dev.txt constraints.txt | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 		|| $(UV) venv --quiet --clear --python 3.11 .venv \
 		|| { echo "No Python 3.11 here, and uv could not fetch one: install Python 3.11, then run make again." >&2; exit 1; }
 	@echo "Installing the pinned requirements into .venv"
-	@$(UV) pip install --quiet --python $(PYTHON) -r requirements.txt -c constraints.txt \
+	@$(UV) pip install --quiet --python $(PYTHON) -r requirements-dev.txt -c constraints.txt \
 		|| { echo "The requirements could not be installed: see above; the network or a full disk are usual reasons." >&2; exit 1; }
 	@echo "Compiling them"
 	@$(PYTHON) -m compileall -qq -j 0 -x $(SELDOM_IMPORTED) .venv/lib

@@ -25,7 +25,8 @@ from include.samples.market import MarketSettings, generate
 from include.stack.airflow_api import AirflowApi
 from include.stack.control import running
 from include.stack.s3 import s3_client
-from include.stack.settings import HEAVY_TASKS, Ports, StackSettings
+from include.stack.services import HEAVY_TASKS
+from include.stack.settings import Ports, StackSettings
 
 SYMBOLS = int(os.environ.get("SEGMENT_SYMBOLS", "200"))
 SESSIONS = 1260

@@ -8,7 +8,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from include.stack import control, main_job, summary, supervision
+from include.stack import control, health, main_job, summary, supervision
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
 
@@ -18,8 +18,9 @@ INTERRUPTED = 130
 def run(settings: StackSettings, console: Console) -> int:
     """Start the stack, run the main job where there is something to do, and say what came out."""
     control.start(settings, console)
-    main_job.run(settings, console)
+    main_job.run(settings, console, lambda: health.refuse_given_up(settings))
     summary.show(settings, console)
+    summary.show_addresses(settings, console)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 import httpx
 
 from include.stack.errors import StackError
-from include.stack.settings import ADMIN_NAME, StackSettings
+from include.stack.services import ADMIN_NAME, Services
 
 PAGE_SIZE = 100
 
@@ -15,14 +15,14 @@ PAGE_SIZE = 100
 class AirflowApi:
     """Airflow as its web pages' login sees it."""
 
-    def __init__(self, settings: StackSettings) -> None:
+    def __init__(self, services: Services) -> None:
         self._client = httpx.Client(
-            base_url=settings.airflow_url,
+            base_url=services.airflow_url,
             timeout=120,
             trust_env=False,
             transport=httpx.HTTPTransport(retries=5),  # the API server may be restarting
         )
-        login = {"username": ADMIN_NAME, "password": settings.secrets.airflow_password}
+        login = {"username": ADMIN_NAME, "password": services.secrets.airflow_password}
         token = self._request("POST", "/auth/token", json=login)["access_token"]
         self._client.headers["Authorization"] = f"Bearer {token}"
 

@@ -18,7 +18,8 @@ from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.processes import end_leftovers, environment
 from include.stack.programs import SERVICES, Program, programs
-from include.stack.settings import ADMIN_NAME, BUCKETS, StackSettings, write_private
+from include.stack.services import ADMIN_NAME, write_private
+from include.stack.settings import BUCKETS, StackSettings
 
 
 def start(settings: StackSettings, console: Console, services: Sequence[str] = SERVICES) -> None:

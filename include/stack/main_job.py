@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,11 +14,11 @@ from rich.console import Console
 from include.catalog import DATASETS, MODELS
 from include.datasets.market import MARKET
 from include.lifecycle.specs import DatasetSpec, ModelSpec
-from include.stack import health, results
+from include.stack import results
 from include.stack.airflow_api import PAGE_SIZE, AirflowApi
 from include.stack.display import Display
 from include.stack.errors import StackError
-from include.stack.settings import StackSettings
+from include.stack.services import Services
 
 SAMPLE, PORTFOLIO = "sample_world", "portfolio"
 SNAPSHOT_KINDS = ("csv", "files")
@@ -96,19 +96,24 @@ def _steps(now: Situation) -> list[str]:
     return due
 
 
-def run(settings: StackSettings, console: Console) -> None:
+def run(services: Services, console: Console, check: Callable[[], None] = lambda: None) -> None:
     """Run the DAGs that have something to do, one after the other, and show how far they are.
+
+    Args:
+        services: the stack.
+        console: where to show it.
+        check: raises StackError when the stack is broken; asked again and again while a run goes on.
 
     Raises:
         StackError: a DAG cannot be read or a run fails; with the failed task's last log lines.
     """
-    with AirflowApi(settings) as api:
-        situations = [_situation(settings, api, dataset) for dataset in DATASETS.values()]
-        due = steps(situations, portfolio_is_old=_portfolio_is_old(settings, situations))
+    with AirflowApi(services) as api:
+        situations = [_situation(services, api, dataset) for dataset in DATASETS.values()]
+        due = steps(situations, portfolio_is_old=_portfolio_is_old(services, situations))
         if not due:
             return
         with Display(console) as display:
-            job = MainJob(settings, api, display)
+            job = MainJob(services, api, display, check)
             job.wait_for_dags(set(due))
             scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
             for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
@@ -123,8 +128,11 @@ def run(settings: StackSettings, console: Console) -> None:
 class MainJob:
     """The runs of one main job, followed on a display."""
 
-    def __init__(self, settings: StackSettings, api: AirflowApi, display: Display) -> None:
-        self._settings = settings
+    def __init__(
+        self, services: Services, api: AirflowApi, display: Display, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._services = services
+        self._check = check
         self._api = api
         self._display = display
 
@@ -142,7 +150,7 @@ class MainJob:
                 raise StackError(f"Airflow cannot read {fresh[0]['filename']}:\n\n{fresh[0]['stack_trace']}")
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"Airflow found no DAG {', '.join(sorted(missing))} in {self._settings.dags_dir} within "
+                    f"Airflow found no DAG {', '.join(sorted(missing))} within "
                     f"{DAGS_SECONDS} seconds: `make logs` shows what its dag-processor says."
                 )
             time.sleep(POLL_SECONDS)
@@ -166,7 +174,7 @@ class MainJob:
             StackError: a run fails, or none brings the predictions.
         """
         dag_id, triggered = f"{model.name}_scoring", False
-        wanted = results.newest_features_day(self._settings, model.dataset.name)
+        wanted = results.newest_features_day(self._services, model.dataset.name)
         woken_by = time.monotonic() + WAKE_SECONDS
         while not self._has_predictions(model.name, wanted):
             if active := self._unfinished_run(dag_id):
@@ -177,7 +185,7 @@ class MainJob:
             elif triggered:
                 raise StackError(
                     f"{dag_id} ended well, but predictions/{model.name}/latest.json does not name {wanted}, "
-                    f"the newest day with features. Its runs: {self._settings.airflow_url}/dags/{dag_id}/runs"
+                    f"the newest day with features. Its runs: {self._services.airflow_pages}/dags/{dag_id}/runs"
                 )
             else:
                 self.follow(dag_id, self._api.trigger(dag_id))
@@ -200,7 +208,7 @@ class MainJob:
             if state == "failed":
                 raise StackError(self._failure(dag_id, run_id, instances))
             self._display.show(dag_id, _running_tasks(instances) or state, done, len(instances) or None)
-            health.refuse_given_up(self._settings)
+            self._check()
             time.sleep(POLL_SECONDS)
 
     def _unfinished_run(self, dag_id: str) -> str | None:
@@ -217,11 +225,11 @@ class MainJob:
         return None
 
     def _has_predictions(self, model: str, day: date | None) -> bool:
-        latest = results.latest_predictions(self._settings, model)
+        latest = results.latest_predictions(self._services, model)
         return latest is not None and day is not None and latest["day"] == day.isoformat()
 
     def _failure(self, dag_id: str, run_id: str, instances: list[dict[str, Any]]) -> str:
-        url = f"{self._settings.airflow_url}/dags/{dag_id}/runs/{run_id}"
+        url = f"{self._services.airflow_pages}/dags/{dag_id}/runs/{run_id}"
         failed = [instance for instance in instances if instance["state"] == "failed"]
         if not failed:
             return f"{dag_id} failed, though no task did. The run: {url}"
@@ -235,7 +243,7 @@ class MainJob:
         )
 
 
-def _situation(settings: StackSettings, api: AirflowApi, dataset: DatasetSpec) -> Situation:
+def _situation(services: Services, api: AirflowApi, dataset: DatasetSpec) -> Situation:
     kind = json.loads(api.get(f"/variables/{dataset.name}_source")["value"])["kind"]
     variables = {variable["key"] for variable in api.get("/variables", limit=PAGE_SIZE)["variables"]}
     return Situation(
@@ -243,21 +251,21 @@ def _situation(settings: StackSettings, api: AirflowApi, dataset: DatasetSpec) -
         source_day=_newest_day(dataset),
         source_is_sample=kind == "postgres" and SAMPLE in variables,
         source_is_snapshot=kind in SNAPSHOT_KINDS,
-        features_day=results.newest_features_day(settings, dataset.name),
+        features_day=results.newest_features_day(services, dataset.name),
         models=tuple(
-            _model_situation(settings, model.name)
+            _model_situation(services, model.name)
             for model in MODELS.values()
             if model.dataset.name == dataset.name
         ),
     )
 
 
-def _portfolio_is_old(settings: StackSettings, situations: Sequence[Situation]) -> bool:
+def _portfolio_is_old(services: Services, situations: Sequence[Situation]) -> bool:
     """Whether the market has, or will have, predictions of a newer day than the portfolio's."""
     market = next(now for now in situations if now.dataset == MARKET.name)
     if market.source_is_snapshot:
         return False
-    made = results.portfolio_day(settings)
+    made = results.portfolio_day(services)
     return made is None or made < market.source_day
 
 
@@ -267,13 +275,13 @@ def _newest_day(dataset: DatasetSpec) -> date:
     return dataset.calendar.days(yesterday - timedelta(days=LONGEST_BREAK_DAYS), yesterday)[-1]
 
 
-def _model_situation(settings: StackSettings, model: str) -> ModelSituation:
-    latest = results.latest_predictions(settings, model)
+def _model_situation(services: Services, model: str) -> ModelSituation:
+    latest = results.latest_predictions(services, model)
     return ModelSituation(
         name=model,
-        has_champion=results.champion(settings, model) is not None,
+        has_champion=results.champion(services, model) is not None,
         predictions_day=date.fromisoformat(latest["day"]) if latest else None,
-        has_report=results.newest_report(settings, model) is not None,
+        has_report=results.newest_report(services, model) is not None,
     )
 
 

@@ -15,7 +15,8 @@ import psycopg2
 from psycopg2 import sql
 
 from include.stack.errors import StackError
-from include.stack.settings import DATABASE_ROLE, DATABASES, HOST, StackSettings
+from include.stack.services import DATABASE_ROLE, Services
+from include.stack.settings import DATABASES, HOST, StackSettings
 
 # No replica will ever read this server's log, so bulk loads into new tables need not write it.
 SERVER_OPTIONS = {
@@ -75,12 +76,12 @@ def initialize(settings: StackSettings) -> None:
     unfinished.rename(settings.postgres_dir)
 
 
-def create_databases(settings: StackSettings) -> None:
+def create_databases(services: Services, names: Sequence[str] = DATABASES) -> None:
     """Create the databases that do not exist yet."""
-    with closing(_session(settings, "postgres")) as session, session.cursor() as cursor:
+    with closing(_session(services, "postgres")) as session, session.cursor() as cursor:
         cursor.execute("SELECT datname FROM pg_database")
         present = {name for (name,) in cursor.fetchall()}
-        for name in DATABASES:
+        for name in names:
             if name not in present:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         # Airflow commits hundreds of times per run. A crash of the machine may cost its tables the last half
@@ -127,8 +128,8 @@ def remove_stale_lock(settings: StackSettings) -> None:
     (settings.postgres_dir / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _session(settings: StackSettings, database: str) -> "psycopg2.extensions.connection":
-    session = psycopg2.connect(settings.postgres_dsn(database), connect_timeout=5)
+def _session(services: Services, database: str) -> "psycopg2.extensions.connection":
+    session = psycopg2.connect(services.postgres_dsn(database), connect_timeout=5)
     session.autocommit = True
     return session
 

@@ -14,7 +14,7 @@ import polars as pl
 from include.lifecycle.lake import Lake, partition
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
-from include.stack.settings import StackSettings
+from include.stack.services import Services
 
 LAKE_BUCKET = "ml-lake"
 PORTFOLIO = "portfolio/market"
@@ -38,19 +38,19 @@ class Report:
     page: str
 
 
-def newest_features_day(settings: StackSettings, dataset: str) -> date | None:
+def newest_features_day(services: Services, dataset: str) -> date | None:
     """Return the last day with features, or None."""
-    return max(_lake(settings).days(f"features/{dataset}"), default=None)
+    return max(_lake(services).days(f"features/{dataset}"), default=None)
 
 
-def latest_predictions(settings: StackSettings, model: str) -> dict[str, Any] | None:
+def latest_predictions(services: Services, model: str) -> dict[str, Any] | None:
     """Return the pointer to the newest prediction files, as consumers read it, or None."""
-    return _latest(settings, f"predictions/{model}")
+    return _latest(services, f"predictions/{model}")
 
 
-def newest_report(settings: StackSettings, model: str) -> Report | None:
+def newest_report(services: Services, model: str) -> Report | None:
     """Return the newest drift report, or None."""
-    lake, prefix = _lake(settings), f"reports/{model}/drift"
+    lake, prefix = _lake(services), f"reports/{model}/drift"
     day = max(lake.days(prefix), default=None)
     if day is None:
         return None
@@ -59,39 +59,39 @@ def newest_report(settings: StackSettings, model: str) -> Report | None:
     return Report(day, verdict["verdict"], verdict["reason"], f"{partition(prefix, day)}/{page}")
 
 
-def prediction_rows(settings: StackSettings, model: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+def prediction_rows(services: Services, model: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return columns of the newest predictions, row by row."""
-    latest = latest_predictions(settings, model)
+    latest = latest_predictions(services, model)
     if latest is None:
         return []
     with TemporaryDirectory() as folder:
         day = date.fromisoformat(latest["day"])
-        files = _lake(settings).download(f"predictions/{model}", day, Path(folder), "predictions.parquet")
+        files = _lake(services).download(f"predictions/{model}", day, Path(folder), "predictions.parquet")
         return pl.read_parquet(files, columns=list(columns)).select(columns).rows()
 
 
-def portfolio_day(settings: StackSettings) -> date | None:
+def portfolio_day(services: Services) -> date | None:
     """Return the day of the newest portfolio, or None."""
-    latest = _latest(settings, PORTFOLIO)
+    latest = _latest(services, PORTFOLIO)
     return None if latest is None else date.fromisoformat(latest["day"])
 
 
-def portfolio_weights(settings: StackSettings) -> pl.DataFrame | None:
+def portfolio_weights(services: Services) -> pl.DataFrame | None:
     """Return the newest portfolio's weights, a row per symbol and a column per strategy, or None."""
-    day = portfolio_day(settings)
+    day = portfolio_day(services)
     if day is None:
         return None
     with TemporaryDirectory() as folder:
-        files = _lake(settings).download(PORTFOLIO, day, Path(folder), "weights.parquet")
+        files = _lake(services).download(PORTFOLIO, day, Path(folder), "weights.parquet")
         return pl.read_parquet(files).pivot("strategy", index="symbol", values="weight")
 
 
-def champion(settings: StackSettings, model: str) -> Champion | None:
+def champion(services: Services, model: str) -> Champion | None:
     """Return the model version that the registry's alias ``champion`` names, or None."""
-    version = _ask_mlflow(settings, "registered-models/alias", name=model, alias="champion")
+    version = _ask_mlflow(services, "registered-models/alias", name=model, alias="champion")
     if version is None:
         return None
-    run = _ask_mlflow(settings, "runs/get", run_id=version["model_version"]["run_id"])
+    run = _ask_mlflow(services, "runs/get", run_id=version["model_version"]["run_id"])
     metrics = run["run"]["data"].get("metrics", []) if run else []
     return Champion(int(version["model_version"]["version"]), {item["key"]: item["value"] for item in metrics})
 
@@ -101,12 +101,7 @@ def s3_uri(key: str) -> str:
     return f"s3://{LAKE_BUCKET}/{key}"
 
 
-def local_path(settings: StackSettings, key: str) -> Path:
-    """Return the file in which the S3 server keeps a key of the lake."""
-    return settings.s3_dir / LAKE_BUCKET / key
-
-
-def _latest(settings: StackSettings, prefix: str) -> dict[str, Any] | None:
+def _latest(services: Services, prefix: str) -> dict[str, Any] | None:
     """Return what the pointer to the newest day of a prefix says, or None where there is none.
 
     Raises
@@ -115,7 +110,7 @@ def _latest(settings: StackSettings, prefix: str) -> dict[str, Any] | None:
         If it is damaged.
     """
     key = f"{prefix}/latest.json"
-    body = _lake(settings).read_object(key)
+    body = _lake(services).read_object(key)
     if body is None:
         return None
     try:
@@ -129,14 +124,14 @@ def _latest(settings: StackSettings, prefix: str) -> dict[str, Any] | None:
     return latest
 
 
-def _lake(settings: StackSettings) -> Lake:
-    return Lake(s3_client(settings), LAKE_BUCKET)
+def _lake(services: Services) -> Lake:
+    return Lake(s3_client(services), LAKE_BUCKET)
 
 
-def _ask_mlflow(settings: StackSettings, path: str, **query: str) -> dict[str, Any] | None:
+def _ask_mlflow(services: Services, path: str, **query: str) -> dict[str, Any] | None:
     """Return the answer of MLflow's REST API (its client is slow to load), or None if it knows no such."""
-    url = f"{settings.mlflow_url}/api/2.0/mlflow/{path}"
-    answer = httpx.get(url, params=query, trust_env=False, timeout=30)
+    url = f"{services.mlflow_url}/api/2.0/mlflow/{path}"
+    answer = httpx.get(url, params=query, auth=services.mlflow_login, trust_env=False, timeout=30)
     if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):
         return None
     answer.raise_for_status()

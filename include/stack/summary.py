@@ -7,7 +7,8 @@ from rich.table import Table
 
 from include.catalog import MODELS
 from include.stack import results
-from include.stack.settings import ADMIN_NAME, DATABASE_ROLE, HOST, StackSettings
+from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services
+from include.stack.settings import HOST, StackSettings
 
 MEASURES = {
     "average_precision": "average precision (higher is better)",
@@ -22,16 +23,15 @@ MEASURES = {
 SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 
-def show(settings: StackSettings, console: Console) -> None:
-    """Print what the main job left behind, read afresh from the registry and the lake, and where everything is."""
+def show(services: Services, console: Console) -> None:
+    """Print what the main job left behind, read afresh from the registry and the lake."""
     for model in MODELS.values():
         _heading(console, model.title)
-        _show_champion(console, model.name, results.champion(settings, model.name))
-        _show_predictions(settings, console, results.latest_predictions(settings, model.name))
-        _show_drift(settings, console, model.name, results.newest_report(settings, model.name))
-    _show_signals(settings, console)
-    _show_portfolio(settings, console)
-    show_addresses(settings, console)
+        _show_champion(console, model.name, results.champion(services, model.name))
+        _show_predictions(services, console, results.latest_predictions(services, model.name))
+        _show_drift(services, console, model.name, results.newest_report(services, model.name))
+    _show_signals(services, console)
+    _show_portfolio(services, console)
 
 
 def show_addresses(settings: StackSettings, console: Console) -> None:
@@ -61,7 +61,7 @@ def _show_champion(console: Console, model: str, champion: results.Champion | No
     console.print(table)
 
 
-def _show_predictions(settings: StackSettings, console: Console, latest: dict[str, Any] | None) -> None:
+def _show_predictions(services: Services, console: Console, latest: dict[str, Any] | None) -> None:
     if latest is None:
         _line(console, "files", "none yet")
         return
@@ -70,21 +70,22 @@ def _show_predictions(settings: StackSettings, console: Console, latest: dict[st
     for file in latest["files"]:
         key = f"{folder}/{file['name']}"
         _line(console, "file", results.s3_uri(key))
-        _line(console, "", str(results.local_path(settings, key)))
+        if services.lake_dir:
+            _line(console, "", str(services.lake_dir / key))
 
 
-def _show_drift(settings: StackSettings, console: Console, model: str, report: results.Report | None) -> None:
+def _show_drift(services: Services, console: Console, model: str, report: results.Report | None) -> None:
     if report is None:
         _line(console, "drift", "no report yet")
         return
     _line(console, "drift", f"{report.verdict} ({report.day})")
     _line(console, "because", report.reason)
-    _line(console, "report", f"{settings.airflow_url}/ml/reports/{model}/drift/{report.day}/")
+    _line(console, "report", f"{services.airflow_pages}/ml/reports/{model}/drift/{report.day}/")
     _line(console, "", results.s3_uri(report.page))
 
 
-def _show_signals(settings: StackSettings, console: Console) -> None:
-    rows = results.prediction_rows(settings, "returns", SIGNALS)
+def _show_signals(services: Services, console: Console) -> None:
+    rows = results.prediction_rows(services, "returns", SIGNALS)
     if not rows:
         return
     _heading(console, "Signals")
@@ -97,8 +98,8 @@ def _show_signals(settings: StackSettings, console: Console) -> None:
     console.print(table)
 
 
-def _show_portfolio(settings: StackSettings, console: Console) -> None:
-    day, weights = results.portfolio_day(settings), results.portfolio_weights(settings)
+def _show_portfolio(services: Services, console: Console) -> None:
+    day, weights = results.portfolio_day(services), results.portfolio_weights(services)
     if day is None or weights is None:
         return
     _heading(console, "Portfolio")
@@ -108,7 +109,7 @@ def _show_portfolio(settings: StackSettings, console: Console) -> None:
     for symbol, *shares in weights.rows():
         table.add_row(symbol, *("" if share is None else f"{share:.1%}" for share in shares))
     console.print(table)
-    _line(console, "page", f"{settings.airflow_url}/ml/reports/portfolio/portfolio/{day}/")
+    _line(console, "page", f"{services.airflow_pages}/ml/reports/portfolio/portfolio/{day}/")
 
 
 def _heading(console: Console, text: str) -> None:

@@ -23,7 +23,8 @@ from include.stack.configuration import (
 from include.stack.errors import StackError
 from include.stack.processes import end_leftovers, environment, mark
 from include.stack.programs import Program
-from include.stack.settings import HOST, StackSettings, write_private
+from include.stack.services import write_private
+from include.stack.settings import HOST, StackSettings
 
 STORAGE = ("postgres", "s3")
 ACTIVE_STATES = ("STARTING", "RUNNING", "BACKOFF")

@@ -6,6 +6,7 @@ What opens a connection is a context manager that closes it.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -84,9 +85,15 @@ class MlflowHook(BaseHook):
         """The Airflow connection."""
         return self.get_connection(self.mlflow_conn_id)
 
-    @property
+    @cached_property
     def tracking_uri(self) -> str:
-        """Where clients reach the server."""
+        """Where clients reach the server.
+
+        MLflow's clients take the login from the environment of the process, where this puts the connection's.
+        """
+        if self.connection.login:
+            os.environ["MLFLOW_TRACKING_USERNAME"] = self.connection.login
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = self.connection.password or ""
         return _address(self.connection)
 
     def version_url(self, name: str, version: int) -> str:

@@ -1,4 +1,4 @@
-"""Imports the heavy libraries once in the scheduler, before it forks the workers: tasks then start at once.
+"""Imports the heavy libraries once in the process that forks the tasks, which then start at once.
 
 Libraries only, none of the project's own modules: those are read afresh by each task.
 """
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from airflow.listeners import hookimpl
+from airflow.sdk.configuration import conf
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,15 @@ LIBRARIES = (
 
 @hookimpl
 def on_starting(component: Any) -> None:
-    """Import the libraries if a scheduler is starting; tasks report their start here too."""
+    """Import the libraries in a scheduler that runs tasks itself; tasks report their start here too."""
     if sys.argv[1:2] != ["scheduler"] or type(component).__name__ != "Job":
         return
+    if conf.get("core", "executor") == "LocalExecutor":
+        import_libraries()
+
+
+def import_libraries() -> None:
+    """Import the libraries; what is missing costs a warning only."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     for library in LIBRARIES:
         try:

@@ -6,7 +6,8 @@ import pytest
 from include.catalog import DATASETS
 from include.stack.airflow_settings import read
 from include.stack.errors import StackError
-from include.stack.settings import HEAVY_TASKS, StackSettings
+from include.stack.services import HEAVY_TASKS
+from include.stack.settings import StackSettings
 
 
 def test_the_projects_own_file_names_what_the_dags_use(settings: StackSettings) -> None:

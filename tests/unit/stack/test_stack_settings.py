@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from include.stack.errors import StackError
-from include.stack.settings import Ports, Secrets, StackSettings
+from include.stack.services import Secrets
+from include.stack.settings import Ports, StackSettings
 
 
 def test_port_comes_from_the_environment_then_from_the_last_start_then_from_the_default(

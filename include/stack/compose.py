@@ -1,0 +1,232 @@
+"""``python -m include.stack.compose up|down``: the stack of docker-compose.yaml, for `make up` and `make down`.
+
+It needs Docker with Compose (2, or 1.29), and of Python's packages `rich` alone.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from include.stack.display import Display
+from include.stack.errors import StackError
+from include.stack.server import SECRETS_FILE, write_secrets
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+START_SECONDS = 900
+POLL_SECONDS = 2.0
+LOG_LINES = 20
+STEPS = ("storage", "settings")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One project of Docker Compose, set up by variables of the environment (see docker-compose.yaml)."""
+
+    environment: Mapping[str, str]
+    options: Sequence[str] = ()
+
+    @cached_property
+    def command(self) -> list[str]:
+        """The start of each command line: Compose 2 where it is installed, else 1.29.
+
+        Raises:
+            StackError: there is neither, or Docker does not answer.
+        """
+        asked = [["docker", "info"], ["docker", "compose", "version"], ["docker-compose", "version"]]
+        answers = [_succeeds(command) for command in asked]
+        if not answers[0]:
+            raise StackError("Docker does not answer `docker info`: install it, start it, and join its group.")
+        if not any(answers[1:]):
+            raise StackError("Docker Compose is missing: install its plugin (Debian: docker-compose).")
+        return [*(["docker", "compose"] if answers[1] else ["docker-compose"]), *self.options]
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder with the generated secrets."""
+        return Path(self.environment.get("ML_STATE_DIR") or PROJECT_DIR / ".state").resolve() / "server"
+
+    def address(self, service: str, port: int) -> str:
+        """Return the address of a service's pages for browsers."""
+        given = self.environment.get(f"ML_{service}_URL")
+        return given or f"http://localhost:{self.environment.get(f'ML_{service}_PORT') or port}"
+
+    @cached_property
+    def variables(self) -> dict[str, str]:
+        """The environment of Compose."""
+        return {
+            "COMPOSE_DOCKER_CLI_BUILD": "0",
+            "ML_CODE_VERSION": _code_version(),
+            **self.environment,
+            "ML_STATE_DIR": str(self.secrets_dir.parent),
+            "ML_AIRFLOW_URL": self.address("AIRFLOW", 8080),
+            "ML_MLFLOW_URL": self.address("MLFLOW", 5000),
+        }
+
+    def run(self, *arguments: str) -> None:
+        """Run a command of Compose whose output the person sees.
+
+        Raises:
+            StackError: it fails.
+        """
+        done = subprocess.run([*self.command, *arguments], cwd=PROJECT_DIR, env=self.variables, check=False)
+        if done.returncode:
+            raise StackError(f"`{' '.join([*self.command, *arguments])}` failed: see above.")
+
+    def ask(self, *arguments: str) -> str:
+        """Return what a command of Compose prints.
+
+        Raises:
+            StackError: it fails.
+        """
+        line = [*self.command, *arguments]
+        done = subprocess.run(
+            line, cwd=PROJECT_DIR, env=self.variables, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StackError(f"`{' '.join(line)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def states(self) -> dict[str, str]:
+        """Return the worst state of each service's containers, as the names of ``STATES`` say."""
+        containers = self.ask("ps", "--all", "--quiet").split()
+        if not containers:
+            return {}
+        done = subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=False)
+        found: dict[str, str] = {}
+        for container in json.loads(done.stdout or "[]"):
+            service = container["Config"]["Labels"]["com.docker.compose.service"]
+            found[service] = max(found.get(service, READY), _state(container["State"]), key=STATES.index)
+        return found
+
+
+READY, STARTING, BROKEN = STATES = ("ready", "starting", "broken")
+
+
+def up(deployment: Deployment, console: Console) -> None:
+    """Generate what is missing, build, start, wait until every service is healthy, and say where to look.
+
+    Raises:
+        StackError: something is in the way; the sentence says what to do.
+    """
+    write_secrets(deployment.secrets_dir)
+    console.print("Building the image", highlight=False)
+    deployment.run("build", "storage")
+    own_s3 = ["--scale", "s3=0"] if deployment.environment.get("ML_S3_ENDPOINT") else []
+    workers = deployment.environment.get("ML_WORKERS")
+    scale = [*own_s3, *(["--scale", f"worker={workers}"] if workers else [])]
+    log = deployment.secrets_dir / "up.log"
+    with log.open("w") as output, Display(console) as display:
+        starting = subprocess.Popen(
+            [*deployment.command, "up", "--detach", "--no-build", *scale],
+            cwd=PROJECT_DIR,
+            env=deployment.variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_ready(deployment, starting, display, log)
+        finally:
+            starting.terminate()
+    show_addresses(deployment, console)
+    if deployment.environment.get("DEMO") == "1":
+        deployment.run("run", "--rm", *([] if console.is_terminal else ["-T"]), "main-job")
+
+
+def down(deployment: Deployment, console: Console) -> None:
+    """Stop the stack; a worker finishes its tasks first. The data stay in its volumes."""
+    deployment.run("down", "--remove-orphans")
+    console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
+
+
+def show_addresses(deployment: Deployment, console: Console) -> None:
+    """Print the addresses of the pages and where the passwords are."""
+    secrets = deployment.secrets_dir / SECRETS_FILE
+    console.print("\n[bold]Where to look[/bold]")
+    for line in (
+        f"Airflow   {deployment.address('AIRFLOW', 8080)}",
+        f"MLflow    {deployment.address('MLFLOW', 5000)}",
+        f"login     admin; the passwords are airflow_password and mlflow_password in {secrets}",
+        f"logs      {' '.join(deployment.command)} logs -f",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _wait_until_ready(
+    deployment: Deployment, starting: "subprocess.Popen[bytes]", display: Display, log: Path
+) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        ended = starting.poll()
+        states = deployment.states()
+        for service, state in sorted(states.items()):
+            display.show(service, state, int(state == READY), 1)
+        broken = [service for service in STEPS if states.get(service) == BROKEN]
+        if broken or ended:
+            tail = deployment.ask("logs", f"--tail={LOG_LINES}", *broken) if broken else log.read_text()
+            raise StackError(f"{' and '.join(broken) or 'The stack'} did not start:\n\n{tail[-4000:]}")
+        if ended == 0 and set(states.values()) == {READY}:
+            return
+        if time.monotonic() > deadline:
+            waiting = ", ".join(service for service, state in states.items() if state != READY)
+            raise StackError(
+                f"{waiting or 'The stack'} was not ready after {START_SECONDS} seconds: "
+                f"`{' '.join(deployment.command)} logs {waiting.replace(',', '')}` says why."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _state(state: Mapping[str, Any]) -> str:
+    if state["Status"] == "exited":
+        return BROKEN if state["ExitCode"] else READY
+    healthy = state["Status"] == "running" and state.get("Health", {}).get("Status", "healthy") == "healthy"
+    is_step = "Health" not in state  # a step is ready when it has ended
+    return READY if healthy and not is_step else STARTING
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _code_version() -> str:
+    done = subprocess.run(
+        ["git", "-C", str(PROJECT_DIR), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+COMMANDS = {"up": up, "down": down}
+
+
+def main() -> int:
+    """Run the command that the arguments name and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m include.stack.compose", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    try:
+        COMMANDS[parser.parse_args().command](Deployment(os.environ), Console())
+    except StackError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was started goes on: `make up` resumes, `make down` ends it.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

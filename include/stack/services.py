@@ -1,0 +1,136 @@
+"""What every stack has: servers at some addresses, and the passwords for them."""
+
+import base64
+import json
+import os
+import secrets
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+DATABASE_ROLE = "ml"
+ADMIN_NAME = "admin"
+HEAVY_TASKS = 2
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Passwords and keys, generated at the first start and kept in one file that only its owner can read."""
+
+    postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10).upper())
+    s3_secret_key: str = field(default_factory=lambda: secrets.token_hex(20))
+    airflow_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    airflow_jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    airflow_api_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    airflow_fernet_key: str = field(
+        default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    )
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Self:
+        """Read the secrets in ``path``; generate and store them (mode 0600) where there are none yet."""
+        if path.exists():
+            return cls(**json.loads(path.read_text()))
+        created = cls()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, json.dumps(asdict(created), indent=2))
+        return created
+
+
+class Services(ABC):
+    """The servers of a stack, as programs and people reach them."""
+
+    @property
+    @abstractmethod
+    def secrets(self) -> Secrets:
+        """Passwords and keys of this stack."""
+
+    @property
+    @abstractmethod
+    def postgres_address(self) -> tuple[str, int]:
+        """Host and port of PostgreSQL."""
+
+    @property
+    @abstractmethod
+    def s3_endpoint(self) -> str:
+        """Address of the S3 server."""
+
+    @property
+    @abstractmethod
+    def mlflow_url(self) -> str:
+        """Address of the MLflow server."""
+
+    @property
+    @abstractmethod
+    def airflow_url(self) -> str:
+        """Address of Airflow's REST API."""
+
+    @property
+    def mlflow_login(self) -> tuple[str, str] | None:
+        """Name and password that MLflow wants; None where it wants none."""
+        return None
+
+    @property
+    def airflow_pages(self) -> str:
+        """Address of Airflow's pages, as a browser reaches them."""
+        return self.airflow_url
+
+    @property
+    def mlflow_pages(self) -> str:
+        """Address of MLflow's pages, as a browser reaches them."""
+        return self.mlflow_url
+
+    @property
+    def lake_dir(self) -> Path | None:
+        """Folder that holds the lake's files under their keys; None where it is out of reach."""
+        return None
+
+    @property
+    def s3_access_key(self) -> str:
+        """Access key id of the S3 server."""
+        return self.secrets.s3_access_key
+
+    @property
+    def s3_secret_key(self) -> str:
+        """Secret access key of the S3 server."""
+        return self.secrets.s3_secret_key
+
+    def postgres_dsn(self, database: str) -> str:
+        """Return the libpq address of one database, with the password."""
+        password = quote(self.secrets.postgres_password, safe="")
+        host, port = self.postgres_address
+        return f"postgresql://{DATABASE_ROLE}:{password}@{host}:{port}/{database}"
+
+    def sqlalchemy_url(self, database: str) -> str:
+        """Return the SQLAlchemy address of one database: plain ``postgresql://`` would ask for psycopg 3."""
+        return self.postgres_dsn(database).replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    def placeholders(self) -> dict[str, str]:
+        """Return the values that ``${NAME}`` stands for in ``airflow_settings.yaml``."""
+        host, port = self.postgres_address
+        name, password = self.mlflow_login or ("", "")
+        return {
+            "POSTGRES_HOST": host,
+            "POSTGRES_PORT": str(port),
+            "POSTGRES_LOGIN": DATABASE_ROLE,
+            "POSTGRES_PASSWORD": self.secrets.postgres_password,
+            "S3_ENDPOINT": self.s3_endpoint,
+            "S3_ACCESS_KEY": self.s3_access_key,
+            "S3_SECRET_KEY": self.s3_secret_key,
+            "MLFLOW_URL": self.mlflow_url,
+            "MLFLOW_PAGES": self.mlflow_pages,
+            "MLFLOW_LOGIN": name,
+            "MLFLOW_PASSWORD": password,
+            "HEAVY_TASKS": str(HEAVY_TASKS),
+        }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, in one step, so that a killed start leaves no half of it."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    unfinished.replace(path)
