@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -156,3 +157,19 @@ def test_the_push_operator_pushes_and_gives_the_task_its_button(
 
     assert (result["name"], result["version"], result["staged_digest"]) == (model.name, 1, digest)
     assert stored == {links.MlflowVersionLink.xcom_key: f"{mlflow_url}/#/models/{model.name}/versions/1"}
+
+
+def test_mlflow_gets_the_login_of_its_connection(define: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    pages = {"ui_url": "https://mlflow.example.com"}
+    define("mlflow", conn_type="http", host="http://mlflow:5000", login="ml", password="pass", extra=pages)
+
+    # when
+    hook = MlflowHook()
+
+    # then
+    assert hook.tracking_uri == "http://mlflow:5000"
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("ml", "pass")
+    assert hook.version_url("churn", 3) == "https://mlflow.example.com/#/models/churn/versions/3"

@@ -1,0 +1,225 @@
+"""docker-compose.yaml as `make up` starts it: what it promises, and the main job through two workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+import yaml
+from rich.console import Console
+
+from include.catalog import MODELS
+from include.stack import compose, main_job
+from include.stack.airflow_api import AirflowApi
+from include.stack.compose import PROJECT_DIR, Deployment
+from include.stack.server import SECRETS_FILE, Server, ServerSecrets
+from tests.conftest import free_port
+from tests.e2e.conftest import COMPANY, new_world
+
+MARKET = {"history_days": 400, "seed": 7}
+SAME_BYTES = ("clean", "quarantine", "features", "labels")
+MOMENTS = ("scored_at",)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _succeeds(*arguments: str) -> bool:
+    return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0
+
+
+def _missing() -> str | None:
+    """Why the stack cannot be built here, if so."""
+    if not (shutil.which("docker") and _succeeds("info")):
+        return "no Docker engine answers here"
+    services = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())["services"].values()
+    images = {service["image"] for service in services if not service["image"].startswith("${")}
+    for image in sorted({*images, os.environ.get("ML_PYTHON_IMAGE", "python:3.11-slim-bookworm")}):
+        here = subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False)
+        if (
+            here.returncode
+            and subprocess.run(["docker", "pull", image], capture_output=True, check=False).returncode
+        ):
+            return f"the image {image} is not here and cannot be pulled"
+    return None
+
+
+class Published(Server):
+    """The server as its host reaches it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(deployment.secrets_dir / SECRETS_FILE)
+        self._address = deployment.address("AIRFLOW", 8080)
+
+    @property
+    def airflow_url(self) -> str:
+        return self._address
+
+
+@dataclass(frozen=True)
+class Running:
+    """The running stack, as a person on its host sees it."""
+
+    deployment: Deployment
+
+    @cached_property
+    def server(self) -> Server:
+        return Published(self.deployment)
+
+    @property
+    def secrets(self) -> ServerSecrets:
+        return self.server.secrets
+
+    def containers(self, *services: str) -> list[str]:
+        return self.deployment.ask("ps", "--quiet", *services).split()
+
+    def inspect(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(_output("docker", "inspect", *self.containers()))
+        return found
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    if reason := _missing():
+        pytest.skip(reason)
+    variables = {
+        "COMPOSE_PROJECT_NAME": f"ml-test-{uuid.uuid4().hex[:8]}",
+        "ML_STATE_DIR": str(tmp_path_factory.mktemp("server")),
+        "ML_AIRFLOW_PORT": str(free_port()),
+        "ML_MLFLOW_PORT": str(free_port()),
+        "ML_WORKERS": "2",
+    }
+    deployment = Deployment({**os.environ, **variables})
+    try:
+        compose.up(deployment, Console(quiet=True))
+        yield Running(deployment)
+    finally:
+        deployment.run("down", "--volumes", "--remove-orphans", "--timeout", "30")
+
+
+def test_every_service_is_healthy_and_only_pages_are_published_on_loopback(running: Running) -> None:
+    assert set(running.deployment.states().values()) == {"ready"}
+    bindings = [
+        binding
+        for container in running.inspect()
+        for bound in (container["NetworkSettings"]["Ports"] or {}).values()
+        for binding in bound or ()
+    ]
+    assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+    expected = {running.deployment.environment[f"ML_{name}_PORT"] for name in ("AIRFLOW", "MLFLOW")}
+    assert {binding["HostPort"] for binding in bindings} == expected
+
+
+def test_no_secret_is_seen_from_outside(running: Running) -> None:
+    # given
+    containers = running.containers()
+    image = running.deployment.environment.get("ML_IMAGE", "ml-lifecycle:local")
+
+    # when
+    seen = {
+        "inspect": _output("docker", "inspect", image, *containers),
+        "history": _output("docker", "history", "--no-trunc", image),
+        "processes": "".join(_output("docker", "top", each, "-eo", "pid,args") for each in containers),
+        "logs": running.deployment.ask("logs"),
+    }
+
+    # then
+    secrets = vars(running.secrets)
+    assert {(name, place) for name, value in secrets.items() for place in seen if value in seen[place]} == set()
+
+
+def test_our_processes_do_not_run_as_root(running: Running) -> None:
+    ours = ["s3", "mlflow", "api-server", "scheduler", "dag-processor", "triggerer", "worker"]
+
+    users = {
+        line.split()[0]
+        for each in running.containers(*ours)
+        for line in _output("docker", "top", each, "-eo", "uid,pid").splitlines()[1:]
+    }
+
+    assert users == {"50000"}
+
+
+@pytest.mark.parametrize("password", ["admin", "airflow", "password", "password1234", ""])
+def test_no_usual_password_opens_anything(password: str, running: Running) -> None:
+    airflow = httpx.post(
+        f"{running.server.airflow_url}/auth/token", json={"username": "admin", "password": password}
+    )
+    runs = f"{running.deployment.address('MLFLOW', 5000)}/api/2.0/mlflow/experiments/search?max_results=1"
+
+    assert airflow.status_code in (400, 401, 422)
+    assert httpx.get(runs, auth=("admin", password)).status_code == 401
+    assert httpx.get(runs).status_code == 401
+
+
+def test_the_main_job_through_two_workers_publishes_what_the_local_stack_does(
+    running: Running, tmp_path: Path
+) -> None:
+    # given
+    with AirflowApi(running.server) as api:
+        _make_it_small(api)
+
+    # when
+    running.deployment.run("run", "--rm", "-T", "main-job")
+    with new_world(tmp_path / "local") as local:
+        _make_it_small(local.api)
+        main_job.run(local.settings, Console(quiet=True))
+    [s3] = running.containers("s3")
+    _output("docker", "cp", f"{s3}:/data/ml-lake", str(tmp_path / "server"))
+
+    # then
+    here, there = local.settings.lake_dir, tmp_path / "server"
+    assert _contents(there, SAME_BYTES) == _contents(here, SAME_BYTES)
+    for model in MODELS:
+        assert _predictions(there, model).equals(_predictions(here, model)), model
+    assert len(_workers(running)) == 2
+
+
+def _make_it_small(api: AirflowApi) -> None:
+    company = COMPANY.model_dump(mode="json", exclude_defaults=True)
+    for name, value in (("sample_world", company), ("sample_market", MARKET)):
+        api.patch(f"/variables/{name}", {"key": name, "value": json.dumps(value)})
+
+
+def _contents(lake: Path, prefixes: Sequence[str]) -> dict[str, str]:
+    """SHA-256 by key of all data files."""
+    return {
+        str(file.relative_to(lake)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for prefix in prefixes
+        for file in (lake / prefix).rglob("*")
+        if file.is_file() and file.name != "manifest.json"
+    }
+
+
+def _predictions(lake: Path, model: str) -> pl.DataFrame:
+    """The newest predictions, without the moment at which they were made."""
+    latest = json.loads((lake / "predictions" / model / "latest.json").read_text())
+    folder = lake / "predictions" / model / f"dt={date.fromisoformat(latest['day'])}"
+    [file] = folder.glob("*.parquet")
+    return pl.read_parquet(file).drop(MOMENTS)
+
+
+def _workers(running: Running) -> set[str]:
+    """The hosts on which tasks ran."""
+    with AirflowApi(running.server) as api:
+        runs = api.get("/dags/customers_etl/dagRuns")["dag_runs"]
+        return {
+            instance["hostname"]
+            for run in runs
+            for instance in api.task_instances("customers_etl", run["dag_run_id"])
+            if instance["hostname"]
+        }
