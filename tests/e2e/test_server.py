@@ -154,6 +154,13 @@ def test_our_processes_do_not_run_as_root(running: Running) -> None:
     assert users == {"50000"}
 
 
+def test_workers_have_the_heavy_libraries_in_memory_before_they_fork(running: Running) -> None:
+    for worker in running.containers("worker"):
+        with_library = "grep -l _polars_runtime /proc/[0-9]*/maps"
+        warm = _output("docker", "exec", worker, "sh", "-c", with_library).split()
+        assert len(warm) == 3  # the parent, and two processes that have not run a task yet
+
+
 @pytest.mark.parametrize("password", ["admin", "airflow", "password", "password1234", ""])
 def test_no_usual_password_opens_anything(password: str, running: Running) -> None:
     airflow = httpx.post(
