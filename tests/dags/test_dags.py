@@ -148,6 +148,37 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
     assert states["train"] == expected
 
 
+@pytest.mark.usefixtures("dags")
+def test_a_chunk_of_days_whose_validation_dies_leaves_the_others_their_features_and_the_run_red(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from include.lifecycle import etl
+
+    dag = DagBag(str(ROOT / "dags" / "etl.py")).dags["customers_etl"]
+    bad, good = "2026-03-01", "2026-03-02"
+    built: list[str] = []
+
+    def validate(extracted: dict[str, Any]) -> dict[str, Any]:
+        assert extracted["days"] != [bad], "It died."
+        return {"accepted": extracted["days"]}
+
+    answers = {"find_days": lambda: [[bad], [good]], "extract": lambda days: {"days": days}, "validate": validate}
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
+    monkeypatch.setattr(etl, "features_to_build", lambda dataset, lake, days, until: days)
+    monkeypatch.setattr(etl, "build_features", lambda dataset, lake, days, run: built.extend(map(str, days)))
+    for task in dag.tasks:
+        if task.task_id in answers:
+            monkeypatch.setattr(task, "python_callable", answers[task.task_id])
+        if task.is_mapped:
+            monkeypatch.setitem(task.partial_kwargs, "retries", 0)
+
+    run = dag.test()
+
+    states = {instance.task_id: instance.state for instance in run.get_task_instances()}
+    assert built == [good]
+    assert (run.state, states["report_rejections"], states["build_features"]) == ("failed", "failed", "success")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
 def test_a_dag_file_gives_the_same_dag_at_every_parse(path: Path) -> None:
     from airflow.utils.dag_version_inflation_checker import check_dag_file_stability

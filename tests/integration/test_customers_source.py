@@ -13,7 +13,7 @@ import pytest
 import include.samples
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import make_source
-from include.lifecycle.specs import Source
+from include.lifecycle.specs import Extracted, Source
 from include.samples.company import Company
 from include.samples.database import write_days
 from include.samples.settings import CompanySettings
@@ -73,8 +73,10 @@ def operations(postgres: Any) -> Operations:
 def extract(postgres: Any, tmp_path: Path) -> Extract:
     def extracted(table: str, day: date) -> list[dict[str, str | None]]:
         file = tmp_path / "table.csv"
-        assert _source(postgres).extract(table, day, file)
-        return pl.read_csv(file, infer_schema=False).to_dicts()
+        extracted = _source(postgres).extract(table, day, file)
+        rows = pl.read_csv(file, infer_schema=False).to_dicts()
+        assert extracted == Extracted(records=len(rows))
+        return rows
 
     return extracted
 

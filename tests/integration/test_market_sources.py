@@ -20,7 +20,7 @@ from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.quarantine import judge
 from include.lifecycle.raw_tables import read_raw
 from include.lifecycle.row_rules import make_rules
-from include.lifecycle.specs import Source
+from include.lifecycle.specs import Extracted, Source
 from include.lifecycle.validation import validate
 from include.lifecycle.verdicts import DayVerdict
 from include.samples.market import MarketSettings, correct, ensure_market
@@ -58,8 +58,10 @@ def execute(connection: Any, statement: str, *values: Any) -> None:
 
 def extracted(source: Source, day: date, folder: Path) -> list[tuple[str | None, ...]]:
     file = folder / "prices.csv"
-    assert source.extract("prices", day, file)
-    return pl.read_csv(file, infer_schema=False).rows()
+    given = source.extract("prices", day, file)
+    rows = pl.read_csv(file, infer_schema=False).rows()
+    assert given == Extracted(records=len(rows))
+    return rows
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.ledger import Aliases
 from include.lifecycle.registry import UntrustedModelError, UnusableModelError
 from include.lifecycle.specs import ModelSpec
+from tests.damage import DAMAGES, damage
 from tests.integration.staged_training import AS_OF, orders, small_model, stage
 
 _WRITES = ("create_", "log_", "set_", "finalize_", "delete_")
@@ -267,6 +268,21 @@ def test_a_damaged_or_replaced_file_is_one_error_that_says_what_is_wrong_with_wh
     assert registry.push(mlflow_url, model, lake, AS_OF, digest, run) == pushed
     restored = registry.load(mlflow_url, model.name, 1, model.trusted_types, hashlib.sha256(whole).hexdigest())
     assert type(restored).__name__ == "Pipeline"
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_pushing_again_heals_what_is_kept_of_the_version(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, kind: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    version = registry.push(mlflow_url, model, lake, AS_OF, digest, run).version
+    whole = {key: lake.read_object(key) for key in lake.keys("references/")}
+    damage(lake, (model.reference_prefix(version), AS_OF), kind)
+
+    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+
+    assert whole
+    assert {key: lake.read_object(key) for key in lake.keys("references/")} == whole
 
 
 def test_a_version_or_file_that_is_gone_is_no_outage(

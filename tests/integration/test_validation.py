@@ -13,6 +13,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle import raw_tables
+from include.lifecycle.csv_records import Records, read_records
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation import validate
@@ -160,6 +162,25 @@ def test_a_day_of_which_the_source_counted_other_rows_than_its_file_has_is_rejec
         "Extract this day again; if it stays so, find out what the source loses.",
     )
     assert (verdict.tables["orders"].counted, verdict.tables["orders"].lines) == (20, 20)
+
+
+def test_a_day_whose_reader_loses_a_line_is_rejected(
+    lake: Lake, land: Any, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lossy(*given: Any) -> Records:
+        records = read_records(*given)
+        return replace(records, rows=records.rows[:-1])
+
+    monkeypatch.setattr(raw_tables, "read_records", lossy)
+    land(MONDAY, orders=ORDERS, visits=VISITS)
+
+    verdict = validate_day(lake, MONDAY, run)
+
+    assert not verdict.accepted
+    assert [problem.split(",")[0] for problem in verdict.problems] == [
+        "orders does not add up: its file has 20 lines of data",
+        "visits does not add up: its file has 2 lines of data",
+    ]
 
 
 def test_the_lines_that_a_broken_record_takes_in_are_bad_rows(

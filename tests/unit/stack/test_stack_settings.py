@@ -77,3 +77,7 @@ def test_every_airflow_address_follows_the_chosen_ports(settings: StackSettings)
 
 def test_idle_threads_of_heavy_tasks_soon_leave_the_cores_to_others(settings: StackSettings) -> None:
     assert int(settings.airflow_environment()["GOMP_SPINCOUNT"]) < 1000
+
+
+def test_long_lines_of_a_log_wrap(settings: StackSettings) -> None:
+    assert settings.airflow_environment()["AIRFLOW__API__DEFAULT_WRAP"] == "True"
