@@ -227,7 +227,8 @@ def _check(lake: Lake, one: _Partition, scope: Scope) -> tuple[list[Damage], lis
     except CorruptManifestError as error:
         return [_damage(one, str(error))], []
     if manifest is None:
-        problem = f"{lake.uri(path)} has {len(one.objects)} files and no manifest."
+        files = "1 file" if len(one.objects) == 1 else f"{len(one.objects)} files"
+        problem = f"{lake.uri(path)} has {files} and no manifest."
         return ([] if age < IN_THE_MAKING else [_damage(one, problem)]), []
     damages = [_damage(one, problem) for problem in lake.damaged(one.prefix, one.day, manifest).values()]
     return damages, _strays(one, but={MANIFEST, *(entry.name for entry in manifest.files)})

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from include.lifecycle import plots
 from include.portfolio.weights import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
@@ -25,6 +25,8 @@ _COLORS = {
 _LINES = dict(zip(STRATEGIES, ("-", "--", "-.", ":"), strict=True))
 _MARKERS = dict(zip(STRATEGIES, ("o", "s", "^", "D"), strict=True))
 _POINTS = 300
+_FEW_STEPS = 3
+"""Below this ratio of the ends, a logarithmic axis has hardly a round tick, and evenly spaced ones serve."""
 
 
 def draw_weights(weights: pl.DataFrame, max_weight: float) -> str:
@@ -69,7 +71,9 @@ def draw_growth(growth: pl.DataFrame) -> str:
             shown = shown.sort("date")
             axes.plot(shown["date"], shown["value"], color=_COLORS[name], linestyle=_LINES[name], label=name)
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        low, high = axes.get_ylim()
+        round_ratios = LogLocator(subs=(1, 1.5, 2, 3, 5, 7))
+        axes.yaxis.set_major_locator(round_ratios if high / low >= _FEW_STEPS else AutoLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]

@@ -66,7 +66,7 @@ def verdict_of(summary: Mapping[str, Any], backtest: pl.DataFrame) -> Verdict:
     if not compared:
         needed = summary["settings"]["window_sessions"] + 1
         return Verdict(
-            "warning",
+            "neutral",
             "The history is too short for a back-test",
             f"It needs {needed} sessions of enough symbols. Nothing speaks against equal weight yet.",
         )
@@ -75,8 +75,8 @@ def verdict_of(summary: Mapping[str, Any], backtest: pl.DataFrame) -> Verdict:
         verb = "beats" if len(better) == 1 else "beat"
         return Verdict("good", f"By more than chance, {_listed(better)} {verb} equal weight", reason)
     if worse:
-        return Verdict("bad", f"Equal weight beats {_listed(worse)} by more than chance", reason)
-    return Verdict("warning", "No optimum beats equal weight by more than chance", reason)
+        return Verdict("warning", f"Equal weight beats {_listed(worse)} by more than chance", reason)
+    return Verdict("neutral", "No optimum beats equal weight by more than chance", reason)
 
 
 def render_portfolio(
