@@ -56,6 +56,11 @@ class Deployment:
         """Folder with the generated secrets."""
         return Path(self.environment.get("ML_STATE_DIR") or PROJECT_DIR / ".state").resolve() / "server"
 
+    @property
+    def monitored(self) -> bool:
+        """Whether metrics, alerts and the dashboard are part of it."""
+        return self.environment.get("ML_PROFILE") == "monitoring"
+
     def address(self, service: str, port: int) -> str:
         """Return the address of a service's pages for browsers."""
         given = self.environment.get(f"ML_{service}_URL")
@@ -66,6 +71,7 @@ class Deployment:
         """The environment of Compose."""
         return {
             "COMPOSE_DOCKER_CLI_BUILD": "0",
+            "COMPOSE_PROFILES": self.environment.get("ML_PROFILE", ""),
             "ML_CODE_VERSION": _code_version(),
             **self.environment,
             "ML_STATE_DIR": str(self.secrets_dir.parent),
@@ -105,7 +111,10 @@ class Deployment:
         done = subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=False)
         found: dict[str, str] = {}
         for container in json.loads(done.stdout or "[]"):
-            service = container["Config"]["Labels"]["com.docker.compose.service"]
+            labels = container["Config"]["Labels"]
+            if labels["com.docker.compose.oneoff"] == "True":  # of `run`, not of `up`
+                continue
+            service = labels["com.docker.compose.service"]
             found[service] = max(found.get(service, READY), _state(container["State"]), key=STATES.index)
         return found
 
@@ -145,7 +154,8 @@ def up(deployment: Deployment, console: Console) -> None:
 
 def down(deployment: Deployment, console: Console) -> None:
     """Stop the stack; a worker finishes its tasks first. The data stay in its volumes."""
-    deployment.run("down", "--remove-orphans")
+    every = Deployment({**deployment.environment, "COMPOSE_PROFILES": "demo,monitoring"})
+    every.run("down", "--remove-orphans")
     console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
 
 
@@ -156,7 +166,8 @@ def show_addresses(deployment: Deployment, console: Console) -> None:
     for line in (
         f"Airflow   {deployment.address('AIRFLOW', 8080)}",
         f"MLflow    {deployment.address('MLFLOW', 5000)}",
-        f"login     admin; the passwords are airflow_password and mlflow_password in {secrets}",
+        *([f"Grafana   {deployment.address('GRAFANA', 3000)}"] if deployment.monitored else []),
+        f"login     admin; the passwords are airflow_password, mlflow_password, ... in {secrets}",
         f"logs      {' '.join(deployment.command)} logs -f",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -24,10 +24,11 @@ MOUNTED_SECRETS = Path("/run/secrets") / SECRETS_FILE
 
 @dataclass(frozen=True)
 class ServerSecrets(Secrets):
-    """What the servers of a team need besides: passwords of Redis and MLflow."""
+    """What the servers of a team need besides: passwords of Redis, MLflow and Grafana."""
 
     redis_password: str = field(default_factory=lambda: random.token_urlsafe(24))
     mlflow_password: str = field(default_factory=lambda: random.token_urlsafe(16))
+    grafana_password: str = field(default_factory=lambda: random.token_urlsafe(16))
     mlflow_session_key: str = field(default_factory=lambda: random.token_urlsafe(32))
 
 
@@ -121,6 +122,7 @@ def _shares(server: Server) -> dict[str, str]:
         f"database_uri = {server.sqlalchemy_url('mlflow_users').replace('%', '%%')}\n",
         "s3.env": _as_shell({"RCLONE_AUTH_KEY": f'"{secrets.s3_access_key},{secrets.s3_secret_key}"'}),
         "postgres.txt": secrets.postgres_password,
+        "grafana.txt": secrets.grafana_password,
         "redis.conf": "bind * -::*\nprotected-mode yes\nappendonly yes\nmaxmemory-policy noeviction\ndir /data\n"
         f"requirepass {secrets.redis_password}\n",
     }

@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-import secrets
+import secrets as random
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,25 +19,25 @@ HEAVY_TASKS = 2
 class Secrets:
     """Passwords and keys, generated at the first start and kept in one file that only its owner can read."""
 
-    postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10).upper())
-    s3_secret_key: str = field(default_factory=lambda: secrets.token_hex(20))
-    airflow_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    airflow_jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
-    airflow_api_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    postgres_password: str = field(default_factory=lambda: random.token_urlsafe(24))
+    s3_access_key: str = field(default_factory=lambda: random.token_hex(10).upper())
+    s3_secret_key: str = field(default_factory=lambda: random.token_hex(20))
+    airflow_password: str = field(default_factory=lambda: random.token_urlsafe(12))
+    airflow_jwt_secret: str = field(default_factory=lambda: random.token_urlsafe(48))
+    airflow_api_secret: str = field(default_factory=lambda: random.token_urlsafe(32))
     airflow_fernet_key: str = field(
-        default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        default_factory=lambda: base64.urlsafe_b64encode(random.token_bytes(32)).decode()
     )
 
     @classmethod
     def load_or_create(cls, path: Path) -> Self:
-        """Read the secrets in ``path``; generate and store them (mode 0600) where there are none yet."""
-        if path.exists():
-            return cls(**json.loads(path.read_text()))
-        created = cls()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps(asdict(created), indent=2))
-        return created
+        """Read the secrets in ``path``; generate and store (mode 0600) those that are not there yet."""
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        secrets = cls(**stored)
+        if asdict(secrets) != stored:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, json.dumps(asdict(secrets), indent=2))
+        return secrets
 
 
 class Services(ABC):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include.stack.server import Server, airflow_secrets, write_secrets
+from include.stack.server import Server, ServerSecrets, airflow_secrets, write_secrets
 from include.stack.settings import PROJECT_DIR, StackSettings, shared_options
 
 COMPOSE = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
@@ -82,7 +82,7 @@ def test_all_airflow_services_have_the_same_options() -> None:
 def test_only_web_pages_are_published_and_on_loopback() -> None:
     published = {name: service.get("ports", []) for name, service in COMPOSE["services"].items()}
 
-    assert {name for name, ports in published.items() if ports} == {"api-server", "mlflow"}
+    assert {name for name, ports in published.items() if ports} == {"api-server", "mlflow", "grafana"}
     assert all(port.startswith("${ML_BIND:-127.0.0.1}:") for ports in published.values() for port in ports)
 
 
@@ -102,6 +102,19 @@ def test_no_secret_has_a_default_or_stands_in_the_compose_file(server: Server) -
 
     assert not [value for value in values if value in text]
     assert not re.findall(r"\$\{\w*(?:PASSWORD|SECRET|KEY)\w*", text)
+
+
+def test_a_secret_that_a_new_release_needs_is_added_and_kept(tmp_path: Path) -> None:
+    # given
+    file = tmp_path / "secrets.json"
+    file.write_text(json.dumps({"postgres_password": "old"}))
+
+    # when
+    first, second = ServerSecrets.load_or_create(file), ServerSecrets.load_or_create(file)
+
+    # then
+    assert first == second
+    assert first.postgres_password == "old"
 
 
 def test_secrets_are_generated_once_and_out_of_others_reach(tmp_path: Path) -> None:
