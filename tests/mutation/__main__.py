@@ -60,6 +60,7 @@ def main() -> None:
                 console.print(f"{target.module}  {mutant.name}\n    {reason}", markup=False, highlight=False)
         count.update(outcome)
         table.add_row(target.module, str(all_mutants), *map(str, outcome.values()), _share(outcome))
+        console.print(f"{target.module}: {outcome['survived']} of {all_mutants} survived", highlight=False)
     table.add_row("all", str(count.total()), *map(str, count.values()), _share(count))
     console.print(table)
     console.print(f"{unexplained} survivors without a reason in {HERE.relative_to(ROOT) / 'survivors.toml'}.")

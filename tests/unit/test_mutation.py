@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.mutation.__main__ import HERE, targets
 from tests.mutation.mutants import mutants
+from tests.mutation.runner import ROOT
 
 SOURCE = '''
 """1 + 1"""
@@ -66,6 +69,19 @@ def test_a_mutant_is_the_module_with_one_change(
     exec(mutant.code, names)
 
     assert names["share"](part, 2) == answer
+
+
+def test_each_survivor_with_a_reason_is_a_mutant_of_a_target() -> None:
+    listed = tomllib.loads((HERE / "survivors.toml").read_text())["survivor"]
+    named = {module: {each["mutant"] for each in listed if each["module"] == module} for module in modules(listed)}
+
+    assert modules(listed) <= {target.module for target in targets([])}
+    for module, names in named.items():
+        assert names <= {mutant.name for mutant in mutants(ROOT / module)}
+
+
+def modules(listed: list[dict[str, str]]) -> set[str]:
+    return {each["module"] for each in listed}
 
 
 def test_the_decisions_of_churn_leave_no_mutant_alive() -> None:

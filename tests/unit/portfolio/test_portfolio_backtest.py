@@ -71,18 +71,20 @@ def test_weights_are_of_the_session_before_the_first_that_they_earn() -> None:
 
 
 def test_equal_weight_with_costs_is_as_computed_by_hand() -> None:
-    """Two symbols, held for two sessions at a time: after +10 % and 0 % the halves are 0.55 and 0.5 of 1.05."""
+    """Two symbols, held for two sessions at a time: +10 % and then +20 % make the halves 0.55 and 0.6."""
     quiet = np.random.default_rng(0).normal(0, 0.01, (60, 2)).tolist()
-    rows = [*quiet, [0.10, 0.0], [0.0, 0.0], [0.02, 0.02]]
+    rows = [*quiet, [0.10, 0.0], [0.0, 0.20], [0.02, 0.02]]
     returns = pl.DataFrame(rows, schema=["A", "B"], orient="row").insert_column(0, dates(63))
     settings = SHORT.model_copy(update={"max_weight": 1.0, "rebalance_sessions": 2, "cost_basis_points": 10.0})
 
     net = walk_forward(returns, settings).returns.filter(strategy=EQUAL_WEIGHT)
 
-    traded = 2 * (0.55 / 1.05 - 0.5)
+    traded = 2 * (0.6 / 1.15 - 0.5)
     assert net["traded_value"].to_list() == pytest.approx([1.0, 0.0, traded])
     assert net["cost"].to_list() == pytest.approx([0.001, 0.0, 0.001 * traded])
-    assert net["net_return"].to_list() == pytest.approx([1.05 * 0.999 - 1, 0.0, 1.02 * (1 - 0.001 * traded) - 1])
+    assert net["net_return"].to_list() == pytest.approx(
+        [1.05 * 0.999 - 1, 1.15 / 1.05 - 1, 1.02 * (1 - 0.001 * traded) - 1]
+    )
 
 
 def test_dearer_trades_leave_less_and_the_same_weights() -> None:
@@ -293,10 +295,10 @@ def test_returns_that_never_change_have_a_sharpe_ratio_of_0() -> None:
 
 
 def test_turnover_and_costs_leave_out_the_first_purchase() -> None:
-    rows = strategy_returns(equal_weight=[0.0] * 252).with_columns(
-        traded_value=pl.when(pl.int_range(pl.len()) % 126 == 0).then(0.4).otherwise(0.0),
-        cost=pl.when(pl.int_range(pl.len()) % 126 == 0).then(0.0004).otherwise(0.0),
-    )
+    # After the first purchase 0.6 and 0.2 are traded in two years: 0.4 a year, half of it bought and half sold.
+    traded = pl.Series("traded_value", [1.0, 0.6, *[0.0] * 501, 0.2])
+    rows = strategy_returns(equal_weight=[0.0] * 504).with_columns(traded, (traded * 0.001).alias("cost"))
+
     figure = figures(rows)[EQUAL_WEIGHT]
 
     assert figure.turnover_per_year == pytest.approx(0.2)
@@ -304,7 +306,8 @@ def test_turnover_and_costs_leave_out_the_first_purchase() -> None:
 
 
 @pytest.mark.parametrize(
-    ("advantage", "answer"), [(0.002, "better"), (-0.002, "worse"), (0.0, "no evidence"), (0.00005, "no evidence")]
+    ("advantage", "answer"),
+    [(0.002, "better"), (-0.002, "worse"), (0.0004, "better"), (0.0, "no evidence"), (0.00005, "no evidence")],
 )
 def test_a_difference_counts_only_beyond_chance(advantage: float, answer: str) -> None:
     rng = np.random.default_rng(5)

@@ -134,6 +134,27 @@ def test_the_market_is_the_mean_of_the_days_symbols_by_hand() -> None:
     assert features["market_volatility_21d"].to_list() == pytest.approx([math.sqrt(252) * abs(mean)] * 2)
 
 
+def test_the_market_of_uneven_days_is_that_of_equal_weights() -> None:
+    tables = [walk("AAPL", 80), walk("MSFT", 80)]
+    returns = np.mean([np.diff(np.log(table["close"].to_numpy())) for table in tables], axis=0)
+
+    together, alone = made(SESSIONS[RETURNS:80], *tables), made(SESSIONS[RETURNS:80], tables[0])
+
+    # The return of session number n is that of place n - 1.
+    for number in range(RETURNS, 80):
+        features, own = (found[SESSIONS[number]] for found in (together, alone))
+        volatility = math.sqrt(252 * np.mean(returns[number - 21 : number] ** 2))
+        assert features["market_volatility_21d"].to_list() == pytest.approx([volatility] * 2)
+        assert features["market_return_5d"].to_list() == pytest.approx([returns[number - 5 : number].sum()] * 2)
+        assert own["market_volatility_21d"].item() == pytest.approx(own["volatility_21d"].item())
+
+
+def test_a_share_of_a_cent_has_a_relative_strength_too() -> None:
+    values = of("PENNY", made([LAST], rows("PENNY", [0.01 * 1.01**number for number in range(64)]))[LAST])
+
+    assert values["rsi_14"] == 100
+
+
 def test_they_agree_with_ta_lib() -> None:
     prices = walk("AAPL", 250)
     close, log_volume = prices["close"].to_numpy(), np.log(prices["volume"].to_numpy())
@@ -297,6 +318,18 @@ def test_a_split_is_listed_and_starts_anew(ratio: float, news: float) -> None:
     assert as_bytes(made([day], table)[day]) == as_bytes(made([day], fresh)[day])
 
 
+def test_all_documented_ratios_are_splits_and_the_whole_ones_also_the_other_way_round() -> None:
+    whole = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0]
+    ratios = [1.5, *whole, *(1 / ratio for ratio in whole)]
+    names = [f"S{number:02}" for number in range(len(ratios))]
+    tables = [
+        rows(name, [100.0, 100 / ratio], open=[100.0, 100 / ratio])
+        for name, ratio in zip(names, ratios, strict=True)
+    ]
+
+    assert suspected_splits(pl.concat(tables))["ratio"].to_list() == pytest.approx(ratios)
+
+
 @pytest.mark.parametrize("gap", [0.527, 0.72, 0.8, 1.25, 1.4146])
 def test_real_gaps_after_news_are_no_splits(gap: float) -> None:
     table = split("AAPL", 100, 1 / gap)
@@ -334,6 +367,17 @@ def test_after_a_long_halt_there_are_no_features_until_the_history_holds_them() 
     assert days == expected
     assert SESSIONS[130] not in days
     assert SESSIONS[249] in days
+
+
+def test_a_history_of_120_days_holds_the_returns_and_one_of_121_does_not() -> None:
+    halted = walk("TSLA", 200).filter(~pl.col("dt").is_in(SESSIONS[64:85]))
+    traded = halted["dt"].to_list()
+    lengths = {day: (day - first).days for first, day in zip(traded, traded[RETURNS:], strict=False)}
+
+    days = known(halted)["TSLA"]
+
+    assert {120, 121} <= set(lengths.values())
+    assert days == [day for day, length in lengths.items() if length <= 120]
 
 
 def test_a_delisted_and_a_late_symbol_have_features_while_they_are_traded() -> None:

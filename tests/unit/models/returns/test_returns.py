@@ -86,6 +86,7 @@ def test_a_return_is_acted_upon_from_both_limits_on() -> None:
     least = 0.15 * 5**0.5
 
     assert [decided(score, risky)["signal"] for score in (least + 1e-12, least - 1e-9)] == ["BUY", "HOLD"]
+    assert decided(0.15, volatility=1 / (5 / 252) ** 0.5)["signal"] == "BUY"
     assert [decided(score, 0.01)["signal"] for score in (0.002, 0.0019999)] == ["BUY", "HOLD"]
     assert [decided(score, 0.01)["signal"] for score in (-0.002, -0.0019999)] == ["SELL", "HOLD"]
 
