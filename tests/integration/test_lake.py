@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +15,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 from pyarrow.parquet import ParquetFile
+from pydantic import ValidationError
 
 from include.lifecycle.batches import BATCH_ROWS
 from include.lifecycle.lake import (
@@ -24,6 +30,7 @@ from include.lifecycle.lake import (
     NoSuchFileError,
     PartitionNotFoundError,
     RunInfo,
+    partition_of,
 )
 
 DAY = date(2026, 3, 1)
@@ -58,6 +65,7 @@ def test_a_row_group_is_a_batch_so_that_who_reads_batches_decodes_each_row_once(
     groups = ParquetFile(file).metadata
     sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
     assert sizes == [BATCH_ROWS, BATCH_ROWS, 1]
+    assert groups.row_group(0).column(0).statistics is None
 
 
 def test_days_are_listed_from_the_one_asked_for_on(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
@@ -68,6 +76,185 @@ def test_days_are_listed_from_the_one_asked_for_on(lake: Lake, run: RunInfo, tmp
     assert lake.days(PREFIX) == days
     assert lake.days(PREFIX, since=days[1]) == days[1:]
     assert lake.days(PREFIX, since=days[2] + timedelta(days=1)) == []
+    assert lake.days(PREFIX, until=days[1]) == days[:2]
+    assert list(lake.written(PREFIX)) == days
+
+
+def test_the_oldest_and_the_newest_day_are_those_with_a_manifest(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    for day in days[1:3]:
+        lake.publish_frame(PREFIX, day, pl.DataFrame({"x": [day.day]}), run=run, scratch=tmp_path)
+    lake.write_object(f"{PREFIX}/dt={days[0]}/half-written.parquet", b"")
+    lake.write_object(f"{PREFIX}/dt={days[0]}/of_another/dt={days[0]}/manifest.json", b"{}")
+    newest = lake.manifest(PREFIX, days[2])
+    before = lake.manifest(PREFIX, days[1])
+
+    assert lake.days(PREFIX) == days[1:3]
+    assert lake.oldest(PREFIX) == days[1]
+    assert lake.newest(PREFIX) == (days[2], newest)
+    assert lake.newest(PREFIX, since=days[3]) is None
+    assert lake.oldest("features/others") is None
+    lake.write_object(f"{PREFIX}/dt={days[2]}/manifest.json", b"{")
+    assert lake.newest(PREFIX) == (days[1], before)
+    assert [lake.has_manifest(PREFIX, day) for day in days] == [False, True, True, False]
+
+
+def test_digests_name_what_was_read_and_a_missing_day_is_refused(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    later = DAY + timedelta(days=1)
+    first = _publish(lake, run, tmp_path, [1])
+    second = lake.publish_frame(PREFIX, later, pl.DataFrame({"x": [2]}), run=run, scratch=tmp_path).digest
+
+    assert lake.digests(PREFIX, [later, DAY]) == {
+        "features/things/dt=2026-03-02": second,
+        "features/things/dt=2026-03-01": first,
+    }
+    with pytest.raises(PartitionNotFoundError):
+        lake.digests(PREFIX, [DAY, DAY - timedelta(days=1)])
+
+
+def test_no_days_are_no_frame(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(PartitionNotFoundError, match=r"No days were asked of s3://.*/features/things"):
+        lake.scan(PREFIX, [], tmp_path)
+
+
+def test_a_manifest_says_what_the_partition_holds(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    for name, content in {"a.csv": "1", "b.csv": "", "c.html": "<p>"}.items():
+        (tmp_path / name).write_text(content)
+    files = [LocalFile(tmp_path / "a.csv", 3), LocalFile(tmp_path / "b.csv", 5), LocalFile(tmp_path / "c.html")]
+    inputs = {"raw/things/dt=2026-03-01": "abc"}
+
+    manifest = lake.publish(PREFIX, DAY, files, run=run, schema={"x": pl.Int64, "a": pl.String}, inputs=inputs)
+
+    assert manifest == lake.manifest(PREFIX, DAY)
+    assert (manifest.rows, manifest.schema_, manifest.inputs) == (5, {"x": "Int64", "a": "String"}, inputs)
+    assert [file.bytes for file in manifest.files] == [1, 0, 3]
+    with pytest.raises(ValidationError):
+        manifest.rows = 6  # type: ignore[misc]
+    body = lake.read_object(f"{PREFIX}/dt={DAY}/manifest.json") or b""
+    assert body.startswith(b'{\n  "files": [\n    {')
+    assert lake.publish("pages", DAY, files[2:], run=run).rows == 0
+    assert lake.publish("empty", DAY, [], run=run).rows == 0
+
+
+def test_the_digest_is_the_hash_of_files_and_schema_in_the_order_of_their_names(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("1")
+    one = hashlib.sha256(b"1").hexdigest()
+
+    manifest = lake.publish(
+        PREFIX, DAY, [LocalFile(tmp_path / "a.csv", 3)], run=run, schema={"x": pl.Int64, "a": pl.String}
+    )
+
+    files = f'[{{"bytes": 1, "name": "a-{one[:16]}.csv", "rows": 3, "sha256": "{one}"}}]'
+    content = f'{{"files": {files}, "schema": {{"a": "String", "x": "Int64"}}}}'
+    assert manifest.digest == hashlib.sha256(content.encode()).hexdigest()
+
+
+@contextmanager
+def _requests(lake: Lake) -> Iterator[list[tuple[str, str]]]:
+    """Operation and content type of each request that is made."""
+    made: list[tuple[str, str]] = []
+
+    def record(model: Any, params: Any, **_: Any) -> None:
+        made.append((model.name, params["headers"].get("Content-Type", "")))
+
+    lake.client.meta.events.register("before-call.s3", record)
+    yield made
+    lake.client.meta.events.unregister("before-call.s3", record)
+
+
+def _publish_bytes(lake: Lake, run: RunInfo, folder: Path, count: int, name: str = "model.skops") -> Path:
+    """A published file of so many bytes, and where it is."""
+    file = folder / name
+    file.write_bytes(bytes(count))
+    lake.publish(PREFIX, DAY, [LocalFile(file)], run=run)
+    return file
+
+
+def test_up_to_8_mib_a_file_takes_one_request_and_beyond_it_is_sent_in_parts(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    with _requests(lake) as small:
+        _publish_bytes(lake, run, tmp_path, 2**23)
+        lake.download(PREFIX, DAY, tmp_path / "small")
+    with _requests(lake) as large:
+        file = _publish_bytes(lake, run, tmp_path, 2**23 + 1)
+        [read] = lake.download(PREFIX, DAY, tmp_path / "large")
+
+    octets, text = "application/octet-stream", "application/json"
+    assert [made for made in small if made[0] == "PutObject"] == [("PutObject", octets), ("PutObject", text)]
+    assert "HeadObject" not in dict(small)
+    assert ("CreateMultipartUpload", octets) in large
+    assert "HeadObject" in dict(large)
+    assert read.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("count", [10, 2**23 + 1])
+def test_a_missing_file_of_any_size_is_a_missing_file(
+    lake: Lake, run: RunInfo, tmp_path: Path, count: int
+) -> None:
+    _publish_bytes(lake, run, tmp_path, count)
+    _delete(lake, f"{PREFIX}/dt={DAY}/{lake.manifest(PREFIX, DAY).files[0].name}")
+
+    with pytest.raises(MissingFileError):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+
+class _Nothing(io.BytesIO):
+    """The empty body of an answer."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    def forbid(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, 403, {}, _Nothing())
+
+    _publish_bytes(lake, run, tmp_path, 2**23 + 1)
+    lake.client.meta.events.register("before-send.s3.HeadObject", forbid)
+    try:
+        with pytest.raises(ClientError, match="403"):
+            lake.download(PREFIX, DAY, tmp_path / "read")
+    finally:
+        lake.client.meta.events.unregister("before-send.s3.HeadObject", forbid)
+
+
+def test_what_was_downloaded_is_not_fetched_again(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1])
+    first = lake.download(PREFIX, DAY, tmp_path / "read")
+    _delete(lake, f"{PREFIX}/dt={DAY}/{first[0].name}")
+
+    assert lake.download(PREFIX, DAY, tmp_path / "read") == first
+
+
+def test_a_damaged_file_is_not_left_in_the_scratch_folder(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    _publish(lake, run, tmp_path, [1])
+    DAMAGES["changed"](lake, f"{PREFIX}/dt={DAY}/{lake.manifest(PREFIX, DAY).files[0].name}")
+    with pytest.raises(CorruptFileError):
+        lake.download(PREFIX, DAY, tmp_path / "read")
+
+    _publish(lake, run, tmp_path, [1])
+
+    assert lake.scan(PREFIX, [DAY], tmp_path / "read").collect()["x"].to_list() == [1]
+
+
+def test_a_damaged_or_missing_json_file_is_refused(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    (tmp_path / "verdict.json").write_text("[1]")
+    lake.publish(PREFIX, DAY, [LocalFile(tmp_path / "verdict.json")], run=run)
+    key = f"{PREFIX}/dt={DAY}/{lake.manifest(PREFIX, DAY).files[0].name}"
+
+    lake.write_object(key, b"[2]")
+    with pytest.raises(CorruptFileError):
+        lake.read_json(PREFIX, DAY, "verdict.json")
+    _delete(lake, key)
+    with pytest.raises(MissingFileError):
+        lake.read_json(PREFIX, DAY, "verdict.json")
+
+
+def test_what_lies_in_no_partition_has_no_place_in_one() -> None:
+    assert partition_of("features/things/manifest.json") is None
 
 
 def test_publishing_the_same_content_again_writes_nothing(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
@@ -231,6 +418,13 @@ def test_half_a_manifest_is_named_in_a_sentence(lake: Lake, body: bytes) -> None
     lake.write_object(f"{PREFIX}/dt={DAY}/manifest.json", body)
 
     with pytest.raises(CorruptManifestError, match=rf"{PREFIX}/dt={DAY}/manifest\.json cannot be read"):
+        lake.manifest(PREFIX, DAY)
+
+
+def test_a_manifest_of_another_shape_is_bad_as_a_whole(lake: Lake) -> None:
+    lake.write_object(f"{PREFIX}/dt={DAY}/manifest.json", b"[]")
+
+    with pytest.raises(CorruptManifestError, match=r"\(the whole of it: "):
         lake.manifest(PREFIX, DAY)
 
 
