@@ -6,7 +6,7 @@ FROM ${PYTHON_IMAGE} AS packages
 COPY requirements.txt constraints.txt /build/
 # Half the work of compiling is in what never or hardly gets imported.
 RUN python3 -m venv /build/uv && /build/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check uv \
-    && python3 -m venv --without-pip /opt/venv \
+    && python3 -m venv /opt/venv \
     && /build/uv/bin/uv pip install --quiet --no-cache --python /opt/venv/bin/python \
         -r /build/requirements.txt -c /build/constraints.txt \
     && /opt/venv/bin/python -m compileall -qq -j 0 -x '/(tests|plotly|databricks)/' /opt/venv/lib
