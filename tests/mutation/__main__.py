@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tests.mutation.mutants import mutants
+from tests.mutation.mutants import names
 from tests.mutation.runner import ROOT, Target, fates, import_libraries
 
 HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ def main() -> None:
     import_libraries()
     for target in targets(arguments.parts):
         known = reasons(target.module)
-        all_mutants = sum(1 for _ in mutants(ROOT / target.module))
+        all_mutants = len(names(ROOT / target.module))
         outcome = dict.fromkeys(("killed", "too slow", "survived"), 0)
         for mutant, fate in track(
             fates(target, arguments.workers), target.module, total=all_mutants, disable=not console.is_terminal

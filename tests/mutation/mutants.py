@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -76,13 +76,12 @@ Place = tuple[ast.AST, Callable[[ast.AST], None], str]
 
 
 @dataclass(frozen=True)
-class Mutant:
+class Mutation:
     """A change of one place: the function it is in, the line of source, and what was put for what."""
 
     function: str
     line: str
     change: str
-    code: CodeType
 
     @property
     def name(self) -> str:
@@ -90,22 +89,40 @@ class Mutant:
         return f"{self.function}: {self.line}  [{self.change}]"
 
 
+@dataclass(frozen=True)
+class Mutant(Mutation):
+    """A mutation, and the module's code with it."""
+
+    code: CodeType
+
+
 def mutants(path: Path) -> Iterator[Mutant]:
     """Each mutant of the module at `path`, from top to bottom."""
     source = path.read_text()
-    lines = source.splitlines()
     tree = ast.parse(source)
+    for mutation in _mutated(tree, source.splitlines()):
+        code = compile(ast.fix_missing_locations(tree), str(path), "exec")
+        yield Mutant(mutation.function, mutation.line, mutation.change, code)
+
+
+def names(path: Path) -> list[str]:
+    """The names of the mutants of the module at `path`, without their code, which takes longer."""
+    source = path.read_text()
+    return [mutation.name for mutation in _mutated(ast.parse(source), source.splitlines())]
+
+
+def _mutated(tree: ast.Module, lines: Sequence[str]) -> Iterator[Mutation]:
+    """Each mutation of `tree`, which has it until the next one is asked for."""
     seen: Counter[str] = Counter()
     for node, replace, function in _places(tree, "module"):
         for changed in _changes(node):
-            replace(ast.copy_location(changed, node))
-            code = compile(ast.fix_missing_locations(tree), str(path), "exec")
-            replace(node)
             line = lines[getattr(node, "lineno", 1) - 1].strip()
             change = _difference(node, changed)
             seen[f"{function}{line}{change}"] += 1
             number = seen[f"{function}{line}{change}"]
-            yield Mutant(function, line, change if number == 1 else f"{change}, number {number}", code)
+            replace(ast.copy_location(changed, node))
+            yield Mutation(function, line, change if number == 1 else f"{change}, number {number}")
+            replace(node)
 
 
 def _places(parent: ast.AST, function: str) -> Iterator[Place]:
