@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
 from include.catalog import DATASETS
-from include.lifecycle import ledger, model_card, scoring, training
+from include.lifecycle import ledger, model_card, registry, scoring, training
 from include.lifecycle.etl import ExtractedDays, JudgedDays
 from include.lifecycle.lake import Lake
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
@@ -107,6 +108,35 @@ def test_scoring_loads_a_version_by_the_digest_of_the_ledger(call: Call, monkeyp
     # One version is loaded once, however many days it scores.
     [(_, _, version, digest)] = loaded
     assert (version, digest) == (3, DIGEST)
+
+
+def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_one_scores(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ledger.Entry("churn", "promote", 1, None, 1, DAYS[0], "gate", "", {}, "one", {"1": DIGEST})
+    second = replace(first, candidate=2, from_version=1, to_version=2, run_id="two", digests={"2": DIGEST})
+    asked: list[tuple[int, str | None]] = []
+    notified: list[str] = []
+    recorded: list[ledger.Entry] = []
+
+    def fault(_url: str, _model: Any, version: int, digest: str | None) -> str | None:
+        asked.append((version, digest))
+        return "Its file is empty." if version == 2 else None
+
+    monkeypatch.setattr(scoring, "plan", lambda *_: {DAYS[1]: 2})
+    monkeypatch.setattr(ledger, "entries", lambda *_: [first, second])
+    monkeypatch.setattr(ledger, "record", lambda _, entry: recorded.append(entry))
+    monkeypatch.setattr(registry, "fault", fault)
+    monkeypatch.setattr("ml_lifecycle.hooks.notify", lambda notification: notified.append(notification.reason))
+
+    jobs = call("churn_scoring", "find_days")
+
+    assert jobs == [{"version": 1, "days": [str(DAYS[1])]}]
+    assert asked == [(2, DIGEST), (1, DIGEST)]
+    [entry] = recorded
+    assert (entry.action, entry.candidate) == ("fallback", 2)
+    assert notified == [entry.reason]
+    assert entry.reason.endswith("Its file is empty.")
 
 
 def test_a_model_card_links_the_version_and_the_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

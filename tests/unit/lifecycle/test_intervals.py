@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from include.lifecycle.intervals import Interval, coverage, coverage_range, fit_interval, keeps_its_promise
 from include.lifecycle.specs import IntervalPolicy
+from include.lifecycle.training import _coverage_warnings, _Result
 
 EIGHTY = Interval("scale", multiple=1.0, nominal=0.8)
 FIRST = date(2026, 3, 1)
@@ -54,6 +55,17 @@ def test_an_interval_that_holds_far_more_or_fewer_outcomes_than_promised_breaks_
     ends = coverage_range(EIGHTY, outcomes(50, 100, held), "score")
 
     assert keeps_its_promise(EIGHTY, ends) == kept
+
+
+@pytest.mark.parametrize(("held", "warned"), [(72, True), (80, False), (93, True)])
+def test_a_training_warns_of_an_interval_that_breaks_its_promise(held: int, warned: bool) -> None:
+    holdout = outcomes(50, 100, held).rename({"score": "candidate_score"})
+    result = _Result(None, None, [], holdout, holdout, {"candidate": EIGHTY})
+
+    warnings = _coverage_warnings(result)
+
+    expected = f"promises to hold 80% of the outcomes, but held {held}.0% of the holdout's"
+    assert [expected in warning for warning in warnings] == [True] * warned
 
 
 @pytest.mark.parametrize(
