@@ -81,7 +81,7 @@ def monitoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL)
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
-            from include.lifecycle import drift
+            from include.lifecycle import drift, drift_verdict
             from ml_lifecycle.hooks import WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
@@ -89,13 +89,13 @@ def monitoring(model: ModelSpec) -> DAG:
             day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = drift.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            page = show_report(model.report_prefix(drift.KIND), day)
+            page = show_report(model.report_prefix(drift_verdict.KIND), day)
             return {"page": page, "day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
 
         @task(pool=HEAVY_POOL)
         def performance() -> dict[str, str]:
             """Measure the predictions whose outcomes have become known, and publish the report."""
-            from include.lifecycle import performance
+            from include.lifecycle import performance, performance_verdict
             from ml_lifecycle.hooks import WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
@@ -103,7 +103,7 @@ def monitoring(model: ModelSpec) -> DAG:
             day = run_day(get_current_context(), model.dataset)
             with WarehouseHook().connection() as connection:
                 verdict = performance.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            page = show_report(model.report_prefix(performance.KIND), day)
+            page = show_report(model.report_prefix(performance_verdict.KIND), day)
             return {
                 "page": page,
                 "day": day.isoformat(),

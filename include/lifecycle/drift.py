@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from include.lifecycle import drift_page, scoring, warehouse
-from include.lifecycle.drift_verdict import ColumnEvidence, DriftEvidence, DriftVerdict, decide
+from include.lifecycle.drift_verdict import KIND, VERDICT, ColumnEvidence, DriftEvidence, DriftVerdict, decide
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.registry import HOLDOUT
 from include.lifecycle.specs import DriftPolicy, ModelSpec
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KIND = "drift"
 TABLE = "drift"
 SCORE = "score"
-VERDICT = "verdict.json"
 
 # One outlier in the reference stretches the scale until a shift of a whole standard deviation looks like nothing.
 _CLIP_QUANTILES = (0.001, 0.999)

@@ -12,6 +12,9 @@ from typing import Literal
 from include.lifecycle.drift_methods import method_name
 from include.lifecycle.specs import DriftPolicy, Spec
 
+KIND = "drift"
+VERDICT = "verdict.json"
+
 VerdictName = Literal["drift", "no drift", "not enough evidence"]
 
 _MOST_NAMED = 5

@@ -21,7 +21,13 @@ from include.lifecycle.estimator_input import predict
 from include.lifecycle.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
-from include.lifecycle.performance_verdict import PerformanceEvidence, PerformanceVerdict, decide
+from include.lifecycle.performance_verdict import (
+    KIND,
+    VERDICT,
+    PerformanceEvidence,
+    PerformanceVerdict,
+    decide,
+)
 from include.lifecycle.scoring import PARQUET
 from include.lifecycle.snapshots import matured_days, missing_outcomes
 from include.lifecycle.specs import ModelSpec
@@ -31,9 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KIND = "performance"
 TABLE = "performance"
-VERDICT = "verdict.json"
 
 
 def monitor(

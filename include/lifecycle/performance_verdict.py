@@ -9,6 +9,8 @@ from typing import Literal
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.specs import ModelSpec, Spec
 
+KIND = "performance"
+VERDICT = "verdict.json"
 COVERAGE_TOLERANCE = 0.05
 
 VerdictName = Literal["as expected", "worse", "intervals off", "not enough evidence"]

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
-from include.lifecycle import drift, drift_verdict, ledger, maintenance, metrics, performance, performance_verdict
+from include.lifecycle import drift_verdict, ledger, maintenance, metrics, performance_verdict
 from include.lifecycle.deadlines import overdue
 from include.lifecycle.drift_verdict import DriftVerdict
 from include.lifecycle.lake import Lake
@@ -100,14 +100,14 @@ def of_monitoring(lake: Lake, model: ModelSpec, now: datetime) -> Iterator[Sampl
     LakeError, ValidationError
         If one of them cannot be read.
     """
-    day = _newest(lake, model.report_prefix(drift.KIND), now)
+    day = _newest(lake, model.report_prefix(drift_verdict.KIND), now)
     if day is not None:
-        content = lake.read_json(model.report_prefix(drift.KIND), day, drift.VERDICT)
+        content = lake.read_json(model.report_prefix(drift_verdict.KIND), day, drift_verdict.VERDICT)
         yield Sample(metrics.DRIFT_AGE, (_today(model.dataset, now) - day).days, {"model": model.name})
         yield from of_drift(model, DriftVerdict.model_validate(content))
-    day = _newest(lake, model.report_prefix(performance.KIND), now)
+    day = _newest(lake, model.report_prefix(performance_verdict.KIND), now)
     if day is not None:
-        content = lake.read_json(model.report_prefix(performance.KIND), day, performance.VERDICT)
+        content = lake.read_json(model.report_prefix(performance_verdict.KIND), day, performance_verdict.VERDICT)
         yield from of_performance(model, PerformanceVerdict.model_validate(content))
 
 

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin
 
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
 from ml_lifecycle.links import SHOWN_REPORT
 from ml_lifecycle.retries import RETRY_OUTAGES
 from ml_lifecycle.run_notes import CAUSE_KEY, one_line
@@ -22,6 +25,27 @@ def notify_of_failure(context: dict[str, Any]) -> None:
     cause = one_line(str(context.get("exception") or "no reason is known"))
     instance.xcom_push(CAUSE_KEY, cause)
     notify(Notification(f"{instance.dag_id}.{instance.task_id} failed", cause, _links(context)))
+
+
+def notify_of_deadline(context: dict[str, Any]) -> None:
+    """Notify that a run has not ended by its deadline; `context` has the plain values that a deadline gives."""
+    from include.lifecycle.notifications import Notification
+    from ml_lifecycle.hooks import notify
+    from ml_lifecycle.runs import run_url
+
+    run, due = context["dag_run"], context["deadline"]["deadline_time"]
+    reason = (
+        f"Run {run['dag_run_id']} should have ended by {due} and is {run['state']}. See which task it waits for."
+    )
+    links = {"Run": run_url(run["dag_id"], run["dag_run_id"])}
+    notify(Notification(f"{run['dag_id']} missed its deadline", reason, links))
+
+
+def deadline(hours: float) -> DeadlineAlert:
+    """People are notified where a run has not ended so many hours after it was queued."""
+    return DeadlineAlert(
+        DeadlineReference.DAGRUN_QUEUED_AT, timedelta(hours=hours), SyncCallback(notify_of_deadline)
+    )
 
 
 def _links(context: dict[str, Any]) -> dict[str, str]:

@@ -17,16 +17,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 
 import psycopg2
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from botocore.exceptions import BotoCoreError, ClientError
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -45,18 +45,27 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 60
 CLOSELY_EVERY_SECONDS = 3600
 IN_TROUBLE_EVERY_SECONDS = 300
-_OUTAGES = (BotoCoreError, ClientError, psycopg2.Error, SQLAlchemyError, OSError, AirflowNotFoundException)
+_OUTAGES = (
+    BotoCoreError,
+    ClientError,
+    psycopg2.Error,
+    SQLAlchemyError,
+    OSError,
+    AirflowNotFoundException,
+    AirflowRuntimeError,
+)
 
 
 @dataclass(eq=False)
 class Page(Collector):
-    """What is shown: the samples of the last look."""
+    """What is shown: the samples of the last look, and those of the last close look."""
 
     samples: list[Sample] = field(default_factory=list)
+    close: list[Sample] = field(default_factory=list)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The samples by metric, as Prometheus' client wants them."""
-        by_name = sorted(self.samples, key=lambda sample: sample.metric.name)
+        by_name = sorted([*self.samples, *self.close], key=lambda sample: sample.metric.name)
         for metric, samples in groupby(by_name, key=lambda sample: sample.metric):
             family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
             for sample in samples:
@@ -96,10 +105,11 @@ def _of_warehouse(now: datetime) -> Iterator[Sample]:
     """Figures of the ledger, and of the predictions beside it."""
 
     def parts() -> Iterator[Callable[[], Iterable[Sample]]]:
+        lake = hooks.lake()
         with hooks.WarehouseHook().connection() as connection:
             for model in MODELS.values():
                 yield partial(state_metrics.of_champion, connection, model, now)
-                yield partial(state_metrics.of_predictions, hooks.lake(), connection, model, now)
+                yield partial(state_metrics.of_predictions, lake, connection, model, now)
 
     return _of_service("warehouse", parts())
 
@@ -173,8 +183,8 @@ def _in_a_process_of_its_own() -> list[Sample]:
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             return pool.submit(look_closely).result()
-    except BrokenProcessPool as error:
-        return [_down("mlflow", error)]
+    except Exception as error:  # whatever it is, all other figures must go on being shown
+        return [_down("close look", error)]
 
 
 def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
@@ -182,16 +192,17 @@ def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
     page, exposed = Page(), CollectorRegistry()
     exposed.register(page)
     start_http_server(port, host, exposed)
-    close: list[Sample] = []
-    look_closely_at = time.monotonic()
+    # A close look at an MLflow that does not answer takes minutes, which must not make all other figures old.
+    Thread(target=_keep_looking_closely, args=[page], daemon=True).start()
     while True:
-        if time.monotonic() >= look_closely_at:
-            page.samples = [*look(datetime.now(UTC), disks), *close]
-            close = _in_a_process_of_its_own()
-            pause = IN_TROUBLE_EVERY_SECONDS if _is_in_trouble(close) else CLOSELY_EVERY_SECONDS
-            look_closely_at = time.monotonic() + pause
-        page.samples = [*look(datetime.now(UTC), disks), *close]
+        page.samples = look(datetime.now(UTC), disks)
         time.sleep(EVERY_SECONDS)
+
+
+def _keep_looking_closely(page: Page) -> None:
+    while True:
+        page.close = _in_a_process_of_its_own()
+        time.sleep(IN_TROUBLE_EVERY_SECONDS if _is_in_trouble(page.close) else CLOSELY_EVERY_SECONDS)
 
 
 def _is_in_trouble(samples: Iterable[Sample]) -> bool:
@@ -216,6 +227,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     # So that Airflow reads connections from its own database, as its servers do.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    # Seven retries of MLflow's client take four minutes; here the next look is the retry.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     serve(chosen.port, chosen.host, dict(chosen.disk))
 
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import psycopg2
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
 from include.lifecycle import metrics
-from include.lifecycle.lake import LakeError
+from include.lifecycle.lake import Lake, LakeError
+from include.lifecycle.ledger import Entry, record
 from include.lifecycle.metrics import Sample
 from ml_lifecycle import airflow_metrics, exporter, hooks
+from tests.conftest import free_port
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 
 
@@ -135,3 +148,67 @@ def test_prometheus_is_shown_each_metric_with_its_meaning_and_labels() -> None:
         "# TYPE ml_damaged_partitions gauge\n"
         "ml_damaged_partitions 0.0\n"
     )
+
+
+def test_the_process_reads_connections_from_airflows_database_and_shows_what_they_lead_to(
+    session: Any, lake: Lake, postgres_dsn: str, tmp_path: Path
+) -> None:
+    """MLflow is out of reach and the market's source is not set, so these two are down and all others up."""
+    from airflow.models import Connection, Variable
+
+    database = urlparse(postgres_dsn)
+    socket = parse_qs(database.query)["host"][0]
+    endpoint = {"endpoint_url": lake.client.meta.endpoint_url, "region_name": "us-east-1"}
+    connections = [
+        Connection("lake", "aws", login="accesskey", password="secretkey123", extra=json.dumps(endpoint)),
+        Connection("warehouse", "postgres", host=socket, login="postgres", schema=database.path[1:]),
+        Connection("mlflow", "http", host="127.0.0.1", port=9),
+    ]
+    session.add_all(connections)
+    session.commit()
+    Variable.set("customers_source", json.dumps({"kind": "csv_folder", "path": str(tmp_path)}), session=session)
+    session.commit()
+    lake.client.create_bucket(Bucket=hooks.LAKE_BUCKET)
+    entry = Entry("churn", "baseline", 1, None, 1, NOW.date(), "gate", "The first.", {}, "run")
+    with closing(psycopg2.connect(postgres_dsn)) as warehouse:
+        record(warehouse, entry)
+    port = free_port()
+    command = [sys.executable, "-m", "ml_lifecycle.exporter", "--port", str(port), "--disk", f"data={tmp_path}"]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, stderr=file, stdout=file
+        )
+    try:
+        shown = _shown(port, "source of market")
+    finally:
+        process.terminate()
+        process.wait()
+        for connection in connections:
+            session.delete(connection)
+        Variable.delete("customers_source", session=session)
+        session.commit()
+
+    states = dict(re.findall(r'ml_service_up\{service="([^"]*)"\} (\d)', shown))
+    assert states == {
+        "lake": "1",
+        "warehouse": "1",
+        "airflow": "1",
+        "mlflow": "0",
+        "source of customers": "1",
+        "source of market": "0",
+    }, log.read_text()
+    assert 'ml_champion_version{model="churn"} 1.0' in shown
+    assert 'ml_source_lag_limit_days{dataset="customers"} 3.0' in shown
+    assert "secretkey123" not in log.read_text() + shown
+
+
+def _shown(port: int, text: str, seconds: float = 180) -> str:
+    """The exporter's page, once it has `text`."""
+    end, page = time.monotonic() + seconds, ""
+    while text not in page:
+        assert time.monotonic() < end, f"{text!r} is not on the page: {page}"
+        time.sleep(0.5)
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            page = answer.read().decode()
+    return page

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import drift, ledger, performance, state_metrics
+from include.lifecycle import drift_verdict, ledger, performance_verdict, state_metrics
 from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.maintenance_policy import REPORT
 from include.lifecycle.metrics import Sample
@@ -179,8 +179,8 @@ def test_the_reports_give_scores_and_verdicts(lake: Lake, publish: Any) -> None:
         "verdict": "worse",
         "reason": "It fell.",
     }
-    publish(CHURN.report_prefix(drift.KIND), DAY, drifted)
-    publish(CHURN.report_prefix(performance.KIND), DAY, worse)
+    publish(CHURN.report_prefix(drift_verdict.KIND), DAY, drifted)
+    publish(CHURN.report_prefix(performance_verdict.KIND), DAY, worse)
 
     found = values(state_metrics.of_monitoring(lake, CHURN, NOW))
 

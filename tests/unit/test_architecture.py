@@ -62,3 +62,17 @@ print(sorted({HEAVY!r} & set(sys.modules)))
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_looking_at_the_state_loads_nothing_heavy() -> None:
+    """The exporter runs all the time, so its memory counts."""
+    code = f"""
+import sys
+import include.catalog, include.lifecycle.state_metrics, include.lifecycle.registry
+print(sorted(({HEAVY!r} | {{"matplotlib"}}) & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
