@@ -62,7 +62,7 @@ def etl(dataset: DatasetSpec) -> DAG:
                 "Day", "Redo this day. Empty: the days that the source has and the lake lacks.", dataset
             ),
             "last_day": day_field(
-                "Last day", "Redo all days from `day` to this one. Empty: `day` alone.", dataset
+                "Last day", "Redo all days from Day to this one. Empty: that day alone.", dataset
             ),
         },
     )

@@ -46,10 +46,10 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
             None,
             type=["null", "string"],
             title="Prefix",
-            description="Check all partitions under this lake prefix only, e.g. `features/customers`. Empty: all.",
+            description="Check all partitions under this lake prefix only, e.g. features/customers. Empty: all.",
         ),
         "day": day_field("Day", "Check the partitions of this day. Empty: recent ones and a sample.", ALL_DAYS),
-        "last_day": day_field("Last day", "Check all days from `day` to this one. Empty: `day` alone.", ALL_DAYS),
+        "last_day": day_field("Last day", "Check all days from Day to this one. Empty: that day alone.", ALL_DAYS),
         "dry_run": Param(
             False, type="boolean", title="Dry run", description="Say what would be done, and do nothing."
         ),

@@ -46,7 +46,7 @@ parity side by side, with a back-test that says whether any of them beats equal 
     tags=["portfolio", "market"],
     params={
         "day": day_field("Day", "Make the portfolio of this day. Empty: the days that lack one.", MARKET),
-        "last_day": day_field("Last day", "Make all days from `day` to this one. Empty: `day` alone.", MARKET),
+        "last_day": day_field("Last day", "Make all days from Day to this one. Empty: that day alone.", MARKET),
     },
 )
 def portfolio() -> None:

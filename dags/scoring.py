@@ -54,7 +54,7 @@ def scoring(model: ModelSpec) -> DAG:
                 model.dataset,
             ),
             "last_day": day_field(
-                "Last day", "Score all days from `day` to this one. Empty: `day` alone.", model.dataset
+                "Last day", "Score all days from Day to this one. Empty: that day alone.", model.dataset
             ),
         },
     )

@@ -57,6 +57,9 @@ log = logging.getLogger(__name__)
 VERDICT = "verdict.json"
 # Files younger than this at the start of the run may be waiting for their manifest.
 IN_THE_MAKING = timedelta(minutes=2)
+# What a day lacks may still come while others of its partitions are this young: an ETL of many days builds all
+# features at its end.
+DAY_IN_THE_MAKING = timedelta(hours=1)
 _CONNECTIONS = 8
 _RECORD = re.compile(r"(training|card)-(?P<hash>[0-9a-f]{16})\.json")
 _SINGLES = re.compile(r"(predictions|portfolio|plans)/[^/]+/(latest|settings|settled)\.json")
@@ -132,7 +135,7 @@ def publish(
 
     Without an outcome it is what was found and would be done: a dry run, or a run that is still at work.
     """
-    verdict = maintenance_page.verdict_of(evidence, decision, outcome)
+    verdict = maintenance_page.verdict_of(scope, evidence, decision, outcome)
     html = maintenance_page.render_maintenance(scope, verdict, evidence, decision, outcome)
     report = MaintenanceReport(verdict=verdict, scope=scope, evidence=evidence, decision=decision, outcome=outcome)
     with TemporaryDirectory() as folder:
@@ -254,15 +257,18 @@ def _missing(lake: Lake, catalog: Catalog, partitions: Iterable[_Partition], sco
     `partitions` are those of the whole lake: what is missing under a prefix shows in what lies outside it.
     """
     days: dict[str, set[date]] = defaultdict(set)
+    newest: dict[date, datetime] = {}
     for one in partitions:
         days[one.prefix].add(one.day)
+        newest[one.day] = max(one.newest, newest.get(one.day, one.newest))
     expected = [
         place for dataset in catalog.datasets for place in _expected_of_dataset(lake, dataset, days, scope)
     ]
     expected += [place for model in catalog.models for place in _expected_of_model(lake, model, days, scope)]
     for prefix, day in expected:
         path = partition(prefix, day)
-        if day not in days[prefix] and scope.covers(path):
+        is_over = day not in newest or scope.started_at - newest[day] > DAY_IN_THE_MAKING
+        if day not in days[prefix] and is_over and scope.covers(path):
             problem = f"{lake.uri(path)} does not exist, though the day's other data do."
             yield Damage(prefix=prefix, day=day, problem=problem)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-from include.lifecycle.pages import Page, Section, Table, Verdict, render
+from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, render
 
 if TYPE_CHECKING:
     from include.lifecycle.maintenance_policy import Decision, Evidence, Outcome, Scope
@@ -12,25 +13,27 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 200
 
 
-def verdict_of(evidence: Evidence, decision: Decision, outcome: Outcome | None) -> Verdict:
-    """Whether the lake is whole. Without an outcome: what was found, before anything is done about it."""
-    checked = f"{evidence.checked:,} of {evidence.partitions:,} partitions were compared with their manifests."
+def verdict_of(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> Verdict:
+    """Whether damage was found. Without an outcome: before anything is done about it, or where nothing will be."""
+    checked = f"{evidence.checked:,} of {_counted(evidence.partitions, 'partition')} compared with the manifests."
     found = len({damage.path for damage in evidence.damages})
-    if not found and not evidence.partitions:
-        return Verdict(
-            "neutral", "Nothing was checked", "No partition lies under this prefix; check its spelling."
-        )
+    if not found and not evidence.checked:
+        return Verdict("neutral", "Nothing was checked", "No partition lies under this prefix and in these days.")
     if not found:
-        return Verdict("good", "The lake is whole", f"{checked} {_swept(decision, outcome)}")
+        return Verdict("good", "No damage was found", f"{checked} {_swept(scope, decision, outcome)}")
     if outcome is None:
         woken = len({path for wake in decision.wakes for path in wake.heals})
-        reason = f"{checked} {len(decision.wakes)} runs would rebuild {woken} of the damaged ones."
+        plan = f"{_counted(len(decision.wakes), 'run')} for {woken:,} of them"
+        reason = f"{checked} " + (
+            f"Dry run: nothing was done; it would have started {plan}." if scope.dry_run else f"To start: {plan}."
+        )
         return Verdict("bad", f"{_partitions(found)} damaged or missing", reason)
     left = len({damage.path for damage in outcome.remaining})
     if left:
-        reason = f"{checked} {found - left:,} of {found:,} damaged ones were healed. {_swept(decision, outcome)}"
+        healed = f"{found - left:,} of {_counted(found, 'damaged partition')} healed."
+        reason = f"{checked} {healed} {_swept(scope, decision, outcome)}"
         return Verdict("bad", f"{_partitions(left)} still damaged or missing", reason)
-    reason = f"{checked} {_swept(decision, outcome)}"
+    reason = f"{checked} {_swept(scope, decision, outcome)}"
     return Verdict("warning", _healed(found), reason)
 
 
@@ -43,13 +46,15 @@ def render_maintenance(
             title=f"Maintenance of the lake, {scope.until}",
             verdict=verdict,
             sections=[
-                *_damages(evidence, decision, outcome),
-                *_stray(evidence, decision, outcome),
+                *_damages(scope, evidence, decision, outcome),
+                *_stray(scope, evidence, decision, outcome),
                 *_unknown(evidence),
             ],
             facts={
                 "Prefix": scope.prefix or "the whole lake",
-                "Days": " to ".join(map(str, scope.days)) if scope.days else f"the last {scope.recent_days}",
+                "Days": _days(scope),
+                "Run": f"{scope.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                + (", dry" if scope.dry_run else ""),
                 "Older partitions in the sample": None if scope.days or scope.prefix else scope.sample,
                 "Unreferenced files are kept for": f"{scope.keep_days} days",
             },
@@ -57,14 +62,23 @@ def render_maintenance(
     )
 
 
-def _damages(evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
+def _days(scope: Scope) -> str:
+    if scope.days is not None:
+        return " to ".join(dict.fromkeys(map(str, scope.days)))
+    return "all" if scope.prefix else f"the last {scope.recent_days}"
+
+
+def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
     if not evidence.damages:
         return []
     dags = {path: wake.dag_id for wake in decision.wakes for path in wake.heals}
     left = {damage.path for damage in outcome.remaining} if outcome else set()
     rows = []
     for damage in evidence.damages[:_MOST_SHOWN]:
-        state = decision.lost.get(damage.path) or f"{dags[damage.path]} rebuilds it."
+        state = (
+            decision.lost.get(damage.path)
+            or f"{dags[damage.path]} {'would rebuild' if scope.dry_run else 'rebuilds'} it."
+        )
         if outcome and damage.path in left and damage.path in dags:
             state = f"Not healed: {dags[damage.path]} was run and it is still damaged; look at that run."
         elif outcome and damage.path not in left:
@@ -78,17 +92,18 @@ def _damages(evidence: Evidence, decision: Decision, outcome: Outcome | None) ->
     return [Section("Damaged or missing", text, table=table)]
 
 
-def _stray(evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
+def _stray(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
     if not evidence.stray:
         return []
     swept = {file.key for file in decision.sweep}
-    rows = [
-        [file.key, file.bytes, str(file.written.date()), "swept" if file.key in swept else "kept for now"]
+    done = "deleted" if outcome else "would be deleted" if scope.dry_run else "to be deleted"
+    rows: list[list[Cell]] = [
+        [file.key, file.bytes, str(file.written.date()), done if file.key in swept else "kept for now"]
         for file in evidence.stray[:_MOST_SHOWN]
     ]
     text = "Files that no manifest names, and staged partitions that have expired."
     table = Table(["file", "bytes", "written", "what is done"], rows, caption=_more(len(evidence.stray)))
-    return [Section("Unreferenced files", f"{text} {_swept(decision, outcome)}", table=table)]
+    return [Section("Unreferenced files", f"{text} {_swept(scope, decision, outcome)}", table=table)]
 
 
 def _unknown(evidence: Evidence) -> list[Section]:
@@ -99,15 +114,20 @@ def _unknown(evidence: Evidence) -> list[Section]:
     return [Section("Unknown files", text, table=Table(["file"], rows, caption=_more(len(evidence.unknown))))]
 
 
-def _swept(decision: Decision, outcome: Outcome | None) -> str:
-    if outcome is None:
-        size = sum(file.bytes for file in decision.sweep)
-        return f"{len(decision.sweep):,} unreferenced files ({size:,} bytes) would be deleted."
-    return f"{outcome.freed:,} bytes of unreferenced files were freed."
+def _swept(scope: Scope, decision: Decision, outcome: Outcome | None) -> str:
+    if outcome is not None:
+        return f"{outcome.freed:,} bytes of unreferenced files were freed."
+    size = sum(file.bytes for file in decision.sweep)
+    files = f"{_counted(len(decision.sweep), 'unreferenced file')} ({size:,} bytes)"
+    return f"Dry run: {files} would be deleted." if scope.dry_run else f"To be deleted: {files}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _partitions(number: int) -> str:
-    return f"{number:,} partition is" if number == 1 else f"{number:,} partitions are"
+    return f"{_counted(number, 'partition')} {'is' if number == 1 else 'are'}"
 
 
 def _healed(number: int) -> str:

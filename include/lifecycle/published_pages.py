@@ -17,7 +17,14 @@ from include.lifecycle.pages import Link, Navigation, Page, Verdict, render, wit
 # A report's neighbours are looked for so many days away, then farther, so that a page costs no look at all days.
 _REACHES = (45, 400)
 _NEAREST = 5
-_NAMES = {"validation": "validation page", "drift": "drift report", "performance": "performance report"}
+_NAMES = {
+    "validation": "validation page",
+    "drift": "drift report",
+    "performance": "performance report",
+    "maintenance": "maintenance page",
+    "maintenance_on_demand": "page of maintenance on demand",
+    "portfolio": "page",
+}
 _VERSION = re.compile(r"/version=(\d{1,9})$")
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.portfolio import charts
 from include.portfolio.backtest import BLOCK_SESSIONS, figures, growth
-from include.portfolio.weights import EQUAL_WEIGHT
+from include.portfolio.weights import EQUAL_WEIGHT, MAXIMUM_SHARPE
 
 _ALLOCATION = (
     "What each strategy holds from this close on, in percent of the portfolio; the dotted line is the weight cap."
@@ -29,9 +29,10 @@ _FLAT_FRONTIER = (
     "All symbols have the same expected return, so there is no trade-off and no line: less risk is all that "
     "can be chosen."
 )
+_FLAT_SHARPE = "as minimum variance, since all expected returns are equal"
 _GROWTH = (
-    "Equal steps up are equal growth rates, net of costs. Look at how close the lines run: what separates them is "
-    "small beside their common ups and downs. Held are symbols that had enough history at the time, also those "
+    "Equal steps up are equal growth rates, net of costs. Where the lines run close, what separates them is small "
+    "beside their common ups and downs. Held are symbols that had enough history at the time, also those "
     "that are gone today; whom the source never had cannot be among them. If it lists only who is traded today, "
     "all lines flatter. The comparison between the lines suffers less from that."
 )
@@ -95,7 +96,7 @@ def render_portfolio(
                 *_held(summary, weights),
                 *_left_out(summary),
                 *_suspected_splits(summary),
-                _expected(summary),
+                _expected(summary, is_flat=frontier.height <= 1),
                 _trade_off(summary, frontier),
                 *_backtest(summary, backtest),
             ],
@@ -130,14 +131,15 @@ def _held(summary: Mapping[str, Any], weights: pl.DataFrame) -> list[Section]:
     held = Section("What to hold", _ALLOCATION, figure, _by_symbol(weights, pl.col("weight"), "z.1f"))
     if weights["previous_weight"].null_count() == weights.height:
         return [held]
-    change = _by_symbol(weights, pl.col("weight") - pl.col("previous_weight"), "+z.1f")
+    change = _by_symbol(weights, pl.col("weight") - pl.col("previous_weight").fill_null(0), "+z.1f")
     return [held, Section("What to trade", _CHANGES, table=change)]
 
 
 def _by_symbol(weights: pl.DataFrame, value: pl.Expr, layout: str) -> Table:
     """A row per symbol and a column per strategy, in percent."""
     shown = weights.select("symbol", "strategy", share=100 * value)
-    wide = shown.pivot("strategy", index="symbol", values="share").sort("symbol")
+    # A symbol that is sold has a row only with the strategies that held it.
+    wide = shown.pivot("strategy", index="symbol", values="share").fill_null(0).sort("symbol")
     rows = [[symbol, *(f"{share:{layout}} %" for share in shares)] for symbol, *shares in wide.iter_rows()]
     return Table(wide.columns, rows)
 
@@ -161,7 +163,7 @@ def _suspected_splits(summary: Mapping[str, Any]) -> list[Section]:
     ]
 
 
-def _expected(summary: Mapping[str, Any]) -> Section:
+def _expected(summary: Mapping[str, Any], *, is_flat: bool) -> Section:
     rows: list[list[Cell]] = [
         [
             name,
@@ -170,7 +172,7 @@ def _expected(summary: Mapping[str, Any]) -> Section:
             _fixed(row["turnover"]),
             _fixed(row["traded_value"]),
             _fixed(row["cost"], 3),
-            row["note"] or None,
+            row["note"] or (_FLAT_SHARPE if is_flat and name == MAXIMUM_SHARPE else None),
         ]
         for name, row in summary["strategies"].items()
     ]
@@ -213,7 +215,7 @@ def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Sectio
 
 def _against_equal_weight(summary: Mapping[str, Any]) -> Section:
     rows: list[list[Cell]] = [
-        [name, f"{row['difference']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}", row["answer"]]
+        [name, f"{row['difference']:+z.2f}", f"{row['low']:+z.2f} to {row['high']:+z.2f}", row["answer"]]
         for name, row in summary["backtest"]["against_equal_weight"].items()
     ]
     text = (

@@ -20,7 +20,7 @@ from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.services import Services
 
-SAMPLE, PORTFOLIO = "sample_world", "portfolio"
+SAMPLE, PORTFOLIO, MAINTENANCE = "sample_world", "portfolio", "maintenance"
 SNAPSHOT_KINDS = ("csv", "files")
 DAGS_SECONDS = 300
 WAKE_SECONDS = 30
@@ -114,7 +114,7 @@ def run(services: Services, console: Console, check: Callable[[], None] = lambda
             return
         with Display(console) as display:
             job = MainJob(services, api, display, check)
-            job.wait_for_dags(set(due))
+            job.wait_for_dags({*due, MAINTENANCE})
             scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
             for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
                 api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
@@ -123,6 +123,7 @@ def run(services: Services, console: Console, check: Callable[[], None] = lambda
                     job.wait_for_predictions(scorings[dag_id])
                 else:
                     job.run(dag_id)
+            api.unpause(MAINTENANCE)  # from now on it looks after what was made
 
 
 class MainJob:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from include.catalog import DATASETS, MODELS
@@ -11,8 +13,16 @@ from ml_lifecycle.days import requested_range, run_start, yesterday
 if TYPE_CHECKING:
     from include.lifecycle.maintenance_policy import Catalog, Scope
 
-ALL_DAYS = min(DATASETS.values(), key=lambda dataset: dataset.first_day)
-"""The dataset with the earliest first day: its days are all those that the form takes."""
+
+@dataclass(frozen=True)
+class LakeDays:
+    """The days that the lake can have, of whatever dataset; the lake lives in UTC."""
+
+    first_day: date
+    timezone: str = "UTC"
+
+
+ALL_DAYS = LakeDays(min(dataset.first_day for dataset in DATASETS.values()))
 
 
 def scope(context: Mapping[str, Any]) -> Scope:

@@ -14,6 +14,7 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle import maintenance, maintenance_policy
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
+from include.lifecycle.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from include.models.churn import CHURN
@@ -37,8 +38,8 @@ TRAINING = {"trials_budget": 4, "seed": 7, "reason": "first life", "code_version
 
 
 def scope(**changes: Any) -> Scope:
-    """A run a quarter of an hour from now: nothing counts as being in the making."""
-    started_at = datetime.now(UTC) + timedelta(minutes=15)
+    """A run two hours from now: nothing counts as being in the making."""
+    started_at = datetime.now(UTC) + timedelta(hours=2)
     return Scope(until=AS_OF, started_at=started_at, **changes)
 
 
@@ -176,6 +177,15 @@ def test_a_prefix_that_nothing_has_is_no_whole_lake(lived_in: Lake, run: RunInfo
     )
 
     assert (verdict.status, verdict.headline) == ("neutral", "Nothing was checked")
+
+
+@pytest.mark.parametrize("prefix", [CUSTOMERS.features_prefix, CHURN.predictions_prefix])
+def test_what_a_day_lacks_while_it_is_being_made_is_not_missing(lived_in: Lake, prefix: str) -> None:
+    _delete_partition(lived_in, prefix, DAY)
+    at_work = scope().model_copy(update={"started_at": datetime.now(UTC) + timedelta(minutes=50)})
+
+    assert maintenance.gather(lived_in, CATALOG, at_work, "test").damages == ()
+    assert len(maintenance.gather(lived_in, CATALOG, scope(), "test").damages) == 1
 
 
 def test_a_day_that_never_was_is_not_missing(lived_in: Lake) -> None:
@@ -345,6 +355,31 @@ def test_a_report_that_somebody_asked_for_does_not_replace_that_on_the_whole_lak
     assert (
         maintenance.read_report(lived_in, scope(**asked).report, AS_OF).scope.report != maintenance_policy.REPORT
     )
+
+
+def test_a_run_that_compared_nothing_does_not_call_the_lake_good(lived_in: Lake) -> None:
+    never = scope(days=(date(2001, 1, 1), date(2001, 1, 1)))
+    evidence = maintenance.gather(lived_in, CATALOG, never, "test")
+    decision = maintenance_policy.decide(evidence, CATALOG, never)
+
+    verdict = verdict_of(never, evidence, decision, None)
+
+    assert (verdict.status, verdict.headline) == ("neutral", "Nothing was checked")
+
+
+def test_a_dry_run_does_not_claim_to_have_done_anything(lived_in: Lake) -> None:
+    flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
+    lived_in.write_object(f"{partition(CUSTOMERS.validation_prefix, DAY)}/stray.txt", b"x")
+    dry = scope(dry_run=True).model_copy(update={"started_at": datetime.now(UTC) + timedelta(days=8)})
+    evidence = maintenance.gather(lived_in, CATALOG, dry, "test")
+    decision = maintenance_policy.decide(evidence, CATALOG, dry)
+
+    verdict = verdict_of(dry, evidence, decision, None)
+    html = render_maintenance(dry, verdict, evidence, decision, None)
+
+    assert "Dry run: nothing was done; it would have started 1 run for 1 of them." in verdict.reason
+    assert "would rebuild it." in html
+    assert "would be deleted" in html
 
 
 def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:

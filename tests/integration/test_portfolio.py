@@ -22,7 +22,7 @@ from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
-from include.portfolio.weights import PortfolioError
+from include.portfolio.weights import STRATEGIES, PortfolioError
 from tests.page_language import code_in
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
@@ -212,6 +212,26 @@ def test_a_symbol_that_lost_its_prediction_is_sold(market: Lake, run: RunInfo, t
     assert sold["weight"].to_list() == [0.0] * 4
     assert set(sold["note"]) == {"sold: no prediction of its return"}
     assert (sold["previous_weight"] > 0).all()
+
+
+def test_a_symbol_that_is_gone_and_that_only_some_strategies_held_is_shown_as_sold(
+    market: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    dropped, *others = SYMBOLS[::-1]
+    publish_scores(market, run, tmp_path, RETURNS, DAYS[-2], {**dict.fromkeys(others, 0.004), dropped: -0.01})
+    publish.make(market, DAYS[-2], SETTINGS, run)
+    held = weights_of(market, DAYS[-2], tmp_path).filter(symbol=dropped)["weight"]
+    assert (held == 0).any()
+    assert (held > 0).any()
+    prices = {name: series[-1] for name, series in closes().items() if name != dropped}
+    publish_prices(market, run, tmp_path, DAYS[-1], prices)
+
+    publish.make(market, DAYS[-1], SETTINGS, run)
+
+    html = page_of(market, DAYS[-1], tmp_path)
+    [held_now, traded] = re.findall(rf"<tr>\s*<t[hd][^>]*>{dropped}</t[hd]>.*?</tr>", html, re.DOTALL)[:2]
+    assert held_now.count("0.0\xa0%") == len(STRATEGIES)
+    assert "+0.0\xa0%" in traded
 
 
 def test_too_few_symbols_for_the_cap_are_an_error_that_says_so(market: Lake, run: RunInfo, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def maintenance_pages() -> Iterator[tuple[str, str]]:
         "not healed": maintenance_policy.conclude(evidence, decision, evidence.damages, 512, scope.until),
     }
     for name, outcome in outcomes.items():
-        verdict = verdict_of(evidence, decision, outcome)
+        verdict = verdict_of(scope, evidence, decision, outcome)
         yield f"maintenance, {name}", render_maintenance(scope, verdict, evidence, decision, outcome)
 
 
