@@ -5,7 +5,7 @@ import json
 import os
 import secrets as random
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -33,10 +33,11 @@ class Secrets:
     def load_or_create(cls, path: Path) -> Self:
         """Read the secrets in ``path``; generate and store (mode 0600) those that are not there yet."""
         stored = json.loads(path.read_text()) if path.exists() else {}
-        secrets = cls(**stored)
-        if asdict(secrets) != stored:
+        known = {each.name for each in fields(cls)}  # the others are a newer release's, to which one may return
+        secrets = cls(**{name: value for name, value in stored.items() if name in known})
+        if asdict(secrets).keys() - stored.keys():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_private(path, json.dumps(asdict(secrets), indent=2))
+            write_private(path, json.dumps(stored | asdict(secrets), indent=2))
         return secrets
 
 

@@ -29,7 +29,7 @@ from include.stack.server import SECRETS_FILE, Server, ServerSecrets
 from tests.conftest import free_port
 from tests.e2e.conftest import COMPANY, new_world
 
-MARKET = {"history_days": 400, "seed": 7}
+MARKET = {"history_days": 1260, "seed": 7}
 SAME_BYTES = ("clean", "quarantine", "features", "labels")
 MOMENTS = ("scored_at",)
 

@@ -107,7 +107,7 @@ def test_no_secret_has_a_default_or_stands_in_the_compose_file(server: Server) -
 def test_a_secret_that_a_new_release_needs_is_added_and_kept(tmp_path: Path) -> None:
     # given
     file = tmp_path / "secrets.json"
-    file.write_text(json.dumps({"postgres_password": "old"}))
+    file.write_text(json.dumps({"postgres_password": "old", "of_a_newer_release": "kept"}))
 
     # when
     first, second = ServerSecrets.load_or_create(file), ServerSecrets.load_or_create(file)
@@ -115,6 +115,7 @@ def test_a_secret_that_a_new_release_needs_is_added_and_kept(tmp_path: Path) -> 
     # then
     assert first == second
     assert first.postgres_password == "old"
+    assert json.loads(file.read_text())["of_a_newer_release"] == "kept"
 
 
 def test_secrets_are_generated_once_and_out_of_others_reach(tmp_path: Path) -> None:
