@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import requested_range
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL, deadline
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.operators import OUTCOME, SCORED, UNSCORED, PublishPredictionsOperator
 
@@ -26,6 +26,7 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
   predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
   version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
+- **Deadline:** people are notified of a run that has not ended {deadline_hours:g} hours after it was queued.
 - **When it fails:** `report_unscored` red names each day that could not be scored or published, and why; readers
   of these still see their previous state, all other days are published and announced. `score` or `publish` red
   after its retries means that the lake, the warehouse or MLflow is out of reach: clear the task.
@@ -39,12 +40,18 @@ def scoring(model: ModelSpec) -> DAG:
         dag_id=f"{model.name}_scoring",
         dag_display_name=f"{model.title}: scoring",
         description=f"Score new days with the champion of {model.title.lower()} and publish the files.",
-        doc_md=DOC.format(title=model.title, name=model.name, dataset=model.dataset.name),
+        doc_md=DOC.format(
+            title=model.title,
+            name=model.name,
+            dataset=model.dataset.name,
+            deadline_hours=model.deadline_hours,
+        ),
         schedule=Asset(f"{model.dataset.name}_features") | Asset(f"{model.name}_champion"),
         start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,
+        deadline=deadline(model.deadline_hours),
         tags=["scoring", model.name],
         params={
             "day": day_field(

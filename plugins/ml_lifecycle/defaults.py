@@ -34,9 +34,7 @@ def notify_of_deadline(context: dict[str, Any]) -> None:
     from ml_lifecycle.runs import run_url
 
     run, due = context["dag_run"], context["deadline"]["deadline_time"]
-    reason = (
-        f"Run {run['dag_run_id']} should have ended by {due} and is {run['state']}. See which task it waits for."
-    )
+    reason = f"The run should have ended by {due} and is {run['state']}. See which task it waits for."
     links = {"Run": run_url(run["dag_id"], run["dag_run_id"])}
     notify(Notification(f"{run['dag_id']} missed its deadline", reason, links))
 

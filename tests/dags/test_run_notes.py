@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,3 +83,61 @@ def test_the_notification_of_a_failure_links_the_log_and_the_page(
         "Page: http://airflow:8080/ml/reports/customers/validation/2026-03-01/ "
         "Run: http://localhost:8080/dags/customers_etl/runs/manual"
     )
+
+
+def test_a_run_that_has_not_ended_by_its_deadline_is_notified(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Airflow's own parts: a queued run has the deadline, and its miss calls what notifies."""
+    import structlog
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.deadline import Deadline
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.sdk.execution_time.callback_supervisor import execute_callback
+    from airflow.utils.session import create_session
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+    from sqlalchemy import delete, select
+
+    monkeypatch.setattr(hooks, "notification_services", lambda: None)
+    file = Path(__file__).parents[2] / "dags" / "scoring.py"
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(DagBag(str(file)), "dags-folder", None)
+    with create_session() as session:
+        stored = SerializedDagModel.get("churn_scoring", session=session)
+        run = stored.dag.create_dagrun(
+            run_id="late",
+            run_after=datetime.now(UTC),
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType.TEST,
+            state="queued",
+            session=session,
+        )
+        session.commit()
+        [deadline] = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id))
+        due = deadline.deadline_time
+        deadline.handle_miss(session)
+        called = json.loads(json.dumps(deadline.callback.data, default=str))
+        session.rollback()
+        session.execute(delete(Deadline))
+        session.delete(run)
+
+    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+        done = execute_callback(called["path"], called["kwargs"], file, file.parent, structlog.get_logger())
+
+    assert done == (True, None)
+    assert due - run.queued_at == timedelta(hours=4)
+    [said] = [record.getMessage() for record in caplog.records if "deadline" in record.getMessage()]
+    assert said == (
+        f"churn_scoring missed its deadline: The run should have ended by {due} and is queued. "
+        "See which task it waits for. Run: http://localhost:8080/dags/churn_scoring/runs/late"
+    )
+
+
+def test_every_scoring_has_the_deadline_of_its_model(dags: dict[str, Any]) -> None:
+    from include.catalog import MODELS
+
+    for model in MODELS.values():
+        [deadline] = dags[f"{model.name}_scoring"].deadline
+        assert deadline.interval.total_seconds() == model.deadline_hours * 3600
+        assert deadline.callback.path == "ml_lifecycle.defaults.notify_of_deadline"
