@@ -108,8 +108,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "ML_AIRFLOW_PORT": str(free_port()),
         "ML_MLFLOW_PORT": str(free_port()),
         "ML_WORKERS": "2",
+        "ML_IMAGE": "ml-lifecycle:test",
     }
-    deployment = Deployment({**os.environ, **variables})
+    # Packages come through the host's network where the containers' own has no way out.
+    deployment = Deployment({"ML_BUILD_NETWORK": "host", **os.environ, **variables})
     try:
         compose.up(deployment, Console(quiet=True))
         yield Running(deployment)
@@ -133,7 +135,7 @@ def test_every_service_is_healthy_and_only_pages_are_published_on_loopback(runni
 def test_no_secret_is_seen_from_outside(running: Running) -> None:
     # given
     containers = running.containers()
-    image = running.deployment.environment.get("ML_IMAGE", "ml-lifecycle:local")
+    image = running.deployment.environment["ML_IMAGE"]
 
     # when
     seen = {
