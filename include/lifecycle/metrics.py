@@ -58,6 +58,9 @@ SOURCE_LAG_LIMIT = Metric(
     "The lag above which a source counts as silent; absent for one that never gets new days.",
     ("dataset",),
 )
+SOURCE_ENDED = Metric(
+    "ml_source_ended", "1 where the source never gets new days, such as a file of one day, else 0.", ("dataset",)
+)
 FEATURES_LAG = Metric("ml_features_lag_days", "As `ml_source_lag_days`, of the newest features.", ("dataset",))
 
 PREDICTIONS_ROWS = Metric("ml_predictions_rows", "Rows of the newest prediction file.", ("model",))
@@ -65,7 +68,7 @@ PREDICTIONS_AGE = Metric("ml_predictions_age_seconds", "Since the newest predict
 PREDICTIONS_OVERDUE = Metric(
     "ml_predictions_overdue_seconds",
     "Since the deadline of the day that follows the newest prediction file; 0 where it has not passed.",
-    ("model",),
+    ("model", "dataset"),
 )
 DAYS_WITHOUT_PREDICTIONS = Metric(
     "ml_days_without_predictions",
@@ -144,6 +147,7 @@ GROUPS: Mapping[str, tuple[Metric, ...]] = {
         DAY_ACCEPTED,
         SOURCE_LAG,
         SOURCE_LAG_LIMIT,
+        SOURCE_ENDED,
         FEATURES_LAG,
     ),
     "Predictions": (

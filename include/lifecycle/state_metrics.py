@@ -75,7 +75,8 @@ def of_predictions(
         if manifest is not None:
             yield Sample(metrics.PREDICTIONS_ROWS, manifest.rows, labels)
         yield Sample(metrics.PREDICTIONS_AGE, (now - written[newest]).total_seconds(), labels)
-        yield Sample(metrics.PREDICTIONS_OVERDUE, overdue(model, newest, now).total_seconds(), labels)
+        late = overdue(model, newest, now).total_seconds()
+        yield Sample(metrics.PREDICTIONS_OVERDUE, late, {**labels, "dataset": model.dataset.name})
     history = ledger.entries(connection, model.name)
     lacking = _days_without_predictions(lake, model, written, history, now)
     yield Sample(metrics.DAYS_WITHOUT_PREDICTIONS, len(lacking), labels)

@@ -155,6 +155,7 @@ def _of_sources() -> Iterator[Sample]:
             yield _down(f"source of {name}", error)
             continue
         yield Sample(metrics.SERVICE_UP, 1, {"service": f"source of {name}"})
+        yield Sample(metrics.SOURCE_ENDED, limit is None, {"dataset": name})
         if limit is not None:
             yield Sample(metrics.SOURCE_LAG_LIMIT, limit, {"dataset": name})
 

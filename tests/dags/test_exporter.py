@@ -200,6 +200,7 @@ def test_the_process_reads_connections_from_airflows_database_and_shows_what_the
     }, log.read_text()
     assert 'ml_champion_version{model="churn"} 1.0' in shown
     assert 'ml_source_lag_limit_days{dataset="customers"} 3.0' in shown
+    assert 'ml_source_ended{dataset="customers"} 0.0' in shown
     assert "secretkey123" not in log.read_text() + shown
 
 

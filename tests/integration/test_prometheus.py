@@ -48,6 +48,7 @@ WELL: dict[Metric, float] = {
     metrics.SERVICE_UP: 1,
     metrics.DISK_SIZE: 100,
     metrics.SOURCE_LAG_LIMIT: 4,
+    metrics.SOURCE_ENDED: 0,
     metrics.QUARANTINE_LIMIT: 0.1,
     metrics.QUARANTINE_UNUSUAL: 0,
 }

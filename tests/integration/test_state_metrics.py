@@ -142,7 +142,7 @@ def test_days_with_features_a_champion_and_no_predictions_are_counted(
     # The day after DAY was due at 07:30 of the day after that.
     due = datetime(after.year, after.month, after.day, 7, 30, tzinfo=UTC) + timedelta(days=1)
     overdue = max((NOW + timedelta(hours=1) - due).total_seconds(), 0)
-    assert found["ml_predictions_overdue_seconds churn"] == pytest.approx(overdue)
+    assert found["ml_predictions_overdue_seconds churn customers"] == pytest.approx(overdue)
 
 
 def test_the_reports_give_scores_and_verdicts(lake: Lake, publish: Any) -> None:

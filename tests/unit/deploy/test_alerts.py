@@ -30,7 +30,7 @@ def names(query: str) -> set[str]:
     """The metrics of a query: what is a word, outside of braces and text, and no function or keyword."""
     bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\[[^\]]*\]|\b(on|by)\s*\([^)]*\)", " ", query)
     words = re.findall(r"\b([a-zA-Z_]\w*)\b(?!\s*\()", bare)
-    return set(words) - {"or", "and", "on", "by"}
+    return set(words) - {"or", "and", "unless", "on", "by"}
 
 
 @pytest.mark.parametrize("query", [*QUERIES, *(rule["expr"] for rule in RULES)])
