@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import get_args
 
 import pytest
 
@@ -13,7 +15,7 @@ from include.lifecycle.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.maintenance_policy import Catalog, Damage, Evidence, Scope, StrayFile, makers
 from include.lifecycle.pages import render
 from include.lifecycle.performance_page import render_performance
-from include.lifecycle.performance_verdict import decide
+from include.lifecycle.performance_verdict import VerdictName, decide
 from include.lifecycle.published_pages import Report
 from tests.page_language import code_in
 from tests.unit.lifecycle.test_drift_page import page as drift_page
@@ -28,8 +30,10 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "drift", drift_page(people(1_000, charges=40, payment="Transfer", gaps=0.3), charges=0.2, payment=0.5)
     yield "no drift", drift_page(people(1_000))
     yield "drift unknown", drift_page(people(100))
-    for model in (CHURN, VOLATILITY):
-        yield model.name, render_performance(model, DAYS[-1], decide(evidence(model), model), outcomes(model.kind))
+    for model, verdict in product((CHURN, VOLATILITY), get_args(VerdictName)):
+        judged = decide(evidence(model), model).model_copy(update={"verdict": verdict})
+        html = render_performance(model, DAYS[-1], judged, outcomes(model.kind))
+        yield f"{model.name}, {verdict}", html
     yield from maintenance_pages()
     yield "unknown address", published_pages.unknown_address()
     yield "no report", published_pages.missing_report(Report("churn", "model_card", 3))
