@@ -92,7 +92,7 @@ def stage(
         "params": {"C": 1.0, "noise": noise},
         "metrics": _named(metrics(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
         "baseline_metrics": _named(metrics(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
-        "tuning_metric": "roc_auc",
+        "tuning_metric": "average_precision",
         "trials": [
             {
                 "number": number,

@@ -15,7 +15,7 @@ from include.datasets.customers import CUSTOMERS
 from include.lifecycle import maintenance, maintenance_policy
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.lifecycle.maintenance_page import render_maintenance, verdict_of
-from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope
+from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete, flip
@@ -314,6 +314,33 @@ def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_i
     staged = {key for key in before if key.startswith("staging/")}
     assert gone == {f"{folder}/part-0123456789abcdef.parquet"} | staged
     assert freed == sum(file.bytes for file in decision.sweep)
+
+
+def test_a_file_that_was_written_again_or_is_named_by_now_is_not_swept(lived_in: Lake) -> None:
+    path, now, day = partition(CUSTOMERS.features_prefix, DAY), datetime.now(UTC), timedelta(days=1)
+    named = f"{path}/{lived_in.manifest(CUSTOMERS.features_prefix, DAY).files[0].name}"
+    lived_in.write_object(f"{path}/again.bin", b"new")
+
+    freed = maintenance.sweep(
+        lived_in,
+        [
+            StrayFile(key=f"{path}/again.bin", bytes=3, written=now - day),
+            StrayFile(key=named, bytes=3, written=now + day),
+        ],
+    )
+
+    assert freed == 0
+    assert {named, f"{path}/again.bin"} <= set(lived_in.keys(path))
+
+
+def test_a_form_with_days_checks_these_alone(lived_in: Lake) -> None:
+    for day in DAYS:
+        damage(lived_in, (CUSTOMERS.features_prefix, day), "a file changed")
+
+    evidence, _ = checked(lived_in, days=(DAYS[1], DAYS[2]))
+
+    assert [found.day for found in evidence.damages] == [DAYS[1], DAYS[2]]
+    assert evidence.checked < evidence.partitions
 
 
 def test_a_sweep_that_was_cut_short_is_finished_by_the_next_one(lived_in: Lake) -> None:

@@ -92,7 +92,7 @@ def test_a_push_tells_the_whole_story_of_the_training(
     artifacts = {item.path for folder in ("", "pictures") for item in client.list_artifacts(pushed.run_id, folder)}
     assert artifacts == {"training.json", "pictures", "pictures/calibration.png"}
     trials = children(client, pushed.run_id)
-    assert [(trial.data.params["C"], trial.data.metrics["validation_roc_auc"]) for trial in trials] == [
+    assert [(trial.data.params["C"], trial.data.metrics["validation_average_precision"]) for trial in trials] == [
         ("1.0", 0.5),
         ("2.0", 0.51),
         ("3.0", 0.52),

@@ -35,6 +35,7 @@ from include.lifecycle.estimator_input import to_matrix
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.scoring import PredictionsError, publish, score
 from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from tests.damage import delete
 
 DAY = date(2026, 3, 1)
 LATER = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -559,9 +560,10 @@ def test_of_days_that_are_up_to_date_the_newest_manifest_alone_is_read(
     assert read == [(LEAVING.predictions_prefix, days[-1])]
 
 
+@pytest.mark.parametrize("body", [None, b"{"], ids=["deleted", "cut off"])
 @pytest.mark.parametrize("lost", ["files", "published manifest", "both manifests", "everything on the lake"])
 def test_a_day_scored_again_keeps_the_time_at_which_it_was_first_scored(
-    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, lost: str
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, lost: str, body: bytes | None
 ) -> None:
     publish_features()
     score(LEAVING, lake, DAY, Constant(0.25), 1, run)
@@ -575,7 +577,7 @@ def test_a_day_scored_again_keeps_the_time_at_which_it_was_first_scored(
             "both manifests": is_manifest,
             "everything on the lake": True,
         }[lost]:
-            lake.client.delete_object(Bucket=lake.bucket, Key=key)
+            delete(lake, key) if body is None else lake.write_object(key, body)
 
     again = replace(run, started_at=LATER)
     score(LEAVING, lake, DAY, Constant(0.25), 1, again, connection=postgres)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.drift import SCORE, Samples, clip, compare, draw, tidy
+from include.lifecycle.drift import SCORE, Samples, _outside, clip, compare, draw, tidy
 from include.lifecycle.drift_verdict import ColumnEvidence
 from include.lifecycle.specs import DriftPolicy
 
@@ -169,3 +169,16 @@ def test_a_sample_is_the_same_whatever_the_order_of_the_rows() -> None:
 
 def test_a_sample_of_nothing_is_empty() -> None:
     assert draw(week(0), ["customer_id"], 10).is_empty()
+
+
+@given(st.lists(st.none() | st.integers(-3, 3), max_size=6), st.lists(st.none() | st.integers(-9, 9), max_size=12))
+def test_what_the_reference_lacks_is_counted_among_the_values_that_are_there(
+    before: list[int | None], now: list[int | None]
+) -> None:
+    known, values = [value for value in before if value is not None], [value for value in now if value is not None]
+    beyond = sum(not min(known) <= value <= max(known) for value in values) if known else 0
+    unknown = sum(value not in known for value in values) if known else 0
+
+    for dtype, lacking in ((pl.Float64, beyond), (pl.String, unknown)):
+        share = _outside(pl.Series(before, dtype=pl.Int64).cast(dtype), pl.Series(now, dtype=pl.Int64).cast(dtype))
+        assert share == pytest.approx(lacking / max(len(values), 1), abs=1e-6)

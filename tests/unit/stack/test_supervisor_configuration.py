@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ProcessConfig, ServerOptions
 
+from include.stack import successor
 from include.stack.configuration import (
     SOCKET_PATH_LIMIT,
     configuration,
@@ -44,6 +45,13 @@ def test_every_program_is_restarted_on_a_crash_and_ended_with_its_whole_group(se
         assert program.stopasgroup
         assert program.killasgroup
         assert program.stdout_logfile_maxbytes > 0
+
+
+def test_every_airflow_program_first_ends_what_an_earlier_start_of_it_left(settings: StackSettings) -> None:
+    started = [program for program in programs(settings) if program.service == "airflow"]
+
+    assert {tuple(program.command[1:3]) for program in started} == {("-m", successor.__name__)}
+    assert [program.environment[PROGRAM] for program in started] == [program.name for program in started]
 
 
 def test_environment_and_command_survive_a_path_with_blanks_percent_signs_and_quotes(tmp_path: Path) -> None:
