@@ -137,7 +137,7 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def run() -> RunInfo:
-    return RunInfo("test_run", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "test")
+    return RunInfo("test_run", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "test", "http://airflow/runs/test_run")
 
 
 def _wait(answers: Callable[[], Any], seconds: float = 300) -> None:

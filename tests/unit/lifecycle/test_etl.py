@@ -43,6 +43,7 @@ from include.lifecycle.lake import (
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
 from include.lifecycle.validation import validate
 from include.lifecycle.verdicts import DayVerdict
+from tests.damage import damage
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
@@ -186,6 +187,14 @@ def test_the_plan_takes_up_a_day_whose_run_was_cut_short_before_the_features(wor
     world.verdict(D1, accepted=True)
 
     assert D1 in plan(SHOPS, world.lake, SOURCE, None, until=D5)
+
+
+@pytest.mark.parametrize("kind", ["a file deleted", "a file changed", "the manifest changed"])
+def test_a_rejected_day_whose_verdict_is_damaged_is_judged_again(world: World, kind: str) -> None:
+    world.verdict(D2, accepted=False)
+    damage(world.lake, (SHOPS.validation_prefix, D2), kind)
+
+    assert D2 in plan(SHOPS, world.lake, SOURCE, None, until=D5)
 
 
 def test_a_rejected_day_with_an_earlier_good_state_is_left_alone(world: World) -> None:
