@@ -133,6 +133,23 @@ def unknown_address() -> str:
     )
 
 
+def missing_predictions(model: str, day: str, name: str) -> str:
+    """A page that says that there is no such prediction file, and what their addresses look like."""
+    return _nothing(
+        f"There is no file {name} of predictions of {model} for {day}",
+        "An address ends in the model, the day and the file, e.g. churn/2026-03-01/predictions.csv, or "
+        "churn/latest/predictions.parquet for the newest day.",
+    )
+
+
+def forbidden() -> str:
+    """A page for those who are logged in, but with no right to see runs."""
+    return _nothing(
+        "You may not see this page",
+        "It is for those who may see the runs of DAGs. Ask an admin for the role Viewer, or log in again.",
+    )
+
+
 def broken_page(headline: str, reason: str) -> str:
     """A page that says why a report cannot be shown."""
     return render(Page("Report", Verdict("bad", headline, reason)))

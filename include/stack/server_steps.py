@@ -1,6 +1,7 @@
 """``python -m include.stack.server_steps <step>``: what the containers of the stack run once."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 
 
 def storage(server: Server) -> None:
-    """Make the databases and buckets that do not exist yet, Airflow's tables, and the login of its first admin."""
+    """Make the databases and buckets that do not exist yet, Airflow's tables, roles and first admin."""
     _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
     postgres.create_databases(server, DATABASES)
     _wait_for("the S3 server", lambda: s3_client(server).list_buckets())
@@ -36,6 +37,10 @@ def storage(server: Server) -> None:
     # The command asks for the password twice, so that it stands on no command line.
     answers = f"{server.secrets.airflow_password}\n" * 2
     subprocess.run([*AIRFLOW, "users", "create", *user, *names], input=answers, text=True, check=True)
+    paths = os.pathsep.join([str(PROJECT_DIR), str(PROJECT_DIR / "plugins")])
+    subprocess.run(
+        [sys.executable, "-m", "ml_lifecycle.roles"], env=os.environ | {"PYTHONPATH": paths}, check=True
+    )
 
 
 def settings(server: Server) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 REPORTS_URL = "/ml/reports"
+PREDICTIONS_URL = "/ml/predictions"
 SHOWN_REPORT = "shown_report"
 """Where a task's context has the address of the report that it made."""
 

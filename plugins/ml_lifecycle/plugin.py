@@ -1,4 +1,4 @@
-"""The plugin: report pages, buttons, notes of failed runs and warm workers."""
+"""The plugin: report pages, downloads of predictions, buttons, notes of failed runs and warm workers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,21 @@ async def reports(scope: Any, receive: Any, send: Any) -> None:
     await app(scope, receive, send)
 
 
+async def predictions(scope: Any, receive: Any, send: Any) -> None:
+    """The application that hands out prediction files, imported at its first request."""
+    from ml_lifecycle.predictions import app
+
+    await app(scope, receive, send)
+
+
 class MlLifecyclePlugin(AirflowPlugin):
     """What the project adds to Airflow."""
 
     name = "ml_lifecycle"
-    fastapi_apps = [{"app": reports, "url_prefix": links.REPORTS_URL, "name": "Reports"}]  # noqa: RUF012
+    fastapi_apps = [  # noqa: RUF012
+        {"app": reports, "url_prefix": links.REPORTS_URL, "name": "Reports"},
+        {"app": predictions, "url_prefix": links.PREDICTIONS_URL, "name": "Predictions"},
+    ]
     global_operator_extra_links = [  # noqa: RUF012
         links.ValidationPageLink(),
         links.ModelCardLink(),

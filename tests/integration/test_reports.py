@@ -10,14 +10,13 @@ from urllib.parse import urlencode, urljoin
 import boto3
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
-from airflow.api_fastapi.core_api.security import get_user
 from botocore.config import Config
 from fastapi.testclient import TestClient
 from httpx import Response
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.pages import Page, Verdict, render
-from ml_lifecycle import reports
+from ml_lifecycle import reports, web
 
 DAY = date(2026, 3, 1)
 
@@ -35,8 +34,8 @@ def published(lake: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def browser(published: Lake) -> Iterator[TestClient]:
-    """Somebody who is logged in."""
-    reports.app.dependency_overrides[get_user] = lambda: "somebody"
+    """Somebody who may see runs."""
+    reports.app.dependency_overrides[web.may_read] = lambda: None
     yield TestClient(reports.app)
     reports.app.dependency_overrides.clear()
 
@@ -45,7 +44,7 @@ def browser(published: Lake) -> Iterator[TestClient]:
 def test_who_is_not_logged_in_sees_nothing_and_is_sent_to_the_login(
     published: Lake, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "get_auth_manager", SimpleAuthManager)
+    monkeypatch.setattr(web, "get_auth_manager", SimpleAuthManager)
 
     answer = TestClient(reports.app, follow_redirects=False).get(path)
 

@@ -1,0 +1,49 @@
+"""The web application that hands the prediction files on the lake to those who may see the runs that made them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastapi import Response, status
+from fastapi.responses import FileResponse, RedirectResponse
+from starlette.background import BackgroundTask
+
+from include.catalog import MODELS
+from include.lifecycle import published_pages
+from include.lifecycle.lake import NoSuchFileError, PartitionNotFoundError
+from include.lifecycle.scoring import LatestPredictions, latest_key
+from ml_lifecycle.hooks import lake
+from ml_lifecycle.web import LATEST, html, to_date, web_app
+
+app = web_app("Predictions")
+
+
+@app.get("/{model}/{day:day}/{name}")
+def download(model: str, day: str, name: str) -> Response:
+    """A file of a day's predictions, by the name it was published under; `latest` leads to the newest day."""
+    if model not in MODELS:
+        return _missing(model, day, name)
+    if day == LATEST:
+        return _to_newest(model, name)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(TemporaryDirectory())
+        try:
+            [path] = lake().download(MODELS[model].predictions_prefix, to_date(day), Path(scratch), name)
+        except (PartitionNotFoundError, NoSuchFileError):
+            return _missing(model, day, name)
+        sent = BackgroundTask(stack.pop_all().close)
+        return FileResponse(path, filename=f"{model}_{day}_{name}", background=sent)
+
+
+def _to_newest(model: str, name: str) -> Response:
+    latest = lake().read_object(latest_key(MODELS[model]))
+    if latest is None:
+        return _missing(model, LATEST, name)
+    day = LatestPredictions.model_validate_json(latest).day
+    return RedirectResponse(f"../{day}/{name}", headers={"Cache-Control": "no-store"})
+
+
+def _missing(model: str, day: str, name: str) -> Response:
+    return html(published_pages.missing_predictions(model, day, name), status.HTTP_404_NOT_FOUND)
