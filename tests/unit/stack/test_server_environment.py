@@ -34,6 +34,7 @@ OTHER_VALUE = {
     "AIRFLOW__CORE__FERNET_KEY": "generated for each stack",
     "AIRFLOW__API__SECRET_KEY": "generated for each stack",
     "AIRFLOW__API_AUTH__JWT_SECRET": "generated for each stack",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "half the processor time at rest",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "DAG files change with the image only",
 }
 ONLY_LOCAL = {
