@@ -41,9 +41,11 @@ with DAG("{DAG_ID}", schedule=None):
 
 
 def add_users() -> None:
-    """The roles, twice, as at each start of the stack; then a user of each."""
+    """The roles, again after somebody has given one of them too much; then a user of each."""
     with get_application_builder() as builder:
         roles.bring_in(builder.sm)
+        too_much = builder.sm.create_permission("can_read", "Connections")
+        builder.sm.add_permission_to_role(builder.sm.find_role("Operator"), too_much)
         roles.bring_in(builder.sm)
         for name, role in USERS.items():
             address = f"{name}@localhost"

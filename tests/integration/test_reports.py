@@ -11,12 +11,13 @@ import boto3
 import pytest
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from botocore.config import Config
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.pages import Page, Verdict, render
-from ml_lifecycle import reports, web
+from ml_lifecycle import predictions, reports, web
 
 DAY = date(2026, 3, 1)
 
@@ -40,13 +41,20 @@ def browser(published: Lake) -> Iterator[TestClient]:
     reports.app.dependency_overrides.clear()
 
 
-@pytest.mark.parametrize("path", ["/churn/drift/2026-03-01/", "/churn/drift/2026-03-01/verdict.json"])
+@pytest.mark.parametrize(
+    ("app", "path"),
+    [
+        (reports.app, "/churn/drift/2026-03-01/"),
+        (reports.app, "/churn/drift/2026-03-01/verdict.json"),
+        (predictions.app, "/churn/2026-03-01/predictions.csv"),
+    ],
+)
 def test_who_is_not_logged_in_sees_nothing_and_is_sent_to_the_login(
-    published: Lake, path: str, monkeypatch: pytest.MonkeyPatch
+    published: Lake, app: FastAPI, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web, "get_auth_manager", SimpleAuthManager)
 
-    answer = TestClient(reports.app, follow_redirects=False).get(path)
+    answer = TestClient(app, follow_redirects=False).get(path)
 
     assert answer.status_code == 307
     assert answer.headers["location"] == f"/auth/login?{urlencode({'next': f'http://testserver{path}'})}"
