@@ -20,6 +20,7 @@ import psycopg2
 import pytest
 
 from include.lifecycle.lake import Lake, RunInfo
+from include.stack.results import LAKE_BUCKET
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Several programs that spin on all cores slow each other tenfold.
@@ -70,6 +71,17 @@ def lake(s3_client: Any) -> Lake:
     bucket = f"lake-{uuid.uuid4().hex[:12]}"
     s3_client.create_bucket(Bucket=bucket)
     return Lake(s3_client, bucket)
+
+
+@pytest.fixture(scope="module")
+def main_lake(s3_client: Any) -> Iterator[Lake]:
+    """The lake in the bucket that the project's hooks open, empty at first and gone after the module."""
+    s3_client.create_bucket(Bucket=LAKE_BUCKET)
+    lake = Lake(s3_client, LAKE_BUCKET)
+    yield lake
+    for key in lake.keys(""):
+        s3_client.delete_object(Bucket=LAKE_BUCKET, Key=key)
+    s3_client.delete_bucket(Bucket=LAKE_BUCKET)
 
 
 @pytest.fixture(scope="session")

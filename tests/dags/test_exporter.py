@@ -151,14 +151,14 @@ def test_prometheus_is_shown_each_metric_with_its_meaning_and_labels() -> None:
 
 
 def test_the_process_reads_connections_from_airflows_database_and_shows_what_they_lead_to(
-    session: Any, lake: Lake, postgres_dsn: str, tmp_path: Path
+    session: Any, main_lake: Lake, postgres_dsn: str, tmp_path: Path
 ) -> None:
     """MLflow is out of reach and the market's source is not set, so these two are down and all others up."""
     from airflow.models import Connection, Variable
 
     database = urlparse(postgres_dsn)
     socket = parse_qs(database.query)["host"][0]
-    endpoint = {"endpoint_url": lake.client.meta.endpoint_url, "region_name": "us-east-1"}
+    endpoint = {"endpoint_url": main_lake.client.meta.endpoint_url, "region_name": "us-east-1"}
     connections = [
         Connection("lake", "aws", login="accesskey", password="secretkey123", extra=json.dumps(endpoint)),
         Connection("warehouse", "postgres", host=socket, login="postgres", schema=database.path[1:]),
@@ -168,7 +168,6 @@ def test_the_process_reads_connections_from_airflows_database_and_shows_what_the
     session.commit()
     Variable.set("customers_source", json.dumps({"kind": "csv_folder", "path": str(tmp_path)}), session=session)
     session.commit()
-    lake.client.create_bucket(Bucket=hooks.LAKE_BUCKET)
     entry = Entry("churn", "baseline", 1, None, 1, NOW.date(), "gate", "The first.", {}, "run")
     with closing(psycopg2.connect(postgres_dsn)) as warehouse:
         record(warehouse, entry)

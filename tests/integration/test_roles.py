@@ -23,7 +23,6 @@ from airflow.providers.fab.auth_manager.security_manager.override import FabAirf
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.stack.roles import ROLES, VIEWER
 from ml_lifecycle import predictions, reports
-from ml_lifecycle.hooks import LAKE_BUCKET
 from ml_lifecycle.plugin import MlLifecyclePlugin
 from tests.conftest import _wait, free_port
 
@@ -80,19 +79,18 @@ DAY = date(2026, 3, 1)
 
 
 @pytest.fixture(scope="module")
-def lake(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def lake(main_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The lake of the server: a report, one of a version, and predictions of churn."""
     folder = tmp_path_factory.mktemp("published")
     names = ("index.html", "verdict.json", "predictions.csv")
     for name in names:
         (folder / name).write_text(json.dumps(name))
     page, verdict, predictions = (LocalFile(folder / name) for name in names)
-    s3_client.create_bucket(Bucket=LAKE_BUCKET)
-    lake, run = Lake(s3_client, LAKE_BUCKET), RunInfo("test_run", datetime(2026, 3, 2, tzinfo=UTC), "test")
-    lake.publish("reports/churn/drift", DAY, [page, verdict], run=run)
-    lake.publish("reports/churn/model_card/version=1", DAY, [page, verdict], run=run)
-    lake.publish("predictions/churn", DAY, [predictions], run=run)
-    return lake
+    run = RunInfo("test_run", datetime(2026, 3, 2, tzinfo=UTC), "test")
+    main_lake.publish("reports/churn/drift", DAY, [page, verdict], run=run)
+    main_lake.publish("reports/churn/model_card/version=1", DAY, [page, verdict], run=run)
+    main_lake.publish("predictions/churn", DAY, [predictions], run=run)
+    return main_lake
 
 
 @pytest.fixture(scope="module")
