@@ -44,7 +44,8 @@ def test_the_label_looks_21_sessions_ahead_and_needs_17_returns() -> None:
     [(0.4, "calmer"), (0.79, "calmer"), (0.8, "usual"), (1.24, "usual"), (1.25, "rougher"), (2.0, "rougher")],
 )
 def test_the_regime_compares_with_the_last_quarter(score: float, regime: str) -> None:
-    frame = pl.DataFrame({"score": [score], "score_low": [-0.1], "volatility_63d": [1.0]})
+    """`score` is in units of the last quarter's volatility."""
+    frame = pl.DataFrame({"score": [score * 0.5], "score_low": [-0.1], "volatility_63d": [0.5]})
 
     row = decide(frame).row(0, named=True)
 
