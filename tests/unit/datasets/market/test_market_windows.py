@@ -18,6 +18,11 @@ from include.datasets.market.windows import (
 VALUES = np.random.default_rng(6).normal(10, 3, 80)
 
 
+@pytest.mark.parametrize("ours", [window_sum, window_max, window_mean])
+def test_an_array_shorter_than_the_window_keeps_its_length(ours: Callable[..., np.ndarray]) -> None:
+    assert len(ours(VALUES[:5], 6)) == 5
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 14, 20, 21, 63, 64, 80])
 @pytest.mark.parametrize(
     ("ours", "numpys"),
