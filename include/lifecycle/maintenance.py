@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -345,9 +346,9 @@ def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
             if (place := partition_of(key)) and (found := VERSION.search(place.prefix))
         ]
         kept.sort(key=lambda item: item[1])
-        staged = [(key, None) for key in _staged_records(lake, model, [key for key, _ in kept])]
-        for key, version in [*staged, *kept]:
-            record = _record(lake, key)
+        staged = _staged_records(lake, model, [key for key, _ in kept])
+        records = [(key, record, None) for key, record in staged]
+        for key, record, version in [*records, *((key, _record(lake, key), version) for key, version in kept)]:
             if record is None:
                 continue
             try:
@@ -365,8 +366,8 @@ def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
                 log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
 
 
-def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterator[str]:
-    """The key of the record of what is staged, one for each day.
+def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The key and the content of the record of what is staged, one for each day.
 
     Another training of the day leaves its files beside it. It is the record that the manifest names, or a copy of
     it among `kept`. Where the manifest cannot be read, it is the one written last: a training that replaces
@@ -386,7 +387,8 @@ def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterat
             named = [file.name for file in manifest.files if _RECORD.fullmatch(file.name)]
             own = [f"{partition(model.staging_prefix, day)}/{name}" for name in named]
             candidates = [*own, *(key for key in kept if key.rsplit("/", 1)[-1] in named)]
-        yield from [key for key in candidates if _record(lake, key) is not None][:1]
+        readable = ((key, record) for key in candidates if (record := _record(lake, key)) is not None)
+        yield from islice(readable, 1)
 
 
 def _record(lake: Lake, key: str) -> Any:
