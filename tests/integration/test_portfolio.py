@@ -400,9 +400,9 @@ def test_a_portfolio_that_its_new_inputs_refuse_is_not_tried_again_and_again(
 
 def test_changed_settings_make_all_days_again(market: Lake, run: RunInfo) -> None:
     make_all(market, run)
-    dearer = SETTINGS.model_copy(update={"cost_basis_points": 20.0})
+    costlier = SETTINGS.model_copy(update={"cost_basis_points": 20.0})
 
-    for settings in (dearer, SETTINGS):
+    for settings in (costlier, SETTINGS):
         assert publish.plan(market, None, settings) == DAYS[-2:]
         publish.make(market, DAYS[-1], settings, run)
         assert publish.plan(market, None, settings) == DAYS[-2:]
