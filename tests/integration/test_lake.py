@@ -322,6 +322,12 @@ def test_a_file_is_found_by_its_plain_name(lake: Lake, run: RunInfo, tmp_path: P
     assert lake.read_json("reports/things/validation", DAY, "verdict.json") == {"accepted": True}
     with pytest.raises(NoSuchFileError, match="verdict"):
         lake.manifest("reports/things/validation", DAY).file("index.html")
+    for read in (
+        lambda: lake.read_json("reports/things/validation", DAY, "index.html"),
+        lambda: lake.download("reports/things/validation", DAY, tmp_path / "read", "index.html"),
+    ):
+        with pytest.raises(NoSuchFileError, match=f"reports/things/validation/dt={DAY}.*index.html"):
+            read()
 
 
 def _of_the_same_length(body: bytes) -> bytes:
