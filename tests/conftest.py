@@ -20,7 +20,6 @@ import psycopg2
 import pytest
 
 from include.lifecycle.lake import Lake, RunInfo
-from include.stack.results import LAKE_BUCKET
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Several programs that spin on all cores slow each other tenfold.
@@ -68,20 +67,29 @@ def s3_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def lake(s3_client: Any) -> Lake:
     """An empty lake of its own."""
-    bucket = f"lake-{uuid.uuid4().hex[:12]}"
-    s3_client.create_bucket(Bucket=bucket)
-    return Lake(s3_client, bucket)
+    return _new_lake(s3_client)
 
 
 @pytest.fixture(scope="module")
-def main_lake(s3_client: Any) -> Iterator[Lake]:
-    """The lake in the bucket that the project's hooks open, empty at first and gone after the module."""
-    s3_client.create_bucket(Bucket=LAKE_BUCKET)
-    lake = Lake(s3_client, LAKE_BUCKET)
-    yield lake
-    for key in lake.keys(""):
-        s3_client.delete_object(Bucket=LAKE_BUCKET, Key=key)
-    s3_client.delete_bucket(Bucket=LAKE_BUCKET)
+def main_lake(s3_client: Any) -> Lake:
+    """A lake for a whole module, empty at first."""
+    return _new_lake(s3_client)
+
+
+def lake_connection_extra(lake: Lake) -> dict[str, Any]:
+    """The extra of an Airflow connection that leads to the lake."""
+    bucket = {"s3": {"bucket_name": lake.bucket}}
+    return {
+        "endpoint_url": lake.client.meta.endpoint_url,
+        "region_name": "us-east-1",
+        "service_config": bucket,
+    }
+
+
+def _new_lake(s3_client: Any) -> Lake:
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=bucket)
+    return Lake(s3_client, bucket)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from include.stack.errors import StackError
 from include.stack.processes import end_leftovers, environment
 from include.stack.programs import SERVICES, Program, programs
 from include.stack.services import ADMIN_NAME, write_private
-from include.stack.settings import BUCKETS, StackSettings
+from include.stack.settings import StackSettings
 
 
 def start(settings: StackSettings, console: Console, services: Sequence[str] = SERVICES) -> None:
@@ -59,7 +59,7 @@ def running(settings: StackSettings, services: Sequence[str] = SERVICES) -> Iter
 def _make_folders(settings: StackSettings) -> None:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     preflight.check_owner(settings)
-    buckets = [settings.s3_dir / bucket for bucket in BUCKETS]
+    buckets = [settings.s3_dir / bucket for bucket in settings.buckets.names()]
     for folder in (settings.s3_dir, *buckets, settings.airflow_dir, settings.log_dir, settings.run_dir):
         folder.mkdir(mode=0o700, exist_ok=True)
     write_private(settings.airflow_password_file, json.dumps({ADMIN_NAME: settings.secrets.airflow_password}))

@@ -13,7 +13,7 @@ from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.programs import Program
 from include.stack.s3 import s3_client
-from include.stack.settings import BUCKETS, StackSettings
+from include.stack.settings import StackSettings
 
 TIMEOUT_SECONDS = 600
 POLL_SECONDS = 0.5
@@ -75,7 +75,7 @@ def _http() -> httpx.Client:
 
 def _s3_has_buckets(settings: StackSettings) -> bool:
     listed = {bucket["Name"] for bucket in s3_client(settings).list_buckets()["Buckets"]}
-    return listed >= set(BUCKETS)
+    return listed >= set(settings.buckets.names())
 
 
 def _mlflow_answers(settings: StackSettings) -> bool:

@@ -58,11 +58,11 @@ def _mlflow(settings: StackSettings) -> Program:
             **quiet_environment(),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_BACKEND_STORE_URI": settings.sqlalchemy_url("mlflow"),
-            "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow",
+            "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{settings.buckets.mlflow}",
             "MLFLOW_S3_ENDPOINT_URL": settings.s3_endpoint,
             "AWS_ACCESS_KEY_ID": settings.s3_access_key,
             "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key,
-            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": settings.s3_region,
         },
     )
 

@@ -16,7 +16,6 @@ from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.services import Services
 
-LAKE_BUCKET = "ml-lake"
 PORTFOLIO = "portfolio/market"
 
 
@@ -96,9 +95,9 @@ def champion(services: Services, model: str) -> Champion | None:
     return Champion(int(version["model_version"]["version"]), {item["key"]: item["value"] for item in metrics})
 
 
-def s3_uri(key: str) -> str:
+def s3_uri(services: Services, key: str) -> str:
     """Return the S3 address of a key on the lake."""
-    return f"s3://{LAKE_BUCKET}/{key}"
+    return f"s3://{services.buckets.lake}/{key}"
 
 
 def _latest(services: Services, prefix: str) -> dict[str, Any] | None:
@@ -118,14 +117,14 @@ def _latest(services: Services, prefix: str) -> dict[str, Any] | None:
         date.fromisoformat(latest["day"])
     except (ValueError, KeyError, TypeError) as error:
         raise StackError(
-            f"{s3_uri(key)} names no day ({error!r}): it was changed or damaged after it was published. "
+            f"{s3_uri(services, key)} names no day ({error!r}): it was changed or damaged after it was published. "
             "Run the DAG maintenance, which rebuilds it."
         ) from error
     return latest
 
 
 def _lake(services: Services) -> Lake:
-    return Lake(s3_client(services), LAKE_BUCKET)
+    return Lake(s3_client(services), services.buckets.lake)
 
 
 def _ask_mlflow(services: Services, path: str, **query: str) -> dict[str, Any] | None:

@@ -15,6 +15,6 @@ def s3_client(services: Services) -> Any:
         endpoint_url=services.s3_endpoint,
         aws_access_key_id=services.s3_access_key,
         aws_secret_access_key=services.s3_secret_key,
-        region_name="us-east-1",
+        region_name=services.s3_region,
         config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from include.stack.services import ADMIN_NAME, Secrets, Services, write_private
+from include.stack.services import ADMIN_NAME, Buckets, Secrets, Services, write_private
 
 DATABASES = ("airflow", "mlflow", "mlflow_users", "company", "warehouse")
 SECRETS_FILE = "secrets.json"
@@ -52,6 +52,16 @@ class Server(Services):
     def s3_endpoint(self) -> str:
         """Address of the S3 server: the stack's own, or the one that ML_S3_ENDPOINT names."""
         return os.environ.get("ML_S3_ENDPOINT") or "http://s3:9000"
+
+    @property
+    def s3_region(self) -> str:
+        """Region of the S3 server that ML_S3_ENDPOINT names."""
+        return os.environ.get("ML_S3_REGION") or super().s3_region
+
+    @property
+    def buckets(self) -> Buckets:
+        """Names of the buckets, as ML_LAKE_BUCKET and the like choose them."""
+        return Buckets.from_environment()
 
     @property
     def mlflow_url(self) -> str:

@@ -18,7 +18,7 @@ from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.server import DATABASES, Server
 from include.stack.services import ADMIN_NAME
-from include.stack.settings import BUCKETS, PROJECT_DIR
+from include.stack.settings import PROJECT_DIR
 
 PATIENCE_SECONDS = 300
 POLL_SECONDS = 1.0
@@ -29,7 +29,7 @@ def storage(server: Server) -> None:
     """Make the databases and buckets that do not exist yet, Airflow's tables, roles and first admin."""
     _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
     postgres.create_databases(server, DATABASES)
-    _wait_for("the S3 server", lambda: s3_client(server).list_buckets())
+    _wait_for("the S3 server", lambda: _bucket_exists(server, server.buckets.lake))
     _create_buckets(server)
     subprocess.run([*AIRFLOW, "db", "migrate"], check=True)
     user = ["--username", ADMIN_NAME, "--role", "Admin", "--email", "admin@localhost"]
@@ -88,11 +88,21 @@ def _wait_for(what: str, ask: Callable[[], object]) -> None:
 
 
 def _create_buckets(server: Server) -> None:
-    client = s3_client(server)
-    present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-    for name in BUCKETS:
-        if name not in present:
-            client.create_bucket(Bucket=name)
+    for name in server.buckets.names():
+        if not _bucket_exists(server, name):
+            place = {"CreateBucketConfiguration": {"LocationConstraint": server.s3_region}}
+            s3_client(server).create_bucket(Bucket=name, **(place if server.s3_region != "us-east-1" else {}))
+
+
+def _bucket_exists(server: Server, name: str) -> bool:
+    # Asked one by one, as keys that may list all buckets of a company are seldom given to one program.
+    try:
+        s3_client(server).head_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "404":
+            return False
+        raise
+    return True
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 import os
 import secrets as random
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -41,6 +41,24 @@ class Secrets:
         return secrets
 
 
+@dataclass(frozen=True)
+class Buckets:
+    """The buckets on the S3 server: the lake's, and that of MLflow's model files."""
+
+    lake: str = "ml-lake"
+    mlflow: str = "mlflow"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read ``ML_<NAME>_BUCKET``, else the default; on many S3 servers no two customers may share a name."""
+        chosen = {each.name: os.environ.get(f"ML_{each.name.upper()}_BUCKET") for each in fields(cls)}
+        return cls(**{name: bucket for name, bucket in chosen.items() if bucket})
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all."""
+        return astuple(self)
+
+
 class Services(ABC):
     """The servers of a stack, as programs and people reach them."""
 
@@ -58,6 +76,16 @@ class Services(ABC):
     @abstractmethod
     def s3_endpoint(self) -> str:
         """Address of the S3 server."""
+
+    @property
+    def s3_region(self) -> str:
+        """Region that requests to the S3 server are signed for."""
+        return "us-east-1"
+
+    @property
+    def buckets(self) -> Buckets:
+        """Names of the buckets on the S3 server."""
+        return Buckets()
 
     @property
     @abstractmethod
@@ -119,6 +147,8 @@ class Services(ABC):
             "POSTGRES_LOGIN": DATABASE_ROLE,
             "POSTGRES_PASSWORD": self.secrets.postgres_password,
             "S3_ENDPOINT": self.s3_endpoint,
+            "S3_REGION": self.s3_region,
+            "LAKE_BUCKET": self.buckets.lake,
             "S3_ACCESS_KEY": self.s3_access_key,
             "S3_SECRET_KEY": self.s3_secret_key,
             "MLFLOW_URL": self.mlflow_url,

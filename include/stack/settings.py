@@ -14,7 +14,6 @@ from include.stack.services import ADMIN_NAME, Secrets, Services
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 DATABASES = ("airflow", "mlflow", "company", "warehouse")
-BUCKETS = ("ml-lake", "mlflow")
 PARALLEL_TASKS = 4
 SHARED_OPTIONS = PROJECT_DIR / "airflow.env"
 
@@ -114,7 +113,7 @@ class StackSettings(Services):
     @property
     def lake_dir(self) -> Path:
         """Folder that holds the lake's files under their keys."""
-        return self.s3_dir / "ml-lake"
+        return self.s3_dir / self.buckets.lake
 
     @property
     def postgres_address(self) -> tuple[str, int]:

@@ -41,7 +41,7 @@ def show_addresses(settings: StackSettings, console: Console) -> None:
     _line(console, "  login", f"{ADMIN_NAME}, password {settings.secrets.airflow_password}")
     _line(console, "  kept in", str(settings.airflow_password_file))
     _line(console, "MLflow", settings.mlflow_url)
-    _line(console, "S3", f"{settings.s3_endpoint}, bucket {results.LAKE_BUCKET}")
+    _line(console, "S3", f"{settings.s3_endpoint}, bucket {settings.buckets.lake}")
     _line(console, "Postgres", f"{HOST}:{settings.ports.postgres}, user {DATABASE_ROLE}, database warehouse")
     _line(console, "  keys in", str(settings.secrets_file))
 
@@ -69,7 +69,7 @@ def _show_predictions(services: Services, console: Console, latest: dict[str, An
     folder = latest["manifest"].rpartition("/")[0]
     for file in latest["files"]:
         key = f"{folder}/{file['name']}"
-        _line(console, "file", results.s3_uri(key))
+        _line(console, "file", results.s3_uri(services, key))
         if services.lake_dir:
             _line(console, "", str(services.lake_dir / key))
 
@@ -81,7 +81,7 @@ def _show_drift(services: Services, console: Console, model: str, report: result
     _line(console, "drift", f"{report.verdict} ({report.day})")
     _line(console, "because", report.reason)
     _line(console, "report", f"{services.airflow_pages}/ml/reports/{model}/drift/{report.day}/")
-    _line(console, "", results.s3_uri(report.page))
+    _line(console, "", results.s3_uri(services, report.page))
 
 
 def _show_signals(services: Services, console: Console) -> None:

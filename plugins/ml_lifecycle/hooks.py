@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LAKE_BUCKET = "ml-lake"
-
 
 class LakeHook(S3Hook):
     """The lake, on the S3 server of an Amazon connection.
 
-    :param aws_conn_id: connection to the S3 server; `endpoint_url` in its extra for any but Amazon's.
+    :param aws_conn_id: connection to the S3 server; its extra has the bucket, as `bucket_name` of the service
+        `s3` in `service_config`, and for any server but Amazon's `endpoint_url`.
     """
 
     default_conn_name = "lake"
@@ -45,8 +44,20 @@ class LakeHook(S3Hook):
         super().__init__(aws_conn_id=aws_conn_id, **kwargs)
 
     def lake(self) -> Lake:
-        """The lake in its bucket."""
-        return Lake(self.get_conn(), LAKE_BUCKET)
+        """The lake in its bucket.
+
+        Raises
+        ------
+        ValueError
+            If the connection names no bucket.
+        """
+        bucket = self.service_config.get("bucket_name")
+        if not bucket:
+            raise ValueError(
+                f"The connection `{self.aws_conn_id}` names no bucket: write "
+                '{"service_config": {"s3": {"bucket_name": "<name>"}}} into its extra, beside what is there.'
+            )
+        return Lake(self.get_conn(), bucket)
 
 
 class WarehouseHook(BaseHook):

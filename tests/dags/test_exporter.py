@@ -26,7 +26,7 @@ from include.lifecycle.lake import Lake, LakeError
 from include.lifecycle.ledger import Entry, record
 from include.lifecycle.metrics import Sample
 from ml_lifecycle import airflow_metrics, exporter, hooks
-from tests.conftest import free_port
+from tests.conftest import free_port, lake_connection_extra
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
@@ -158,9 +158,9 @@ def test_the_process_reads_connections_from_airflows_database_and_shows_what_the
 
     database = urlparse(postgres_dsn)
     socket = parse_qs(database.query)["host"][0]
-    endpoint = {"endpoint_url": main_lake.client.meta.endpoint_url, "region_name": "us-east-1"}
+    extra = json.dumps(lake_connection_extra(main_lake))
     connections = [
-        Connection("lake", "aws", login="accesskey", password="secretkey123", extra=json.dumps(endpoint)),
+        Connection("lake", "aws", login="accesskey", password="secretkey123", extra=extra),
         Connection("warehouse", "postgres", host=socket, login="postgres", schema=database.path[1:]),
         Connection("mlflow", "http", host="127.0.0.1", port=9),
     ]

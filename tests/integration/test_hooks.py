@@ -14,9 +14,10 @@ import pytest
 from include import catalog
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.notifications import Services
-from ml_lifecycle import hooks, links, runs
+from ml_lifecycle import links, runs
 from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_services
 from ml_lifecycle.operators import PushModelOperator
+from tests.conftest import lake_connection_extra
 from tests.integration.staged_training import AS_OF, small_model, stage
 
 
@@ -31,11 +32,10 @@ def define(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def lake_connection(define: Any, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
+def lake_connection(define: Any, lake: Lake) -> Lake:
     """The empty lake, as the connection `lake` reaches it."""
-    endpoint = {"endpoint_url": lake.client.meta.endpoint_url, "region_name": "us-east-1"}
-    define("lake", conn_type="aws", login="accesskey", password="secretkey123", extra=endpoint)
-    monkeypatch.setattr(hooks, "LAKE_BUCKET", lake.bucket)
+    extra = lake_connection_extra(lake)
+    define("lake", conn_type="aws", login="accesskey", password="secretkey123", extra=extra)
     return lake
 
 
@@ -49,6 +49,13 @@ def test_the_lake_hook_reaches_the_lake(lake_connection: Lake) -> None:
     lake_connection.write_object("greeting", b"hello")
 
     assert LakeHook().lake().read_object("greeting") == b"hello"
+
+
+def test_a_connection_without_a_bucket_is_refused_with_what_to_write(define: Any) -> None:
+    define("lake", conn_type="aws", login="accesskey", password="secretkey123", extra={"region_name": "us-east-1"})
+
+    with pytest.raises(ValueError, match=r'`lake` names no bucket: write .*"bucket_name"'):
+        LakeHook().lake()
 
 
 def test_the_warehouse_is_opened_with_psycopg2_and_closed_afterwards(define: Any, postgres_dsn: str) -> None:

@@ -24,7 +24,7 @@ from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.stack.roles import ROLES, VIEWER
 from ml_lifecycle import predictions, reports
 from ml_lifecycle.plugin import MlLifecyclePlugin
-from tests.conftest import _wait, free_port
+from tests.conftest import _wait, free_port, lake_connection_extra
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
@@ -133,8 +133,7 @@ def _new_database(server: Any) -> str:
 
 def _connection(lake: Lake) -> str:
     keys = {"login": "accesskey", "password": "secretkey123"}
-    extra = {"endpoint_url": lake.client.meta.endpoint_url, "region_name": "us-east-1"}
-    return json.dumps({"conn_type": "aws", **keys, "extra": extra})
+    return json.dumps({"conn_type": "aws", **keys, "extra": lake_connection_extra(lake)})
 
 
 def _is_up(process: subprocess.Popen[bytes], address: str) -> None:

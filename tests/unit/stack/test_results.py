@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ class OneObject:
 
 def read(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> list[Any]:
     monkeypatch.setattr(results, "_lake", lambda _: OneObject(body))
-    settings = cast("StackSettings", None)
+    settings = StackSettings()
     return [results.latest_predictions(settings, "churn"), results.portfolio_day(settings)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from include.stack.server import Server, ServerSecrets, airflow_secrets, write_secrets
+from include.stack.services import Buckets
 from include.stack.settings import PROJECT_DIR, StackSettings, shared_options
 
 COMPOSE = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
@@ -95,6 +97,27 @@ def test_each_service_is_limited_watched_and_its_log_rotated(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
     assert service["restart"] == ("no" if name in STEPS else "unless-stopped")
     assert ("healthcheck" in service) == (name not in STEPS)
+
+
+def test_another_s3_server_and_its_buckets_reach_all_that_use_them(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    bucket_names = {f"ML_{each.name.upper()}_BUCKET": f"acme-{each.name}" for each in fields(Buckets)}
+    chosen = {"ML_S3_ENDPOINT": "https://s3.example.com", "ML_S3_REGION": "eu-central-1", **bucket_names}
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+
+    # when
+    there = server.placeholders()
+
+    # then
+    assert (there["S3_ENDPOINT"], there["S3_REGION"]) == ("https://s3.example.com", "eu-central-1")
+    assert there["LAKE_BUCKET"] == "acme-lake"
+    assert server.buckets.names() == tuple(bucket_names.values())
+    for step in STEPS:
+        passed_on = COMPOSE["services"][step]["environment"]
+        assert {name: passed_on.get(name) for name in chosen} == {name: f"${{{name}:-}}" for name in chosen}
 
 
 def test_no_secret_has_a_default_or_stands_in_the_compose_file(server: Server) -> None:
