@@ -4,119 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import httpx
 import polars as pl
 import pytest
-import yaml
 from rich.console import Console
 
 from include.catalog import MODELS
-from include.stack import compose, main_job
+from include.stack import main_job
 from include.stack.airflow_api import AirflowApi
-from include.stack.compose import PROJECT_DIR, Deployment
-from include.stack.server import SECRETS_FILE, Server, ServerSecrets
-from tests.conftest import free_port
-from tests.e2e.conftest import COMPANY, new_world
+from tests.e2e.conftest import new_world
+from tests.e2e.server import Running, make_it_small, output, running_stack
 
-MARKET = {"history_days": 1260, "seed": 7}
 SAME_BYTES = ("clean", "quarantine", "features", "labels")
 MOMENTS = ("scored_at",)
 
 
-def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def _succeeds(*arguments: str) -> bool:
-    return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0
-
-
-def _missing() -> str | None:
-    """Why the stack cannot be built here, if so."""
-    if not (shutil.which("docker") and _succeeds("info")):
-        return "no Docker engine answers here"
-    services = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())["services"].values()
-    images = {
-        service["image"]
-        for service in services
-        if not service["image"].startswith("${") and "profiles" not in service
-    }
-    for image in sorted({*images, os.environ.get("ML_PYTHON_IMAGE", "python:3.11-slim-bookworm")}):
-        here = subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False)
-        if (
-            here.returncode
-            and subprocess.run(["docker", "pull", image], capture_output=True, check=False).returncode
-        ):
-            return f"the image {image} is not here and cannot be pulled"
-    return None
-
-
-class Published(Server):
-    """The server as its host reaches it."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        super().__init__(deployment.secrets_dir / SECRETS_FILE)
-        self._address = deployment.address("AIRFLOW", 8080)
-
-    @property
-    def airflow_url(self) -> str:
-        return self._address
-
-
-@dataclass(frozen=True)
-class Running:
-    """The running stack, as a person on its host sees it."""
-
-    deployment: Deployment
-
-    @cached_property
-    def server(self) -> Server:
-        return Published(self.deployment)
-
-    @property
-    def secrets(self) -> ServerSecrets:
-        return self.server.secrets
-
-    def containers(self, *services: str) -> list[str]:
-        every = self.deployment.ask("ps", "--quiet", *services).split()
-        states = _output("docker", "inspect", "--format", "{{.State.Running}}", *every).split()
-        return [container for container, runs in zip(every, states, strict=True) if runs == "true"]
-
-    def inspect(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(_output("docker", "inspect", *self.containers()))
-        return found
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    if reason := _missing():
-        pytest.skip(reason)
-    variables = {
-        "COMPOSE_PROJECT_NAME": f"ml-test-{uuid.uuid4().hex[:8]}",
-        "ML_STATE_DIR": str(tmp_path_factory.mktemp("server")),
-        "ML_AIRFLOW_PORT": str(free_port()),
-        "ML_MLFLOW_PORT": str(free_port()),
-        "ML_WORKERS": "2",
-        "ML_IMAGE": "ml-lifecycle:test",
-    }
-    # Packages come through the host's network where the containers' own has no way out.
-    deployment = Deployment({"ML_BUILD_NETWORK": "host", **os.environ, **variables})
-    try:
-        compose.up(deployment, Console(quiet=True))
-        yield Running(deployment)
-    finally:
-        deployment.run("down", "--volumes", "--remove-orphans", "--timeout", "30")
+    with running_stack(tmp_path_factory.mktemp("server")) as started:
+        yield started
 
 
 def test_every_service_is_healthy_and_only_pages_are_published_on_loopback(running: Running) -> None:
@@ -139,9 +49,9 @@ def test_no_secret_is_seen_from_outside(running: Running) -> None:
 
     # when
     seen = {
-        "inspect": _output("docker", "inspect", image, *containers),
-        "history": _output("docker", "history", "--no-trunc", image),
-        "processes": "".join(_output("docker", "top", each, "-eo", "pid,args") for each in containers),
+        "inspect": output("docker", "inspect", image, *containers),
+        "history": output("docker", "history", "--no-trunc", image),
+        "processes": "".join(output("docker", "top", each, "-eo", "pid,args") for each in containers),
         "logs": running.deployment.ask("logs"),
     }
 
@@ -156,7 +66,7 @@ def test_our_processes_do_not_run_as_root(running: Running) -> None:
     users = {
         line.split()[0]
         for each in running.containers(*ours)
-        for line in _output("docker", "top", each, "-eo", "uid,pid").splitlines()[1:]
+        for line in output("docker", "top", each, "-eo", "uid,pid").splitlines()[1:]
     }
 
     assert users == {"50000"}
@@ -165,7 +75,7 @@ def test_our_processes_do_not_run_as_root(running: Running) -> None:
 def test_workers_have_the_heavy_libraries_in_memory_before_they_fork(running: Running) -> None:
     for worker in running.containers("worker"):
         with_library = "grep -l _polars_runtime /proc/[0-9]*/maps 2> /dev/null; true"
-        warm = _output("docker", "exec", worker, "sh", "-c", with_library).split()
+        warm = output("docker", "exec", worker, "sh", "-c", with_library).split()
         assert len(warm) == 3  # the parent, and two processes that have not run a task yet
 
 
@@ -186,15 +96,15 @@ def test_the_main_job_through_two_workers_publishes_what_the_local_stack_does(
 ) -> None:
     # given
     with AirflowApi(running.server) as api:
-        _make_it_small(api)
+        make_it_small(api)
 
     # when
     running.deployment.run("run", "--rm", "-T", "main-job")
     with new_world(tmp_path / "local") as local:
-        _make_it_small(local.api)
+        make_it_small(local.api)
         main_job.run(local.settings, Console(quiet=True))
     [s3] = running.containers("s3")
-    _output("docker", "cp", f"{s3}:/data/ml-lake", str(tmp_path / "server"))
+    output("docker", "cp", f"{s3}:/data/ml-lake", str(tmp_path / "server"))
 
     # then
     here, there = local.settings.lake_dir, tmp_path / "server"
@@ -202,12 +112,6 @@ def test_the_main_job_through_two_workers_publishes_what_the_local_stack_does(
     for model in MODELS:
         assert _predictions(there, model).equals(_predictions(here, model)), model
     assert len(_workers(running)) == 2
-
-
-def _make_it_small(api: AirflowApi) -> None:
-    company = COMPANY.model_dump(mode="json", exclude_defaults=True)
-    for name, value in (("sample_world", company), ("sample_market", MARKET)):
-        api.patch(f"/variables/{name}", {"key": name, "value": json.dumps(value)})
 
 
 def _contents(lake: Path, prefixes: Sequence[str]) -> dict[str, str]:
