@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -27,6 +29,9 @@ START_SECONDS = 900
 POLL_SECONDS = 2.0
 LOG_LINES = 20
 STEPS = ("storage", "settings")
+PAGES = {"AIRFLOW": 8080, "MLFLOW": 5000, "GRAFANA": 3000}
+HTTPS = "https"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,19 @@ class Deployment:
         return Path(self.environment.get("ML_STATE_DIR") or PROJECT_DIR / ".state").resolve() / "server"
 
     @property
-    def monitored(self) -> bool:
-        """Whether metrics, alerts and the dashboard are part of it."""
-        return self.environment.get("ML_PROFILE") == "monitoring"
+    def profiles(self) -> set[str]:
+        """The parts that are not always there: monitoring, https."""
+        return set(self.environment.get("ML_PROFILE", "").split(",")) - {""}
 
-    def address(self, service: str, port: int) -> str:
-        """Return the address of a service's pages for browsers."""
-        given = self.environment.get(f"ML_{service}_URL")
-        return given or f"http://localhost:{self.environment.get(f'ML_{service}_PORT') or port}"
+    def address(self, service: str) -> str:
+        """Return the address of a service's pages (of ``PAGES``) for browsers."""
+        if given := self.environment.get(f"ML_{service}_URL"):
+            return given
+        if HTTPS in self.profiles:
+            port = self.environment.get("ML_HTTPS_PORT") or "443"
+            name = f"{service.lower()}.{self.environment.get('ML_DOMAIN')}"
+            return f"https://{name}" + (f":{port}" if port != "443" else "")
+        return f"http://localhost:{self.environment.get(f'ML_{service}_PORT') or PAGES[service]}"
 
     @cached_property
     def variables(self) -> dict[str, str]:
@@ -73,10 +83,12 @@ class Deployment:
             "COMPOSE_DOCKER_CLI_BUILD": "0",
             "COMPOSE_PROFILES": self.environment.get("ML_PROFILE", ""),
             "ML_CODE_VERSION": _code_version(),
+            # The stack's own proxy has another address at each start, and nobody else reaches Airflow's port.
+            **({"ML_TRUSTED_PROXIES": "*", "ML_COOKIE_SECURE": "true"} if HTTPS in self.profiles else {}),
             **self.environment,
             "ML_STATE_DIR": str(self.secrets_dir.parent),
-            "ML_AIRFLOW_URL": self.address("AIRFLOW", 8080),
-            "ML_MLFLOW_URL": self.address("MLFLOW", 5000),
+            **{f"ML_{service}_URL": self.address(service) for service in PAGES},
+            "ML_MLFLOW_HOST": urlsplit(self.address("MLFLOW")).netloc,
         }
 
     def run(self, *arguments: str) -> None:
@@ -129,6 +141,8 @@ def up(deployment: Deployment, console: Console) -> None:
         StackError: something is in the way; the sentence says what to do.
     """
     write_secrets(deployment.secrets_dir)
+    if HTTPS in deployment.profiles:
+        _check_https(deployment)
     console.print("Building the image", highlight=False)
     deployment.run("build", "storage")
     own_s3 = ["--scale", "s3=0"] if deployment.environment.get("ML_S3_ENDPOINT") else []
@@ -154,7 +168,7 @@ def up(deployment: Deployment, console: Console) -> None:
 
 def down(deployment: Deployment, console: Console) -> None:
     """Stop the stack; a worker finishes its tasks first. The data stay in its volumes."""
-    every = Deployment({**deployment.environment, "COMPOSE_PROFILES": "demo,monitoring"})
+    every = Deployment({**deployment.environment, "COMPOSE_PROFILES": f"demo,monitoring,{HTTPS}"})
     every.run("down", "--remove-orphans")
     console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
 
@@ -164,13 +178,34 @@ def show_addresses(deployment: Deployment, console: Console) -> None:
     secrets = deployment.secrets_dir / SECRETS_FILE
     console.print("\n[bold]Where to look[/bold]")
     for line in (
-        f"Airflow   {deployment.address('AIRFLOW', 8080)}",
-        f"MLflow    {deployment.address('MLFLOW', 5000)}",
-        *([f"Grafana   {deployment.address('GRAFANA', 3000)}"] if deployment.monitored else []),
+        f"Airflow   {deployment.address('AIRFLOW')}",
+        f"MLflow    {deployment.address('MLFLOW')}",
+        *([f"Grafana   {deployment.address('GRAFANA')}"] if "monitoring" in deployment.profiles else []),
         f"login     admin; the passwords are airflow_password, mlflow_password, ... in {secrets}",
         f"logs      {' '.join(deployment.command)} logs -f",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_https(deployment: Deployment) -> None:
+    if not deployment.environment.get("ML_DOMAIN"):
+        raise StackError("HTTPS needs ML_DOMAIN=<domain>: the pages are airflow.<domain> and mlflow.<domain>.")
+    if deployment.environment.get("ML_BIND", LOOPBACK) != LOOPBACK:
+        raise StackError("With HTTPS leave ML_BIND out: it would publish the same pages without.")
+    folder = deployment.secrets_dir / "tls"
+    for each in (folder, deployment.secrets_dir / "acme"):
+        each.mkdir(mode=0o755, exist_ok=True)
+    for file in (folder / "fullchain.pem", folder / "privkey.pem"):
+        if not file.exists():
+            raise StackError(
+                f"HTTPS needs a certificate and its key: {file} is missing. "
+                "docs/deploying.md says where to get them."
+            )
+        if not file.stat().st_mode & stat.S_IROTH:
+            raise StackError(
+                f"The proxy's user cannot read {file}: `chmod 644` it; "
+                f"nobody else can enter {deployment.secrets_dir}."
+            )
 
 
 def _wait_until_ready(

@@ -54,7 +54,7 @@ class Published(Server):
 
     def __init__(self, deployment: Deployment) -> None:
         super().__init__(deployment.secrets_dir / SECRETS_FILE)
-        self._address = deployment.address("AIRFLOW", 8080)
+        self._address = deployment.address("AIRFLOW")
 
     @property
     def airflow_url(self) -> str:

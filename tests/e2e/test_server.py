@@ -84,7 +84,7 @@ def test_no_usual_password_opens_anything(password: str, running: Running) -> No
     airflow = httpx.post(
         f"{running.server.airflow_url}/auth/token", json={"username": "admin", "password": password}
     )
-    runs = f"{running.deployment.address('MLFLOW', 5000)}/api/2.0/mlflow/experiments/search?max_results=1"
+    runs = f"{running.deployment.address('MLFLOW')}/api/2.0/mlflow/experiments/search?max_results=1"
 
     assert airflow.status_code in (400, 401, 422)
     assert httpx.get(runs, auth=("admin", password)).status_code == 401

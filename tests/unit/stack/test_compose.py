@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state
+from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state, up
 from include.stack.errors import StackError
 
 RUNNING, ENDED = {"Status": "running"}, {"Status": "exited"}
@@ -37,9 +38,46 @@ def test_addresses_follow_the_ports_unless_a_proxy_has_its_own() -> None:
 
     deployment = Deployment(chosen)
 
-    assert deployment.address("AIRFLOW", 8080) == "http://localhost:8081"
-    assert deployment.address("MLFLOW", 5000) == "https://mlflow.example.com"
+    assert deployment.address("AIRFLOW") == "http://localhost:8081"
+    assert deployment.address("MLFLOW") == "https://mlflow.example.com"
     assert deployment.variables["ML_AIRFLOW_URL"] == "http://localhost:8081"
+
+
+def test_with_https_all_addresses_follow_the_domain_and_the_services_are_told() -> None:
+    deployment = Deployment({"ML_PROFILE": "monitoring,https", "ML_DOMAIN": "ml.example.com"})
+
+    assert deployment.address("AIRFLOW") == "https://airflow.ml.example.com"
+    assert deployment.variables["ML_GRAFANA_URL"] == "https://grafana.ml.example.com"
+    assert deployment.variables["ML_MLFLOW_HOST"] == "mlflow.ml.example.com"
+    assert deployment.variables["ML_TRUSTED_PROXIES"] == "*"
+    assert deployment.variables["COMPOSE_PROFILES"] == "monitoring,https"
+    assert "ML_TRUSTED_PROXIES" not in Deployment({"ML_PROFILE": "monitoring"}).variables
+
+
+@pytest.mark.parametrize(
+    ("chosen", "missing", "answer"),
+    [
+        ({"ML_DOMAIN": ""}, (), "HTTPS needs ML_DOMAIN"),
+        ({"ML_BIND": "0.0.0.0"}, (), "leave ML_BIND out"),
+        ({}, ("fullchain.pem", "privkey.pem"), "fullchain.pem is missing"),
+        ({}, ("privkey.pem",), "privkey.pem is missing"),
+        ({}, (), "chmod 644"),
+    ],
+)
+def test_what_https_lacks_is_said_before_anything_is_built(
+    chosen: dict[str, str], missing: tuple[str, ...], answer: str, tmp_path: Path
+) -> None:
+    # given
+    environment = {"ML_STATE_DIR": str(tmp_path), "ML_PROFILE": "https", "ML_DOMAIN": "ml.example.com", **chosen}
+    folder = tmp_path / "server" / "tls"
+    folder.mkdir(parents=True)
+    for name in {"fullchain.pem", "privkey.pem"} - set(missing):
+        (folder / name).touch()
+        (folder / name).chmod(0o644 if missing else 0o600)
+
+    # then
+    with pytest.raises(StackError, match=answer):
+        up(Deployment(environment), Console(quiet=True))
 
 
 def test_the_secrets_are_in_the_state_folder(tmp_path: Path) -> None:

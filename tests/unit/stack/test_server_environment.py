@@ -82,9 +82,12 @@ def test_all_airflow_services_have_the_same_options() -> None:
         assert definition["env_file"] == "airflow.env"
 
 
-def test_only_web_pages_are_published_and_on_loopback() -> None:
+def test_only_web_pages_are_published_and_on_loopback_unless_with_https() -> None:
     published = {name: service.get("ports", []) for name, service in COMPOSE["services"].items()}
 
+    proxy = published.pop("proxy")
+    assert COMPOSE["services"]["proxy"]["profiles"] == ["https"]
+    assert [port.rpartition(":")[2] for port in proxy] == ["8443", "8080"]  # of which the second only redirects
     assert {name for name, ports in published.items() if ports} == {"api-server", "mlflow", "grafana"}
     assert all(port.startswith("${ML_BIND:-127.0.0.1}:") for ports in published.values() for port in ports)
 
