@@ -28,6 +28,7 @@ _STATUS_WORDS: dict[Status, str] = {
 }
 _MAIN, _END = "<main>", "</main>"
 _BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
+_DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
 
@@ -138,6 +139,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["text"] = _wrappable
+    environment.filters["whole_days"] = _with_whole_days
     environment.filters["svg"] = Markup
     return environment
 
@@ -146,6 +148,11 @@ def _wrappable(cell: Cell) -> Markup:
     """Escaped text whose long names may be broken after dots and underscores, and percentages may not."""
     text = str(escape(_text(cell)))
     return Markup(_BREAK.sub("<wbr>", text.replace(" %", "\u00a0%")))
+
+
+def _with_whole_days(text: Markup) -> Markup:
+    """Text whose days are not broken at their hyphens."""
+    return Markup(_DAY.sub(r'<span class="day">\g<0></span>', text))
 
 
 def _text(cell: Cell) -> str:

@@ -127,7 +127,7 @@ def _overview(verdict: DayVerdict, tables: Sequence[CheckedTable]) -> list[Secti
         for table in tables
         if (found := verdict.tables[table.spec.name])
     ]
-    shares = Table(["Table", "Bad rows", "Recent days", "Limit"], rows)
+    shares = Table(["table", "bad rows", "recent days", "limit"], rows)
     if not any(table.verdict.quarantined for table in tables):
         return [_balance(verdict), Section("Bad rows", table=shares)]
     text = (
@@ -152,13 +152,13 @@ def _balance(verdict: DayVerdict) -> Section:
         for name, table in verdict.tables.items()
     ]
     columns = [
-        "Table",
-        "Rows the source counted",
-        "Lines of the file",
-        "Good rows",
-        "In quarantine",
-        "Lines of both",
-        "Adds up",
+        "table",
+        "rows the source counted",
+        "lines of the file",
+        "good rows",
+        "in quarantine",
+        "lines of both",
+        "adds up",
     ]
     return Section("Rows in, rows out", _BALANCE, table=Table(columns, rows))
 
@@ -174,12 +174,12 @@ def _table_sections(table: CheckedTable) -> list[Section]:
         Section(
             f"{name}: rules that were broken",
             "A row that breaks several rules is counted with each.",
-            table=Table(["Rule", "Why it exists", "Rows"], rules),
+            table=Table(["rule", "why it exists", "rows"], rules),
         ),
         Section(
             f"{name}: rows to look at",
             f"The first rows that broke each rule, {_EXAMPLES} at most, with what the rule looks at.",
-            table=Table(["Rule", "Line", *table.spec.key, "Found"], examples),
+            table=Table(["rule", "line", *table.spec.key, "found"], examples),
         ),
     ]
 
