@@ -1,6 +1,7 @@
 # make run starts everything, runs the main job and shows what came out; make up starts the stack for a server, in
 # Docker (make up DEMO=1 ML_WORKERS=2 runs the main job there, too). A port is changed like this:
-# make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT).
+# make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT). make restore and make restore-server
+# bring a backup back: docs/runbooks/restore.md.
 
 PYTHON := .venv/bin/python
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bin/uv)
@@ -11,13 +12,16 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 # Needs no .venv: a server has Docker, Python and make.
 COMPOSE := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich python -m include.stack.compose
 
-.PHONY: run start stop status logs up down install test lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server install test lint bench mutants lock
 
-run start stop status logs: install
+run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
 
 up down: | $(UV)
 	@$(COMPOSE) $@
+
+restore-server: | $(UV)
+	@$(COMPOSE) restore
 
 install: .venv/.installed
 

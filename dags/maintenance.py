@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
@@ -15,28 +15,33 @@ from ml_lifecycle.forms import day_field
 from ml_lifecycle.lake_maintenance import ALL_DAYS
 
 DOC = """
-Checks the lake against its manifests, heals what is damaged or missing, and sweeps unreferenced files.
+Checks the lake against its manifests, heals what is damaged or missing, sweeps unreferenced files, and
+makes a backup.
 
 - **In:** all of the lake: each partition of the last 30 days or written to within them, and a sample of 200 older
-  ones that changes from week to week.
+  ones that changes from day to day.
 - **Out:** the page `reports/lake/maintenance/dt=.../` (`maintenance_on_demand` for what a form asks for), and the
-  runs of the DAGs that rebuild what is damaged.
-- **When it runs:** every Sunday at 03:00 (UTC), or by hand.
+  runs of the DAGs that rebuild what is damaged; a backup, in the bucket of the Airflow connection `backup`.
+- **When it runs:** every day at 03:00 (UTC), or by hand.
 - **Healing:** a damaged partition is rebuilt by the DAG that made it, oldest stage first, one run at a time.
   What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
 - **Sweeping:** unreferenced files (those that no manifest names) and staged partitions are deleted once they are 7
   days old. Files beside a manifest that cannot be read stay, except staged ones.
+- **Backup:** `back_up` copies the databases, all manifests of the lake, the files of the zones that the variable
+  `backup` keeps, and the model files. What was copied before is not copied again. A run for a prefix or for days,
+  and a dry run, make none. `docs/runbooks/restore.md` says how a backup comes back.
 - **When it fails:** `conclude` red names what is still damaged; the button *Maintenance page* opens the details.
   `heal` red names the DAG whose run failed, or that is paused: its own run says why. A raw partition comes back
-  only where the source still has its day.
+  only where the source still has its day. `back_up` red says which service was out of reach, or what is wrong with
+  the settings.
 """
 
 
 @dag(
     dag_display_name="Maintenance of the lake",
-    description="Compare the lake with its manifests every week, heal what is damaged, sweep unreferenced files.",
+    description="Compare the lake with its manifests every day, heal what is damaged, sweep and back up.",
     doc_md=DOC,
-    schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC", interval=timedelta(days=1), run_immediately=False),
+    schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", interval=timedelta(days=1), run_immediately=False),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
@@ -56,7 +61,7 @@ Checks the lake against its manifests, heals what is damaged or missing, and swe
     },
 )
 def maintenance() -> None:
-    """Check, heal, conclude."""
+    """Check, heal, conclude, back up."""
 
     @task(pool=HEAVY_POOL)
     def check() -> list[dict[str, Any]]:
@@ -113,7 +118,26 @@ def maintenance() -> None:
             raise AirflowFailException(f"{verdict.headline}: {paths}. Open the maintenance page.")
         return verdict.headline
 
-    heal.expand_kwargs(check()) >> conclude()
+    # Beside `conclude`, not after it: what lies at the end of a run decides whether it is red.
+    @task(trigger_rule="all_done")
+    def back_up() -> str:
+        """Copy databases, lake and model files to the backup bucket, delete expired backups; returns its name."""
+        from include.lifecycle import backup
+        from ml_lifecycle.hooks import backup_origin, backup_settings, backup_store
+        from ml_lifecycle.lake_maintenance import scope
+        from ml_lifecycle.runs import run_info
+
+        if not scope(get_current_context()).is_whole:
+            raise AirflowSkipException("Only a run on the whole lake makes a backup.")
+        settings = backup_settings()
+        if settings is None:
+            raise AirflowSkipException("There is no Airflow variable `backup`, so no backup is made.")
+        store, now = backup_store(), datetime.now(UTC)
+        made = backup.back_up(backup_origin(settings, run_info().code_version), store, settings, now)
+        backup.prune(store, now, settings.keep_days)
+        return made.name
+
+    heal.expand_kwargs(check()) >> [conclude(), back_up()]
 
 
 maintenance()

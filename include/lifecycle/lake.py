@@ -433,6 +433,22 @@ class Lake:
             return None
         return body
 
+    def save(self, key: str, path: Path, size: int) -> bool:
+        """Download a whole object of about `size` bytes to a file; False where there is none."""
+        if size <= _ONE_REQUEST_BYTES:
+            body = self.read_object(key)
+            if body is None:
+                return False
+            path.write_bytes(body)
+            return True
+        try:
+            self.client.download_file(self.bucket, key, str(path))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOT_FOUND:
+                raise
+            return False
+        return True
+
     def write_object(self, key: str, body: bytes) -> None:
         """Put an object in one atomic request."""
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=_content_type(key))
@@ -460,18 +476,8 @@ class Lake:
 
     def _fetch(self, key: str, entry: FileEntry, folder: Path) -> Path:
         path = folder / entry.name
-        if not path.exists() and entry.bytes <= _ONE_REQUEST_BYTES:
-            body = self.read_object(key)
-            if body is None:
-                raise MissingFileError(_missing(self.uri(key)))
-            path.write_bytes(body)
-        elif not path.exists():
-            try:
-                self.client.download_file(self.bucket, key, str(path))
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _NOT_FOUND:
-                    raise
-                raise MissingFileError(_missing(self.uri(key))) from error
+        if not path.exists() and not self.save(key, path, entry.bytes):
+            raise MissingFileError(_missing(self.uri(key)))
         if file_sha256(path) != entry.sha256:
             path.unlink()
             raise CorruptFileError(_corrupt(self.uri(key)))

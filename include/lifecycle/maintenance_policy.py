@@ -51,10 +51,14 @@ class Scope(Spec):
         return prefix.strip("/ ")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the lake, as by the schedule, and not what somebody asked for."""
+        return not (self.prefix or self.days or self.dry_run)
+
+    @property
     def report(self) -> str:
         """Lake prefix of the report: what somebody asked for does not replace the report on the whole lake."""
-        is_asked = self.prefix or self.days or self.dry_run
-        return "reports/lake/maintenance_on_demand" if is_asked else REPORT
+        return REPORT if self.is_whole else "reports/lake/maintenance_on_demand"
 
     @property
     def window(self) -> tuple[date, date]:

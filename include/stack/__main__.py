@@ -1,4 +1,4 @@
-"""``python -m include.stack run|start|stop|status|logs``: what the Makefile calls."""
+"""``python -m include.stack run|start|stop|status|logs|restore``: what the Makefile calls."""
 
 import argparse
 import os
@@ -8,7 +8,8 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from include.stack import control, health, main_job, summary, supervision
+from include.lifecycle.dumps import PROGRAMS_FOLDER
+from include.stack import control, health, main_job, postgres, restore, summary, supervision
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
 
@@ -64,7 +65,22 @@ def logs(settings: StackSettings, console: Console) -> int:
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])
 
 
-COMMANDS = {"run": run, "start": start, "stop": stop, "status": status, "logs": logs}
+def bring_back(settings: StackSettings, console: Console) -> int:
+    """Bring a backup back into the stack, which must not be running."""
+    request = restore.Request.from_environment(os.environ)
+    if supervision.states(settings):
+        raise StackError("The stack is running: end it with `make stop` first.")
+    os.environ[PROGRAMS_FOLDER] = str(postgres.binary("pg_restore").parent)
+    try:
+        control.start(settings, console, supervision.STORAGE)
+        restore.run(settings, request, console)
+    finally:
+        control.stop(settings)
+    console.print("Restored. `make start` starts the stack; docs/runbooks/restore.md says what to look at then.")
+    return 0
+
+
+COMMANDS = {"run": run, "start": start, "stop": stop, "status": status, "logs": logs, "restore": bring_back}
 
 
 def main() -> int:

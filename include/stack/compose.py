@@ -1,4 +1,4 @@
-"""``python -m include.stack.compose up|down``: the stack of docker-compose.yaml, for `make up` and `make down`.
+"""``python -m include.stack.compose up|down|restore``: the stack of docker-compose.yaml, for `make up` etc.
 
 It needs Docker with Compose (2, or 1.29), and of Python's packages `rich` alone.
 """
@@ -32,6 +32,7 @@ STEPS = ("storage", "settings")
 PAGES = {"AIRFLOW": 8080, "MLFLOW": 5000, "GRAFANA": 3000}
 HTTPS = "https"
 LOOPBACK = "127.0.0.1"
+STORAGE = ("postgres", "redis", "s3")
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,26 @@ def down(deployment: Deployment, console: Console) -> None:
     console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
 
 
+def restore(deployment: Deployment, console: Console) -> None:
+    """Bring a backup back into a stack that does not run.
+
+    Raises:
+        StackError: it runs, its secrets are missing, or the backup cannot be brought back.
+    """
+    secrets = deployment.secrets_dir / SECRETS_FILE
+    if not secrets.exists():
+        raise StackError(f"{secrets} is missing: put back the one of the stack that was backed up.")
+    if running := sorted(set(deployment.states()) - set(STORAGE)):
+        raise StackError(f"The stack runs ({', '.join(running)}): end it with `make down` first.")
+    write_secrets(deployment.secrets_dir)
+    console.print("Building the image", highlight=False)
+    deployment.run("build", "storage")
+    own_s3 = [] if deployment.environment.get("ML_S3_ENDPOINT") else ["s3"]
+    deployment.run("up", "--detach", "--no-build", "postgres", *own_s3)
+    deployment.run("run", "--rm", "--no-deps", *([] if console.is_terminal else ["-T"]), "restore")
+    console.print("Restored. `make up` starts the stack; docs/runbooks/restore.md says what to look at then.")
+
+
 def show_addresses(deployment: Deployment, console: Console) -> None:
     """Print the addresses of the pages and where the passwords are."""
     secrets = deployment.secrets_dir / SECRETS_FILE
@@ -256,7 +277,7 @@ def _code_version() -> str:
     return done.stdout.strip() or "unknown"
 
 
-COMMANDS = {"up": up, "down": down}
+COMMANDS = {"up": up, "down": down, "restore": restore}
 
 
 def main() -> int:

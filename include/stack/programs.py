@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from include.lifecycle.dumps import PROGRAMS_FOLDER
 from include.stack import postgres
 from include.stack.processes import PROGRAM
 from include.stack.settings import HOST, StackSettings, executable, quiet_environment
@@ -75,7 +76,8 @@ def _airflow(settings: StackSettings) -> list[Program]:
         "dag-processor": ["dag-processor"],
         "triggerer": ["triggerer", "--skip-serve-logs"],
     }
-    environment = settings.airflow_environment()
+    # Tasks dump databases with the programs of the server's own version.
+    environment = settings.airflow_environment() | {PROGRAMS_FOLDER: str(postgres.binary("pg_dump").parent)}
     return [
         Program(
             name,

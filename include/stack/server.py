@@ -74,6 +74,11 @@ class Server(Services):
         return ADMIN_NAME, self.secrets.mlflow_password
 
     @property
+    def backed_up_databases(self) -> tuple[str, ...]:
+        """The databases that a backup has."""
+        return (*super().backed_up_databases, "mlflow_users")
+
+    @property
     def mlflow_pages(self) -> str:
         """Address of MLflow's pages, as a browser reaches them."""
         return os.environ.get("ML_MLFLOW_URL") or "http://localhost:5000"

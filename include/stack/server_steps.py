@@ -12,7 +12,7 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from include.stack import airflow_settings, main_job, postgres, summary
+from include.stack import airflow_settings, main_job, postgres, restore, summary
 from include.stack.airflow_api import AirflowApi
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
@@ -57,7 +57,14 @@ def run_main_job(server: Server) -> None:
     summary.show(server, console)
 
 
-STEPS = {"storage": storage, "settings": settings, "main-job": run_main_job}
+def bring_back(server: Server) -> None:
+    """Bring a backup back."""
+    _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
+    _wait_for("the S3 server", lambda: _bucket_exists(server, server.buckets.lake))
+    restore.run(server, restore.Request.from_environment(os.environ), Console())
+
+
+STEPS = {"storage": storage, "settings": settings, "main-job": run_main_job, "restore": bring_back}
 
 
 def main() -> int:

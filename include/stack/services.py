@@ -22,6 +22,8 @@ class Secrets:
     postgres_password: str = field(default_factory=lambda: random.token_urlsafe(24))
     s3_access_key: str = field(default_factory=lambda: random.token_hex(10).upper())
     s3_secret_key: str = field(default_factory=lambda: random.token_hex(20))
+    backup_access_key: str = field(default_factory=lambda: random.token_hex(10).upper())
+    backup_secret_key: str = field(default_factory=lambda: random.token_hex(20))
     airflow_password: str = field(default_factory=lambda: random.token_urlsafe(12))
     airflow_jwt_secret: str = field(default_factory=lambda: random.token_urlsafe(48))
     airflow_api_secret: str = field(default_factory=lambda: random.token_urlsafe(32))
@@ -127,6 +129,33 @@ class Services(ABC):
         """Secret access key of the S3 server."""
         return self.secrets.s3_secret_key
 
+    @property
+    def backup_endpoint(self) -> str:
+        """Address of the S3 server for backups: the one that ML_BACKUP_ENDPOINT names, or the stack's own."""
+        return os.environ.get("ML_BACKUP_ENDPOINT") or self.s3_endpoint
+
+    @property
+    def backup_region(self) -> str:
+        """Region that requests to that server are signed for."""
+        return os.environ.get("ML_BACKUP_REGION") or self.s3_region
+
+    @property
+    def backup_bucket(self) -> str:
+        """Name of the bucket for backups."""
+        return os.environ.get("ML_BACKUP_BUCKET") or "ml-backup"
+
+    @property
+    def backup_keys(self) -> tuple[str, str]:
+        """Access key id and secret access key of that server."""
+        if os.environ.get("ML_BACKUP_ENDPOINT"):
+            return self.secrets.backup_access_key, self.secrets.backup_secret_key
+        return self.s3_access_key, self.s3_secret_key
+
+    @property
+    def backed_up_databases(self) -> tuple[str, ...]:
+        """The databases that a backup has: not the company's, which is the source's."""
+        return ("airflow", "warehouse", "mlflow")
+
     def postgres_dsn(self, database: str) -> str:
         """Return the libpq address of one database, with the password."""
         password = quote(self.secrets.postgres_password, safe="")
@@ -141,6 +170,7 @@ class Services(ABC):
         """Return the values that ``${NAME}`` stands for in ``airflow_settings.yaml``."""
         host, port = self.postgres_address
         name, password = self.mlflow_login or ("", "")
+        backup_access_key, backup_secret_key = self.backup_keys
         return {
             "POSTGRES_HOST": host,
             "POSTGRES_PORT": str(port),
@@ -149,8 +179,15 @@ class Services(ABC):
             "S3_ENDPOINT": self.s3_endpoint,
             "S3_REGION": self.s3_region,
             "LAKE_BUCKET": self.buckets.lake,
+            "MLFLOW_BUCKET": self.buckets.mlflow,
             "S3_ACCESS_KEY": self.s3_access_key,
             "S3_SECRET_KEY": self.s3_secret_key,
+            "BACKUP_ENDPOINT": self.backup_endpoint,
+            "BACKUP_ACCESS_KEY": backup_access_key,
+            "BACKUP_SECRET_KEY": backup_secret_key,
+            "BACKUP_REGION": self.backup_region,
+            "BACKUP_BUCKET": self.backup_bucket,
+            "BACKUP_DATABASES": " ".join(self.backed_up_databases),
             "MLFLOW_URL": self.mlflow_url,
             "MLFLOW_PAGES": self.mlflow_pages,
             "MLFLOW_LOGIN": name,

@@ -15,12 +15,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseHook, Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from include.lifecycle import notifications
+from include.lifecycle.backup import BackupSettings, Origin, Store
+from include.lifecycle.dumps import PostgresServer
 from include.lifecycle.lake import Lake
 from include.lifecycle.notifications import Notification, Services
 from include.lifecycle.specs import DatasetSpec, Source
@@ -158,6 +161,31 @@ def source(dataset: DatasetSpec) -> Iterator[Source]:
             return connections.enter_context(connect(name))
 
         yield dataset.make_source(settings, opened)
+
+
+def backup_settings() -> BackupSettings | None:
+    """What the Airflow variable `backup` says, or None where there is no such variable."""
+    content = Variable.get("backup", default=None, deserialize_json=True)
+    return None if content is None else BackupSettings.model_validate(content)
+
+
+def backup_store() -> Store:
+    """The bucket of the connection `backup`."""
+    return Store(LakeHook("backup").lake())
+
+
+def backup_origin(settings: BackupSettings, code_version: str) -> Origin:
+    """What is backed up, by the connections `lake` and `warehouse`."""
+    connection = BaseHook.get_connection("warehouse")
+    keywords = {"host": connection.host, "port": connection.port, "user": connection.login}
+    found = lake()
+    return Origin(
+        lake=found,
+        artifacts=Lake(found.client, settings.artifacts),
+        server=PostgresServer({**keywords, **connection.extra_dejson}, connection.password),
+        fernet_key=conf.get("core", "fernet_key", fallback="").split(",")[0],
+        code_version=code_version,
+    )
 
 
 def notification_services() -> Services | None:

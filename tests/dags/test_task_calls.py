@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Variable
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
 from include.catalog import DATASETS
-from include.lifecycle import ledger, model_card, registry, scoring, training
+from include.lifecycle import backup, ledger, model_card, registry, scoring, training
 from include.lifecycle.etl import ExtractedDays, JudgedDays
 from include.lifecycle.lake import Lake
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
@@ -234,6 +234,33 @@ def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() 
     whole = JudgedDays(accepted=(*DAYS,))
     with set_current_context(context):  # type: ignore[arg-type]
         runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], [whole])
+
+
+def test_a_run_on_the_whole_lake_makes_a_backup_and_deletes_expired_ones(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, pruned = SimpleNamespace(name="2026-03-12T030500Z"), []
+    monkeypatch.setattr("ml_lifecycle.hooks.backup_store", lambda: "store")
+    monkeypatch.setattr("ml_lifecycle.hooks.backup_origin", lambda settings, version: "origin")
+    monkeypatch.setattr(Variable, "get", lambda *_, **__: {"databases": "a b", "artifacts": "m", "keep_days": 9})
+    monkeypatch.setattr(backup, "back_up", lambda origin, store, settings, now: made)
+    monkeypatch.setattr(backup, "prune", lambda store, now, keep_days: pruned.append((store, keep_days)))
+
+    assert call("maintenance", "back_up") == made.name
+    assert pruned == [("store", 9)]
+
+
+@pytest.mark.parametrize("form", [{"prefix": "raw"}, {"day": "2026-03-01"}, {"dry_run": True}])
+def test_a_run_on_part_of_the_lake_and_a_dry_run_make_no_backup(form: dict[str, Any], call: Call) -> None:
+    with pytest.raises(AirflowSkipException, match="Only a run on the whole lake makes a backup"):
+        call("maintenance", "back_up", form=form)
+
+
+def test_without_the_variable_no_backup_is_made(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Variable, "get", lambda *_, default, **__: default)
+
+    with pytest.raises(AirflowSkipException, match="There is no Airflow variable `backup`"):
+        call("maintenance", "back_up")
 
 
 def test_what_a_run_writes_has_the_address_of_its_page() -> None:

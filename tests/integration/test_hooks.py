@@ -14,7 +14,7 @@ import pytest
 from include import catalog
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.notifications import Services
-from ml_lifecycle import links, runs
+from ml_lifecycle import hooks, links, runs
 from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_services
 from ml_lifecycle.operators import PushModelOperator
 from tests.conftest import lake_connection_extra
@@ -56,6 +56,32 @@ def test_a_connection_without_a_bucket_is_refused_with_what_to_write(define: Any
 
     with pytest.raises(ValueError, match=r'`lake` names no bucket: write .*"bucket_name"'):
         LakeHook().lake()
+
+
+def test_what_is_backed_up_and_where_to_stands_in_the_connections(
+    define: Any, lake_connection: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    bucket = Lake(lake_connection.client, "backups-of-hooks")
+    keys = {"login": "accesskey", "password": "secretkey123"}
+    define("backup", conn_type="aws", **keys, extra=lake_connection_extra(bucket))
+    extra = {"sslmode": "require"}
+    define("warehouse", conn_type="postgres", host="db", port=5433, login="ml", password="of-ml", extra=extra)
+    monkeypatch.setenv("AIRFLOW_VAR_BACKUP", '{"databases": "airflow mlflow", "artifacts": "models"}')
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "newest,older")
+
+    # when
+    settings = hooks.backup_settings()
+    assert settings is not None
+    origin = hooks.backup_origin(settings, "1.0")
+
+    # then
+    assert settings.databases == ("airflow", "mlflow")
+    assert hooks.backup_store().bucket.bucket == bucket.bucket
+    assert (origin.lake.bucket, origin.artifacts.bucket) == (lake_connection.bucket, "models")
+    assert origin.server.address("mlflow") == "dbname=mlflow host=db port=5433 user=ml sslmode=require"
+    assert origin.server.password == "of-ml"
+    assert origin.fernet_key == "newest"
 
 
 def test_the_warehouse_is_opened_with_psycopg2_and_closed_afterwards(define: Any, postgres_dsn: str) -> None:

@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from mlflow.exceptions import MlflowException
 from polars.exceptions import ColumnNotFoundError
 
+from include.lifecycle.dumps import DumpError
 from include.lifecycle.lake import CorruptFileError, PartitionNotFoundError
 from include.lifecycle.ledger import LedgerConflictError
 from include.lifecycle.registry import UntrustedModelError
@@ -17,6 +18,7 @@ from ml_lifecycle.retries import RETRY_OUTAGES
 
 OUTAGES = (
     ConnectionRefusedError(),
+    ConnectionError("pg_dump failed: connection to server"),
     TimeoutError(),
     requests.exceptions.ConnectionError(),
     requests.exceptions.JSONDecodeError("no JSON", "<html>502</html>", 0),
@@ -37,6 +39,7 @@ BAD_DATA = (
     PermissionError("customers.csv"),
     OverflowError("date value out of range"),
     CorruptFileError("other bytes"),
+    DumpError("pg_dump is older than the server"),
     UntrustedModelError("os.system"),
     OverflowError("date value out of range"),
     FileNotFoundError("customers.csv"),

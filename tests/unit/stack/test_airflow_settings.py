@@ -16,7 +16,7 @@ def test_the_projects_own_file_names_what_the_dags_use(settings: StackSettings) 
 
     # then
     connections = {entry["connection_id"]: entry for entry in found["connections"]}
-    assert set(connections) == {"company_db", "warehouse", "lake", "mlflow"}
+    assert set(connections) == {"company_db", "warehouse", "lake", "backup", "mlflow"}
     assert connections["company_db"]["port"] == settings.ports.postgres
     assert connections["company_db"]["schema"] == "company"
     assert json.loads(connections["lake"]["extra"])["endpoint_url"] == settings.s3_endpoint
@@ -25,7 +25,7 @@ def test_the_projects_own_file_names_what_the_dags_use(settings: StackSettings) 
     variables = {entry["key"]: entry["value"] for entry in found["variables"]}
     assert variables["customers_source"] == {"kind": "postgres", "connection": "company_db"}
     assert variables["sample_world"] == {"customers": 20000, "history_days": 120, "seed": 7}
-    assert {f"{name}_source" for name in DATASETS} | {"sample_world", "sample_market"} == set(variables)
+    assert {f"{name}_source" for name in DATASETS} | {"sample_world", "sample_market", "backup"} == set(variables)
 
 
 def test_value_cannot_change_the_structure_of_the_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from include.stack.settings import PROJECT_DIR, StackSettings, shared_options
 
 COMPOSE = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
 AIRFLOW = ("storage", "api-server", "scheduler", "dag-processor", "triggerer", "worker")
-STEPS = ("storage", "settings", "main-job")
+STEPS = ("storage", "settings", "main-job", "restore")
 IMAGE_OPTIONS = dict(re.findall(r"(AIRFLOW_\w+|PYTHONPATH)=(\S+)", (PROJECT_DIR / "Dockerfile").read_text()))
 
 OTHER_VALUE = {

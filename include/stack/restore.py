@@ -1,0 +1,125 @@
+"""A backup comes back into a stack whose servers stand still, but for PostgreSQL and S3."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import boto3
+import psycopg2
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from include.lifecycle import restore
+from include.lifecycle.backup import Backup, BackupSettings, Store, moment_of
+from include.lifecycle.dumps import PostgresServer
+from include.lifecycle.lake import Lake, LakeError
+from include.stack import airflow_settings
+from include.stack.display import Display
+from include.stack.errors import StackError
+from include.stack.s3 import s3_client
+from include.stack.services import DATABASE_ROLE, Services
+from include.stack.settings import PROJECT_DIR
+
+PARTS = ("databases", "files")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        name: the backup's name; empty for the newest one.
+        only: the part to bring back, one of ``PARTS``; empty for both.
+        replace: whether databases that have tables may be replaced.
+    """
+
+    name: str = ""
+    only: str = ""
+    replace: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read ``FROM``, ``ONLY`` and ``REPLACE``.
+
+        Raises:
+            StackError: ``ONLY`` or ``REPLACE`` has another value than it may have.
+        """
+        only, replace = environment.get("ONLY", ""), environment.get("REPLACE", "")
+        if only not in ("", *PARTS):
+            raise StackError(f"ONLY is {only!r}: write ONLY=databases or ONLY=files, or leave it out for both.")
+        if replace not in ("", "1"):
+            raise StackError(f"REPLACE is {replace!r}: write REPLACE=1 to replace databases, or leave it out.")
+        return cls(environment.get("FROM", ""), only, replace == "1")
+
+    @property
+    def with_databases(self) -> bool:
+        """Whether databases are brought back."""
+        return self.only != "files"
+
+    @property
+    def with_files(self) -> bool:
+        """Whether the lake and the model files are."""
+        return self.only != "databases"
+
+
+def run(services: Services, request: Request, console: Console) -> None:
+    """Bring a backup back and say what came.
+
+    Raises:
+        StackError: there is no such backup, it is not whole or does not fit, or the stack has data.
+    """
+    try:
+        _run(services, request, console)
+    except (LakeError, OSError, psycopg2.Error, BotoCoreError, ClientError) as error:
+        raise StackError(f"Nothing was restored to its end: {error}") from error
+
+
+def _run(services: Services, request: Request, console: Console) -> None:
+    store, settings = _store(services)
+    backup = store.read(moment_of(request.name)) if request.name else store.newest()
+    if backup is None:
+        raise StackError(f"There is no backup in {store.bucket.uri('')} at {services.backup_endpoint}.")
+    host, port = services.postgres_address
+    keywords = {"host": host, "port": port, "user": DATABASE_ROLE}
+    server = PostgresServer(keywords, services.secrets.postgres_password)
+    if request.with_databases:
+        restore.check_key(backup, services.secrets.airflow_fernet_key)
+        if not request.replace:
+            restore.check_empty(server, backup.databases.keys())
+    restore.check(store, backup, _wanted(backup, request))
+    console.print(f"Restoring the backup of {backup.name}", highlight=False)
+    with Display(console) as display:
+
+        def show(what: str, done: int, total: int) -> None:
+            display.show(what, "restored" if done == total else "restoring", done, total)
+
+        if request.with_files:
+            # First: what the databases name is there when they are.
+            restore.restore_lake(store, backup, Lake(s3_client(services), services.buckets.lake), show)
+            restore.restore_artifacts(store, backup, Lake(s3_client(services), settings.artifacts), show)
+        if request.with_databases:
+            restore.restore_databases(store, backup, server, show)
+    for sentence in backup.left_out:
+        console.print(f"Not in the backup: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _wanted(backup: Backup, request: Request) -> list[Any]:
+    dumps = set(backup.databases.values())
+    if not request.with_files:
+        return list(dumps)
+    return [content for content in backup.contents() if request.with_databases or content not in dumps]
+
+
+def _store(services: Services) -> tuple[Store, BackupSettings]:
+    """The backup bucket, and what is backed up, as ``airflow_settings.yaml`` says."""
+    found = airflow_settings.read(PROJECT_DIR / "airflow_settings.yaml", services.placeholders())
+    [variable] = [one["value"] for one in found["variables"] if one["key"] == "backup"]
+    [connection] = [one for one in found["connections"] if one["connection_id"] == "backup"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=services.backup_endpoint,
+        region_name=services.backup_region,
+        aws_access_key_id=connection["login"],
+        aws_secret_access_key=connection["password"],
+    )
+    return Store(Lake(client, services.backup_bucket)), BackupSettings.model_validate(variable)
