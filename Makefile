@@ -3,6 +3,10 @@
 # make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT). make restore and make restore-server
 # bring a backup back: docs/runbooks/restore.md.
 
+# What was chosen for a server for good: lines of ML_NAME=value.
+-include server.env
+export $(filter ML_%,$(.VARIABLES))
+
 PYTHON := .venv/bin/python
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bin/uv)
 # Half the work of compiling is in what never or hardly gets imported.
@@ -10,18 +14,27 @@ SELDOM_IMPORTED := '/(tests|plotly|databricks)/'
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 # Needs no .venv: a server has Docker, Python and make.
-COMPOSE := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich python -m include.stack.compose
+ON_SERVER := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich --with httpx python -m
 
-.PHONY: run start stop status logs restore up down restore-server install test lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server smoke audit install test lint bench mutants lock
 
 run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
 
 up down: | $(UV)
-	@$(COMPOSE) $@
+	@$(ON_SERVER) include.stack.compose $@
+
+# Does a stack that was rolled out do its work? `make smoke URL=https://airflow.example.com` asks another machine's.
+smoke: | $(UV)
+	@$(ON_SERVER) include.stack.smoke $(URL)
+
+# Asks a database on the internet for known vulnerabilities of the pinned packages.
+audit: | $(UV)
+	@$(UV) tool run --from pip-audit==2.10.1 pip-audit --strict --requirement constraints.txt --no-deps --disable-pip \
+		|| { echo "Not passed: a package above is vulnerable, or the database could not be asked about it." >&2; exit 1; }
 
 restore-server: | $(UV)
-	@$(COMPOSE) restore
+	@$(ON_SERVER) include.stack.compose restore
 
 install: .venv/.installed
 

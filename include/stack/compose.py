@@ -144,8 +144,11 @@ def up(deployment: Deployment, console: Console) -> None:
     write_secrets(deployment.secrets_dir)
     if HTTPS in deployment.profiles:
         _check_https(deployment)
-    console.print("Building the image", highlight=False)
-    deployment.run("build", "storage")
+    if deployment.environment.get("ML_PULL") == "1":
+        deployment.run("pull", "storage")
+    else:
+        console.print("Building the image", highlight=False)
+        deployment.run("build", "storage")
     own_s3 = ["--scale", "s3=0"] if deployment.environment.get("ML_S3_ENDPOINT") else []
     workers = deployment.environment.get("ML_WORKERS")
     scale = [*own_s3, *(["--scale", f"worker={workers}"] if workers else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -14,8 +15,9 @@ import pytest
 from rich.console import Console
 
 from include.catalog import MODELS
-from include.stack import main_job
+from include.stack import main_job, smoke
 from include.stack.airflow_api import AirflowApi
+from include.stack.services import ADMIN_NAME
 from tests.e2e.conftest import new_world
 from tests.e2e.server import Running, make_it_small, output, running_stack
 
@@ -112,6 +114,15 @@ def test_the_main_job_through_two_workers_publishes_what_the_local_stack_does(
     for model in MODELS:
         assert _predictions(there, model).equals(_predictions(here, model)), model
     assert len(_workers(running)) == 2
+
+
+def test_the_check_after_a_rollout_passes(running: Running) -> None:
+    said = io.StringIO()
+
+    with httpx.Client(base_url=running.server.airflow_url, timeout=60, trust_env=False) as client:
+        passed = smoke.check(client, ADMIN_NAME, running.secrets.airflow_password, Console(file=said), 60)
+
+    assert passed, said.getvalue()
 
 
 def _contents(lake: Path, prefixes: Sequence[str]) -> dict[str, str]:
