@@ -77,10 +77,10 @@ def check_empty(server: PostgresServer, databases: Iterable[str]) -> None:
     """
     found = {name: dumps.tables(server, name) for name in databases}
     if any(found.values()):
-        counts = ", ".join(f"{name} has {count} tables" for name, count in found.items() if count)
+        counts = ", ".join(f"{name} ({count})" for name, count in found.items() if count)
         raise BackupError(
-            f"This stack has data: of its databases, {counts}. Restore into an empty stack, or say with REPLACE=1 "
-            "that these databases are to be replaced by those of the backup."
+            f"This stack has data: there are tables in {counts}. Restore into an empty stack, or say with "
+            "REPLACE=1 that these databases are to be replaced by those of the backup."
         )
 
 

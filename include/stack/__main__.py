@@ -76,7 +76,8 @@ def bring_back(settings: StackSettings, console: Console) -> int:
         restore.run(settings, request, console)
     finally:
         control.stop(settings)
-    console.print("Restored. `make start` starts the stack; docs/runbooks/restore.md says what to look at then.")
+    if request.name != "list":
+        console.print("Restored. `make start` starts the stack; docs/runbooks/restore.md: what to look at then.")
     return 0
 
 

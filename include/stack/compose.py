@@ -194,7 +194,7 @@ def restore(deployment: Deployment, console: Console) -> None:
     own_s3 = [] if deployment.environment.get("ML_S3_ENDPOINT") else ["s3"]
     deployment.run("up", "--detach", "--no-build", "postgres", *own_s3)
     deployment.run("run", "--rm", "--no-deps", *([] if console.is_terminal else ["-T"]), "restore")
-    console.print("Restored. `make up` starts the stack; docs/runbooks/restore.md says what to look at then.")
+    console.print("`make up` starts the stack; docs/runbooks/restore.md says what to look at then.")
 
 
 def show_addresses(deployment: Deployment, console: Console) -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from include.lifecycle import restore
-from include.lifecycle.backup import Backup, BackupSettings, Store, moment_of
+from include.lifecycle.backup import Backup, BackupSettings, Store, moment_of, name_of
 from include.lifecycle.dumps import PostgresServer
 from include.lifecycle.lake import Lake, LakeError
 from include.stack import airflow_settings
@@ -28,7 +28,7 @@ class Request:
     """What is asked for.
 
     Attributes:
-        name: the backup's name; empty for the newest one.
+        name: the backup's name; empty for the newest one, "list" to see those there are.
         only: the part to bring back, one of ``PARTS``; empty for both.
         replace: whether databases that have tables may be replaced.
     """
@@ -70,12 +70,19 @@ def run(services: Services, request: Request, console: Console) -> None:
     """
     try:
         _run(services, request, console)
-    except (LakeError, OSError, psycopg2.Error, BotoCoreError, ClientError) as error:
-        raise StackError(f"Nothing was restored to its end: {error}") from error
+    except LakeError as error:
+        raise StackError(str(error)) from error
+    except (OSError, psycopg2.Error, BotoCoreError, ClientError) as error:
+        raise StackError(
+            f"A service did not answer: {error}. The databases are as they were; run the same command again."
+        ) from error
 
 
 def _run(services: Services, request: Request, console: Console) -> None:
     store, settings = _store(services)
+    if request.name == "list":
+        console.print("\n".join(map(name_of, store.moments())) or "There are none.", highlight=False)
+        return
     backup = store.read(moment_of(request.name)) if request.name else store.newest()
     if backup is None:
         raise StackError(f"There is no backup in {store.bucket.uri('')} at {services.backup_endpoint}.")
