@@ -114,6 +114,9 @@ PERFORMANCE_VERDICT = Metric(
 
 DAMAGED = Metric("ml_damaged_partitions", "Partitions that the newest maintenance found and did not heal.")
 MAINTENANCE_AGE = Metric("ml_maintenance_age_days", "Days since the day of the newest maintenance.")
+BACKUP_AGE = Metric(
+    "ml_backup_age_seconds", "Since the moment of the newest backup; infinite where there is none yet."
+)
 
 HEARTBEAT_AGE = Metric(
     "ml_airflow_heartbeat_age_seconds",
@@ -167,7 +170,7 @@ GROUPS: Mapping[str, tuple[Metric, ...]] = {
         PERFORMANCE_BASELINE,
         PERFORMANCE_VERDICT,
     ),
-    "Lake": (DAMAGED, MAINTENANCE_AGE),
+    "Lake": (DAMAGED, MAINTENANCE_AGE, BACKUP_AGE),
     "Airflow": (HEARTBEAT_AGE, TASKS, OLDEST_QUEUED, RUN_FAILED, RUN_END, STAGE_SECONDS),
     "The exporter and its machine": (SERVICE_UP, COLLECTED, COLLECT_SECONDS, DISK_FREE, DISK_SIZE),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
 from include.lifecycle import drift_verdict, ledger, maintenance, metrics, performance_verdict
+from include.lifecycle.backup import Store, exists
 from include.lifecycle.deadlines import overdue
 from include.lifecycle.drift_verdict import DriftVerdict
 from include.lifecycle.lake import Lake
@@ -150,6 +152,13 @@ def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
         damages = report.evidence.damages if report.outcome is None else report.outcome.remaining
         yield Sample(metrics.DAMAGED, len({damage.path for damage in damages}))
         yield Sample(metrics.MAINTENANCE_AGE, (now.date() - day).days)
+
+
+def of_backups(store: Store, now: datetime) -> Iterator[Sample]:
+    """How old the newest backup is."""
+    moments = store.moments() if exists(store.bucket) else []
+    age = (now - moments[-1]).total_seconds() if moments else math.inf
+    yield Sample(metrics.BACKUP_AGE, age)
 
 
 def _days_without_predictions(

@@ -76,7 +76,7 @@ class Page(Collector):
 def look(now: datetime, disks: Mapping[str, str]) -> list[Sample]:
     """All figures but those of `look_closely`. `disks` are folders by the name of their disk."""
     started = time.monotonic()
-    samples = [*_of_lake(now), *_of_warehouse(now), *_of_airflow(now), *_of_disks(disks)]
+    samples = [*_of_lake(now), *_of_backups(now), *_of_warehouse(now), *_of_airflow(now), *_of_disks(disks)]
     return [
         *samples,
         Sample(metrics.COLLECTED, now.timestamp()),
@@ -99,6 +99,18 @@ def _of_lake(now: datetime) -> Iterator[Sample]:
         yield partial(state_metrics.of_lake, lake, now)
 
     return _of_service("lake", parts())
+
+
+def _of_backups(now: datetime) -> Iterator[Sample]:
+    """The age of the newest backup, where any are to be made."""
+    try:
+        if hooks.backup_settings() is None:
+            return
+        store = hooks.backup_store()
+    except (*_OUTAGES, ValueError) as error:
+        yield _down("backup bucket", error)
+        return
+    yield from _of_service("backup bucket", [partial(state_metrics.of_backups, store, now)])
 
 
 def _of_warehouse(now: datetime) -> Iterator[Sample]:

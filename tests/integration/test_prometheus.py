@@ -37,6 +37,7 @@ BROKEN: dict[Metric, float] = {
     metrics.OLDEST_QUEUED: 7200,
     metrics.DISK_FREE: 5,
     metrics.DAMAGED: 2,
+    metrics.BACKUP_AGE: 1e6,
     metrics.SERVICE_UP: 0,
 }
 WELL: dict[Metric, float] = {

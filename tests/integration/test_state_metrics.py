@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle import drift_verdict, ledger, performance_verdict, state_metrics
+from include.lifecycle.backup import Store
 from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.maintenance_policy import REPORT
 from include.lifecycle.metrics import Sample
@@ -64,6 +66,16 @@ def table(good: int, quarantined: int, usual: tuple[float, float] | None) -> dic
         "warnings": (),
         "usual_bad_share": usual,
     }
+
+
+def test_a_backup_is_as_old_as_its_moment_and_none_is_infinitely_old(lake: Lake) -> None:
+    never = Store(Lake(lake.client, "no-such-bucket"))
+    lake.write_object("backups/2026-03-01T030500Z.json", b"")
+    lake.write_object("backups/2026-03-02T030500Z.json", b"")
+    now = datetime(2026, 3, 2, 4, 5, tzinfo=UTC)
+
+    assert values(state_metrics.of_backups(Store(lake), now)) == {"ml_backup_age_seconds": 3600}
+    assert values(state_metrics.of_backups(never, now)) == {"ml_backup_age_seconds": math.inf}
 
 
 def test_an_empty_lake_has_no_figures_of_data(lake: Lake) -> None:
