@@ -74,7 +74,8 @@ def run(services: Services, request: Request, console: Console) -> None:
         raise StackError(str(error)) from error
     except (OSError, psycopg2.Error, BotoCoreError, ClientError) as error:
         raise StackError(
-            f"A service did not answer: {error}. The databases are as they were; run the same command again."
+            f"A service did not answer, or refused: {error} The databases are as they were; run the same command "
+            "again when that is put right."
         ) from error
 
 
