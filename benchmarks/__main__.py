@@ -30,6 +30,7 @@ NAMES = (
     "market_day",
     "segment_training",
     "orchestration",
+    "executors",
 )
 RESULTS = Path(__file__).parents[1] / ".state" / "benchmarks.json"
 

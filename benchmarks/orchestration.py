@@ -96,25 +96,36 @@ def through_airflow(api: AirflowApi, lake: Lake, day: date) -> None:
         time.sleep(0.2)
 
 
-def measure(settings: StackSettings, api: AirflowApi, customers: int) -> tuple[float, float]:
-    """Seconds through Airflow and in this process."""
-    run = RunInfo("benchmark", datetime.now(UTC), "benchmark")
+def make_history(chain: Chain, customers: int, run: RunInfo) -> date:
+    """Fill the company, and the lake for all its days but the last, which is returned."""
     day = run.started_at.date() - timedelta(days=1)
     company = CompanySettings(customers=customers, history_days=HISTORY_DAYS, seed=7)
-    chain = Chain(settings, LAKE)
     with chain.database("company") as connection:
         ensure_history(connection, company, day)
     history = [day - timedelta(days=back) for back in range(HISTORY_DAYS - 1, 0, -1)]
     for days in etl.chunks(history, 5):
         chain.make_features(days, run)
-    shutil.copytree(settings.s3_dir / LAKE, settings.s3_dir / WARM_LAKE)
-    time.sleep(2)  # until the S3 server looks at its folder again
+    return day
 
+
+def unpause(api: AirflowApi) -> None:
+    """Let the DAGs of the chain run, and wait for the runs that were due."""
     for dag_id in ("churn_scoring", "churn_training", "customers_etl"):
         due = api.due_run(dag_id)
         api.unpause(dag_id)
         while due and not any(run["run_after"] == due and run["end_date"] for run in api.runs(dag_id)):
             time.sleep(0.5)
+
+
+def measure(settings: StackSettings, api: AirflowApi, customers: int) -> tuple[float, float]:
+    """Seconds through Airflow and in this process."""
+    run = RunInfo("benchmark", datetime.now(UTC), "benchmark")
+    chain = Chain(settings, LAKE)
+    day = make_history(chain, customers, run)
+    shutil.copytree(settings.s3_dir / LAKE, settings.s3_dir / WARM_LAKE)
+    time.sleep(2)  # until the S3 server looks at its folder again
+
+    unpause(api)
     start = time.perf_counter()
     through_airflow(api, chain.lake, day)
     orchestrated = time.perf_counter() - start

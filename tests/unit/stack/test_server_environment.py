@@ -44,6 +44,7 @@ ONLY_LOCAL = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "one person",
 }
 ONLY_SERVER = {
+    "AIRFLOW__LOGGING__JSON_LOGS": "for what collects the logs",
     "AIRFLOW__CORE__AUTH_MANAGER": "a team, with roles",
     "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "for the container's health check",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "DAG files change with the image only",

@@ -1,0 +1,105 @@
+"""The manifests are what Kubernetes' own schemas ask for, and the chart is told what docker-compose.yaml says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from include.stack.settings import PROJECT_DIR
+
+FOLDER = PROJECT_DIR / "deploy" / "kubernetes"
+VALUES = {path.name: yaml.safe_load(path.read_text()) for path in FOLDER.glob("values*.yaml")}
+MANIFESTS = [
+    pytest.param(manifest, id=f"{path.name}-{manifest['kind']}-{manifest['metadata']['name']}")
+    for path in sorted(FOLDER.glob("*.yaml"))
+    if path.name not in VALUES
+    for manifest in yaml.safe_load_all(path.read_text())
+]
+PODS = [each for each in MANIFESTS if each.values[0]["kind"] in ("Deployment", "Job")]
+OLDEST, NEWEST = "1.30", "1.34"
+COMPOSE = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
+# What the chart, or the cluster, says by itself.
+NOT_IN_VALUES = {
+    "AIRFLOW__CORE__EXECUTOR": "the chart's own value",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "the chart's name of the service",
+    "AIRFLOW__API__HOST": "the chart's",
+    "AIRFLOW__API__PORT": "the chart's",
+    "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "the chart's probes ask otherwise",
+}
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("manifest", MANIFESTS)
+def test_each_manifest_is_valid(manifest: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_a_misspelt_field_would_be_found() -> None:
+    [manifest] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "PodDisruptionBudget"]
+    misspelt = manifest | {"spec": {"minAvailible": 1}}
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="minAvailible"):
+        kubernetes_validate.validate(misspelt, NEWEST, strict=True)
+
+
+@pytest.mark.parametrize("manifest", PODS)
+def test_no_container_has_rights_or_memory_without_limit(manifest: dict[str, Any]) -> None:
+    pod = manifest["spec"]["template"]["spec"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        if manifest["kind"] == "Deployment":
+            assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+
+
+def test_secrets_are_named_and_never_written() -> None:
+    text = "".join(path.read_text() for path in FOLDER.glob("*.yaml"))
+
+    assert "kind: Secret" not in text
+    assert not re.findall(r"://[^/\s@]*:[^/\s@]*@", text)
+    values = VALUES["values.yaml"]
+    named = {key: value for key, value in (values | values["data"]).items() if key.endswith("SecretName")}
+    assert len(named) == 6
+    assert all(value.startswith("ml-") for value in named.values())
+
+
+def test_the_chart_is_told_what_docker_compose_tells_airflow() -> None:
+    told = {
+        f"AIRFLOW__{section.upper()}__{option.upper()}": value
+        for section, options in VALUES["values.yaml"]["config"].items()
+        for option, value in options.items()
+    }
+
+    expected = {
+        name: value
+        for name, value in COMPOSE["x-airflow"]["environment"].items()
+        if "${" not in value and name not in NOT_IN_VALUES
+    }
+    assert {name: str(told.get(name)) for name in expected} == expected
+
+
+def test_mlflow_is_started_as_by_docker_compose() -> None:
+    [deployment] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    service = COMPOSE["services"]["mlflow"]
+
+    assert container["args"] == service["command"]
+    there = {variable["name"] for variable in container["env"]}
+    # Amazon's own S3 needs no address.
+    assert service["environment"].keys() - there == {"MLFLOW_S3_ENDPOINT_URL"}
+
+
+@pytest.mark.parametrize("script", [FOLDER / "rollout", PROJECT_DIR / "deploy" / "rollout"], ids=str)
+def test_scripts_of_the_rollout_can_be_read_by_bash(script: Path) -> None:
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
