@@ -11,19 +11,24 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from ml_lifecycle.links import SHOWN_REPORT
 from ml_lifecycle.retries import RETRY_OUTAGES
-from ml_lifecycle.run_notes import CAUSE_KEY, one_line
+from ml_lifecycle.run_notes import CAUSE_KEY, NO_CAUSE, one_line
 
 HEAVY_POOL = "heavy"
 
 
 def notify_of_failure(context: dict[str, Any]) -> None:
-    """Notify that a task failed for good, and keep the cause for the run's note."""
+    """Notify that a task failed for good, and keep the cause for the run's note.
+
+    Where the task's process is gone, the DAG processor calls this, without an exception. It has no XComs: it would
+    wait for an answer until it is killed, and the DAGs of the file would be gone with it.
+    """
     from include.lifecycle.notifications import Notification
     from ml_lifecycle.hooks import notify
 
-    instance = context["task_instance"]
-    cause = one_line(str(context.get("exception") or "no reason is known"))
-    instance.xcom_push(CAUSE_KEY, cause)
+    instance, exception = context["task_instance"], context.get("exception")
+    cause = NO_CAUSE if exception is None else one_line(str(exception))
+    if exception is not None:
+        instance.xcom_push(CAUSE_KEY, cause)
     notify(Notification(f"{instance.dag_id}.{instance.task_id} failed", cause, _links(context)))
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 CAUSE_KEY = "cause_of_failure"
 _LONGEST = 900
 _OURS = "Failed: "
+# A task that fails leaves its cause; one whose process is gone leaves none.
+NO_CAUSE = (
+    "the process ended without a cause, as where a worker is killed, runs out of memory or is cut off. "
+    "Clear the task to try it again; its log says how far it came."
+)
 
 
 def one_line(text: str) -> str:
@@ -55,7 +60,7 @@ def _note(dag_run: DagRun, session: Any) -> str:
     }
     known = [cause for cause in causes if cause.task_id in failed]
     if not known:
-        return f"{_OURS}{', '.join(sorted(failed)) or 'no task'}. The log says more."
+        return f"{_OURS}{', '.join(sorted(failed)) or 'no task'}: {NO_CAUSE}"
     others = sorted(failed - {known[0].task_id})
     more = f" Also failed: {', '.join(others)}." if others else ""
     return one_line(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")

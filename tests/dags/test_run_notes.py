@@ -37,6 +37,23 @@ def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any])
     assert "\n" not in note
 
 
+def test_the_note_of_a_task_whose_process_was_killed_says_so_and_what_to_do(dags: dict[str, Any]) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, select
+
+    finished = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})
+    with create_session() as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == finished.run_id)).one()
+        session.execute(delete(XComModel).where(XComModel.run_id == finished.run_id, XComModel.key == CAUSE_KEY))
+        on_dag_run_failed(run, "task_failure")
+        note = run.note
+
+    assert note.startswith("Failed: performance, report: the process ended without a cause")
+    assert "Clear the task to try it again" in note
+
+
 @pytest.mark.parametrize(
     ("note", "kept"), [("Failed: report: no rows", None), ("We look into it.", "We look into it."), (None, None)]
 )
@@ -50,8 +67,8 @@ def test_a_run_that_was_cleared_and_succeeds_keeps_a_persons_note_alone(
     assert run.note == kept
 
 
-def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> dict[str, Any]:
-    """What a task that fails with `message` leaves behind."""
+def failure(monkeypatch: pytest.MonkeyPatch, message: str | None, **context: Any) -> dict[str, Any]:
+    """What a task that fails with `message`, or without one as its process is gone, leaves behind."""
     left: dict[str, Any] = {}
     monkeypatch.setattr(hooks, "notification_services", lambda: None)
     instance = SimpleNamespace(
@@ -61,8 +78,19 @@ def failure(monkeypatch: pytest.MonkeyPatch, message: str, **context: Any) -> di
         log_url="http://airflow:8080/dags/customers_etl/runs/manual/tasks/validate",
         xcom_push=left.__setitem__,
     )
-    notify_of_failure({"task_instance": instance, "exception": ValueError(message), **context})
+    known = {"exception": ValueError(message)} if message else {}
+    notify_of_failure({"task_instance": instance, **known, **context})
     return left
+
+
+def test_a_task_whose_process_is_gone_is_notified_by_the_dag_processor_which_has_no_xcoms(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+        left = failure(monkeypatch, None)
+
+    assert left == {}
+    assert "validate failed: the process ended without a cause" in caplog.text
 
 
 def test_a_cause_is_one_line_that_a_note_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
