@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 # Needs no .venv: a server has Docker, Python and make.
 ON_SERVER := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich --with httpx python -m
 
-.PHONY: run start stop status logs restore up down restore-server smoke audit install test lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server smoke audit install test chaos lint bench mutants lock
 
 run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
@@ -40,8 +40,12 @@ install: .venv/.installed
 
 # The end-to-end tests have stacks of their own, which want the whole machine.
 test: install
-	$(PYTHON) -m pytest tests --ignore tests/e2e --numprocesses auto --dist loadfile
+	$(PYTHON) -m pytest tests --ignore tests/e2e --ignore tests/chaos --numprocesses auto --dist loadfile
 	$(PYTHON) -m pytest tests/e2e
+
+# Kills and breaks the parts of a server's stack while they work (docs/reliability.md): about an hour, with Docker.
+chaos: install
+	$(PYTHON) -m pytest tests/chaos --capture no
 
 lint: install
 	.venv/bin/ruff check .
