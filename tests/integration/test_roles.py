@@ -207,3 +207,22 @@ def test_roles_are_written_in_the_names_of_the_auth_manager() -> None:
 
     assert set(FabAirflowSecurityManagerOverride.VIEWER_PERMISSIONS) == VIEWER
     assert {name: allowed - admin for name, allowed in ROLES.items()} == {name: set() for name in ROLES}
+
+
+def test_behind_a_proxy_that_speaks_https_logins_stay_there(server: str) -> None:
+    # given: what the proxy and a browser say; a client without a proxy would keep such cookies back
+    told = {"X-Forwarded-Proto": "https", "Host": "airflow.example.com"}
+    page = httpx.get(f"{server}/auth/login/", headers=told, timeout=60)
+    [csrf] = set(re.findall(r'name="csrf_token" type="hidden" value="([^"]+)"', page.text))
+    told["Cookie"] = "; ".join(cookie.split(";")[0] for cookie in page.headers.get_list("Set-Cookie"))
+    told["Referer"] = "https://airflow.example.com/auth/login/"
+
+    # when
+    form = {"username": "viewer", "password": "viewer", "csrf_token": csrf}
+    answer = httpx.post(f"{server}/auth/login/", headers=told, data=form, timeout=60)
+
+    # then
+    assert answer.status_code == 302, answer.text
+    assert not answer.headers["Location"].startswith("http://")
+    [token] = [cookie for cookie in answer.headers.get_list("Set-Cookie") if cookie.startswith("_token=")]
+    assert "secure" in token.lower().split("; ")
