@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from include.lifecycle import ledger, scoring, warehouse
+from include.lifecycle import backup, ledger, restore, scoring, warehouse
+from include.lifecycle.backup import BackupSettings, Origin, Store
+from include.lifecycle.dumps import PostgresServer
 from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.scoring import PredictionsError
 from include.models.churn import CHURN
@@ -46,6 +48,25 @@ def publish_features(lake: Lake, run: RunInfo, scratch: Path, age: int, day: dat
 
 def test_a_scored_day_is_left_alone(scored: Lake, postgres: Any) -> None:
     assert scoring.plan(CHURN, scored, postgres, None) == {}
+
+
+def test_after_a_restore_no_day_is_scored_again_and_a_new_one_is(
+    scored: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    # given
+    artifacts, bucket, new = (Lake(scored.client, f"{kind}-{scored.bucket}") for kind in ("a", "b", "c"))
+    scored.client.create_bucket(Bucket=artifacts.bucket)
+    origin = Origin(scored, artifacts, PostgresServer({}), "", "test")
+    settings = BackupSettings(databases=(), artifacts=artifacts.bucket)
+    made = backup.back_up(origin, Store(bucket), settings, datetime(2026, 3, 3, tzinfo=UTC))
+
+    # when
+    restore.restore_lake(Store(bucket), made, new, lambda *_: None)
+
+    # then
+    assert scoring.plan(CHURN, new, postgres, None) == {}
+    publish_features(new, run, tmp_path, age=42, day=AFTER)
+    assert scoring.plan(CHURN, new, postgres, None) == {AFTER: 1}
 
 
 def test_a_day_whose_features_were_corrected_is_scored_again(

@@ -124,6 +124,12 @@ def test_another_s3_server_and_its_buckets_reach_all_that_use_them(
         assert {name: passed_on.get(name) for name in chosen} == {name: f"${{{name}:-}}" for name in chosen}
 
 
+def test_the_programs_that_dump_databases_are_of_the_databases_own_version() -> None:
+    [image] = re.findall(r"ARG POSTGRES_IMAGE=(\S+)", (PROJECT_DIR / "Dockerfile").read_text())
+
+    assert image == COMPOSE["services"]["postgres"]["image"]
+
+
 def test_no_secret_has_a_default_or_stands_in_the_compose_file(server: Server) -> None:
     values = json.loads((server._secrets_file).read_text()).values()
     text = (PROJECT_DIR / "docker-compose.yaml").read_text() + (PROJECT_DIR / "Dockerfile").read_text()
