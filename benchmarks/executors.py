@@ -72,7 +72,8 @@ def server_options() -> dict[str, str]:
 def variants(settings: StackSettings, redis: str) -> dict[str, Variant]:
     """The sides, by name; `redis` is the address of the Redis server."""
     server = server_options()
-    celery = {name: value for name, value in server.items() if name.startswith("AIRFLOW__CELERY")} | {
+    # The supervisor's configuration, through which all but the workers get their options, takes no quotes.
+    celery = {name: value for name, value in server.items() if "CELERY" in name and '"' not in value} | {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(PROCESSES),
         "AIRFLOW__CELERY__BROKER_URL": redis,
@@ -108,7 +109,10 @@ def stack(variant: Variant) -> Iterator[AirflowApi]:
         open_ones.enter_context(control.running(variant))
         if variant.options.get("AIRFLOW__CORE__EXECUTOR") == "CeleryExecutor":
             command = [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
-            variables = environment(variant) | variant.airflow_environment() | {"DUMB_INIT_SETSID": "0"}
+            imports = {
+                name: value for name, value in server_options().items() if name.endswith("EXTRA_CELERY_CONFIG")
+            }
+            variables = environment(variant) | variant.airflow_environment() | imports
             logs = [variant.log_dir / f"worker-{number}.log" for number in range(WORKERS)]
             for number, log in enumerate(logs):
                 log.unlink(missing_ok=True)

@@ -46,7 +46,7 @@ class Opened(Published):
 
     @property
     def mlflow_url(self) -> str:
-        return self._deployment.address("MLFLOW", 5000)
+        return self._deployment.address("MLFLOW")
 
 
 class PatientApi(AirflowApi):

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import executors
 from benchmarks.processes import in_a_new_process
 from benchmarks.ratios import Ratio
+from include.stack.settings import StackSettings
 
 
 @pytest.mark.parametrize(
@@ -78,3 +80,20 @@ def test_an_unknown_benchmark_is_refused_with_the_names_there_are(capsys: pytest
     with pytest.raises(SystemExit):
         bench.main(["speed"])
     assert "No benchmark is called speed; there are dag_files" in " ".join(capsys.readouterr().err.split())
+
+
+def test_executors_are_compared_round_by_round() -> None:
+    seconds = {executors.LOCAL: [10.0, 20.0, 10.0], executors.CELERY: [11.0, 21.0, 30.0]}
+
+    assert executors.ratios(seconds) == {executors.LOCAL: 1.0, executors.CELERY: 1.1}
+
+
+def test_celery_is_measured_with_the_options_of_the_server(tmp_path: Path) -> None:
+    sides = executors.variants(StackSettings(state_dir=tmp_path), "redis://127.0.0.1")
+
+    celery, local = sides[executors.CELERY].airflow_environment(), sides[executors.LOCAL].airflow_environment()
+
+    assert celery["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert celery[executors.REST] == executors.server_options()[executors.REST] != local[executors.REST]
+    assert not [value for value in celery.values() if '"' in value]
+    assert int(local["AIRFLOW__CORE__PARALLELISM"]) == executors.WORKERS * executors.PROCESSES
