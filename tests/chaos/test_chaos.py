@@ -153,7 +153,7 @@ DISTURBANCES = {
     "redis-killed": Disturbance(SCORE, killed("redis", 5)),
     "scheduler-killed": Disturbance(SCORE, kill_scheduler),
     "mlflow-killed-in-push": Disturbance(new_training("push", next(_seeds)), killed("mlflow", 20)),
-    "disk-full": Disturbance(EXTRACT, fill_disk),
+    "disk-full": Disturbance(SCORE, fill_disk),
     "s3-cut-off-for-a-minute": Disturbance(SCORE, cut_off_s3),
     "worker-killed-in-extract": Disturbance(EXTRACT, kill_worker, repeats=True),
     "worker-killed-in-validate": Disturbance(VALIDATE, kill_worker, repeats=True),
@@ -235,7 +235,7 @@ def test_everything_is_as_if_undisturbed_after(name: str, stack: Stack) -> None:
 
 def test_a_run_whose_last_try_was_killed_says_so_and_ends_well_once_it_is_cleared(stack: Stack) -> None:
     # given
-    work = EXTRACT
+    work = BUILD_PORTFOLIO
     stack.wait_until_healthy(END_SECONDS)
     stack.wait_until_quiet(END_SECONDS)
     days = work.days(stack)
@@ -257,7 +257,7 @@ def test_a_run_whose_last_try_was_killed_says_so_and_ends_well_once_it_is_cleare
 
     # then
     assert state == "failed"
-    assert note.startswith("Failed: extract: the process ended without a cause")
+    assert note.startswith("Failed: build: the process ended without a cause")
     assert not is_stale
     assert stack.wait_for_end(work.dag_id, run_id, END_SECONDS) == "success"
     assert content(stack, work.makes, days) == before

@@ -78,7 +78,8 @@ _SOURCE_DAYS, _FEATURES = CUSTOMERS.raw(CUSTOMERS.tables[0].name), CUSTOMERS.fea
 
 
 def _etl(task_id: str, shows: str) -> Work:
-    return Work("customers_etl", task_id, _ETL_MAKES, _SOURCE_DAYS, 30, shows)
+    # Days amid the history, on which the features of later days build.
+    return Work("customers_etl", task_id, _ETL_MAKES, _SOURCE_DAYS, 30, shows, skip=30)
 
 
 def _scoring(task_id: str, shows: str) -> Work:
