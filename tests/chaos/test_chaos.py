@@ -141,7 +141,7 @@ def fill_disk(stack: Stack, _: Instance) -> None:
     stack.free_disk()
 
 
-_seeds = count(301)
+_seeds = count(101)
 
 DISTURBANCES = {
     "worker-killed-in-publish": Disturbance(PUBLISH, kill_worker, repeats=True),
