@@ -3,9 +3,11 @@
 # make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT). make restore and make restore-server
 # bring a backup back: docs/runbooks/restore.md.
 
-# What was chosen for a server for good: lines of ML_NAME=value.
+# What was chosen for a server for good: lines of ML_NAME=value. The local stack has nothing to do with it.
+ifneq ($(filter up down restore-server smoke,$(MAKECMDGOALS)),)
 -include server.env
 export $(filter ML_%,$(.VARIABLES))
+endif
 
 PYTHON := .venv/bin/python
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .state/uv/bin/uv)

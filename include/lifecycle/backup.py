@@ -168,9 +168,14 @@ class Store:
     bucket: Lake
 
     def moments(self) -> list[datetime]:
-        """When backups were made, oldest first."""
-        names = (key.removeprefix(BACKUPS).removesuffix(".json") for key in self.bucket.keys(BACKUPS))
-        return sorted(datetime.strptime(name, _MOMENT).replace(tzinfo=UTC) for name in names)
+        """When backups were made, oldest first. What else lies among them is left alone."""
+        found = []
+        for key in self.bucket.keys(BACKUPS):
+            try:
+                found.append(moment_of(key.removeprefix(BACKUPS).removesuffix(".json")))
+            except BackupError as error:
+                log.warning("%s is ignored: %s", self.bucket.uri(key), error)
+        return sorted(found)
 
     def read(self, moment: datetime) -> Backup:
         """Of what a backup consists.

@@ -17,9 +17,10 @@ _LONGEST = 900
 _OURS = "Failed: "
 # A task that fails leaves its cause; one whose process is gone leaves none.
 NO_CAUSE = (
-    "the process ended without a cause, as where a worker is killed, runs out of memory or is cut off. "
-    "Clear the task to try it again; its log says how far it came."
+    "the process ended without giving a reason (worker killed, out of memory, or cut off). "
+    "Clear the task to try it again; its log shows how far it got."
 )
+NO_TASK = "no task failed, but some could not start. The log of the scheduler says more."
 
 
 def one_line(text: str) -> str:
@@ -59,8 +60,10 @@ def _note(dag_run: DagRun, session: Any) -> str:
         task.task_id for task in dag_run.get_task_instances(state=[TaskInstanceState.FAILED], session=session)
     }
     known = [cause for cause in causes if cause.task_id in failed]
+    if not failed:
+        return f"{_OURS}{NO_TASK}"
     if not known:
-        return f"{_OURS}{', '.join(sorted(failed)) or 'no task'}: {NO_CAUSE}"
+        return f"{_OURS}{', '.join(sorted(failed))}: {NO_CAUSE}"
     others = sorted(failed - {known[0].task_id})
     more = f" Also failed: {', '.join(others)}." if others else ""
     return one_line(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")

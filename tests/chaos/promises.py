@@ -59,6 +59,8 @@ class Reader:
                     self._look(prefix)
                 except (BotoCoreError, ClientError):  # the server is away
                     over.wait(0.5)
+                except Exception as error:  # whatever a reader meets is a finding
+                    self.faults.append(repr(error))
             over.wait(0.05)
 
     def _look(self, prefix: str) -> None:

@@ -215,6 +215,7 @@ def test_everything_is_as_if_undisturbed_after(name: str, stack: Stack) -> None:
 
     # then
     assert state == "success", stack.api.get(f"/dags/{work.dag_id}/dagRuns/{run_id}")["note"]
+    assert reader.reads
     assert reader.faults == []
     assert not disturbance.repeats or _tries(stack, work, run_id, struck) > struck["try_number"]
     stack.wait_until_quiet(END_SECONDS)

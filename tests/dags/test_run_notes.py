@@ -50,7 +50,7 @@ def test_the_note_of_a_task_whose_process_was_killed_says_so_and_what_to_do(dags
         on_dag_run_failed(run, "task_failure")
         note = run.note
 
-    assert note.startswith("Failed: performance, report: the process ended without a cause")
+    assert note.startswith("Failed: performance, report: the process ended without giving a reason")
     assert "Clear the task to try it again" in note
 
 
@@ -90,7 +90,7 @@ def test_a_task_whose_process_is_gone_is_notified_by_the_dag_processor_which_has
         left = failure(monkeypatch, None)
 
     assert left == {}
-    assert "validate failed: the process ended without a cause" in caplog.text
+    assert "validate failed: the process ended without giving a reason" in caplog.text
 
 
 def test_a_cause_is_one_line_that_a_note_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:

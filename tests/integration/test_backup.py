@@ -365,6 +365,14 @@ def test_copies_that_no_backup_names_are_deleted_and_all_others_stay(origin: Ori
     assert set(store.sizes()) == {content.sha256 for content in made.contents()}
 
 
+def test_what_is_no_backup_does_not_hide_those_that_are(origin: Origin, store: Store) -> None:
+    made = backup.back_up(origin, store, wanted(), NOW)
+    for name in ("", "read me.txt", "2026-13-45.json"):
+        store.bucket.write_object(f"backups/{name}", b"?")
+
+    assert store.moments() == [made.moment]
+
+
 def test_where_a_backup_cannot_be_read_no_copy_is_deleted(origin: Origin, store: Store) -> None:
     now = datetime.now(UTC) + timedelta(days=60)
     backup.back_up(origin, store, wanted(), now)
