@@ -258,7 +258,7 @@ def test_a_run_whose_last_try_was_killed_says_so_and_ends_well_once_it_is_cleare
 
     # then
     assert state == "failed"
-    assert note.startswith("Failed: build: the process ended without a cause")
+    assert note.startswith("Failed: build: the process ended without giving a reason")
     assert not is_stale
     assert stack.wait_for_end(work.dag_id, run_id, END_SECONDS) == "success"
     assert content(stack, work.makes, days) == before

@@ -367,7 +367,7 @@ def test_copies_that_no_backup_names_are_deleted_and_all_others_stay(origin: Ori
 
 def test_what_is_no_backup_does_not_hide_those_that_are(origin: Origin, store: Store) -> None:
     made = backup.back_up(origin, store, wanted(), NOW)
-    for name in ("", "read me.txt", "2026-13-45.json"):
+    for name in ("read me.txt", "2026-13-45.json"):
         store.bucket.write_object(f"backups/{name}", b"?")
 
     assert store.moments() == [made.moment]
