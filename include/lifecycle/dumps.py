@@ -20,7 +20,7 @@ from psycopg2 import extensions, sql
 from include.lifecycle.lake import LakeError
 
 PROGRAMS_FOLDER = "ML_POSTGRES_PROGRAMS"
-_UNFINISHED = "_restoring"
+_LOADED, _REPLACED = "_restoring", "_replaced"
 
 
 class DumpError(LakeError):
@@ -85,7 +85,7 @@ def dump(server: PostgresServer, databases: Sequence[str], folder: Path) -> dict
     """
     files = {}
     with ExitStack() as opened:
-        sessions = {name: opened.enter_context(_held(server, name)) for name in databases}
+        sessions = {name: opened.enter_context(_open_session(server, name)) for name in databases}
         snapshots = {name: _snapshot(session) for name, session in sessions.items()}
         for name in databases:
             files[name] = folder / f"{name}.dump"
@@ -95,8 +95,8 @@ def dump(server: PostgresServer, databases: Sequence[str], folder: Path) -> dict
 
 
 def load(server: PostgresServer, database: str, file: Path) -> None:
-    """Load a dump beside a database; `put_in_place` then makes it the database."""
-    name = database + _UNFINISHED
+    """Load a dump beside a database; `swap_in` then makes it the database."""
+    name = database + _LOADED
     with closing(server.connect("postgres")) as session, session.cursor() as cursor:
         cursor.execute(_drop(name))
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -104,13 +104,24 @@ def load(server: PostgresServer, database: str, file: Path) -> None:
     server.run("pg_restore", *options, f"--dbname={server.address(name)}", str(file))
 
 
-def put_in_place(server: PostgresServer, databases: Sequence[str]) -> None:
-    """Make the databases that were loaded the real ones; those of these names are deleted."""
+def swap_in(server: PostgresServer, databases: Sequence[str]) -> None:
+    """Make the databases that were loaded the real ones, all of them or none; those they replace are deleted."""
     with closing(server.connect("postgres")) as session, session.cursor() as cursor:
         for name in databases:
-            cursor.execute(_drop(name))
-            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-            cursor.execute(rename.format(sql.Identifier(name + _UNFINISHED), sql.Identifier(name)))
+            cursor.execute(_drop(name + _REPLACED))
+        cursor.execute("SELECT datname FROM pg_database WHERE datname = ANY(%s)", (list(databases),))
+        replaced = [name for (name,) in cursor.fetchall()]
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", (replaced,)
+        )
+        cursor.execute("BEGIN")
+        for name in replaced:
+            cursor.execute(_rename(name, name + _REPLACED))
+        for name in databases:
+            cursor.execute(_rename(name + _LOADED, name))
+        cursor.execute("COMMIT")
+        for name in replaced:
+            cursor.execute(_drop(name + _REPLACED))
 
 
 def tables(server: PostgresServer, database: str) -> int:
@@ -129,7 +140,7 @@ def tables(server: PostgresServer, database: str) -> int:
 
 
 @contextmanager
-def _held(server: PostgresServer, database: str) -> Iterator[extensions.connection]:
+def _open_session(server: PostgresServer, database: str) -> Iterator[extensions.connection]:
     """A session whose transaction may stay open while the databases are dumped, one after the other."""
     try:
         connection = server.connect(database)
@@ -148,6 +159,10 @@ def _snapshot(session: extensions.connection) -> str:
         cursor.execute("SELECT pg_export_snapshot()")
         found: str = cursor.fetchone()[0]  # type: ignore[index]  # a function has a row
         return found
+
+
+def _rename(database: str, name: str) -> sql.Composed:
+    return sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(database), sql.Identifier(name))
 
 
 def _drop(database: str) -> sql.Composed:

@@ -90,7 +90,7 @@ def restore_databases(store: Store, backup: Backup, server: PostgresServer, prog
         for done, (name, content) in enumerate(backup.databases.items()):
             progress("databases", done, len(backup.databases))
             dumps.load(server, name, store.fetch(content, Path(folder)))
-    dumps.put_in_place(server, list(backup.databases))
+    dumps.swap_in(server, list(backup.databases))
     progress("databases", len(backup.databases), len(backup.databases))
 
 

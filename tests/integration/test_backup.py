@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from include.lifecycle import backup, restore
 from include.lifecycle.backup import Backup, BackupError, BackupSettings, Origin, Store, expired, name_of
-from include.lifecycle.dumps import PROGRAMS_FOLDER, DumpError, PostgresServer, dump, tables
+from include.lifecycle.dumps import PROGRAMS_FOLDER, DumpError, PostgresServer, dump, load, swap_in, tables
 from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.stack.postgres import binary
 from tests.conftest import free_port
@@ -143,7 +143,21 @@ def test_databases_are_replaced_by_what_they_were(
 
     assert execute(server, databases[0], "SELECT entry FROM ml.ledger") == [("first",)]
     assert tables(server, databases[0]) == 1
-    assert not execute(server, "postgres", "SELECT 1 FROM pg_database WHERE datname LIKE '%_restoring'")
+    assert not execute(server, "postgres", "SELECT 1 FROM pg_database WHERE datname ~ '_(restoring|replaced)$'")
+
+
+def test_databases_are_replaced_all_together_or_not_at_all(
+    server: PostgresServer, databases: tuple[str, str], tmp_path: Path
+) -> None:
+    loaded, missing = databases
+    load(server, loaded, dump(server, [loaded], tmp_path)[loaded])
+    execute(server, loaded, "INSERT INTO ml.ledger VALUES ('later')")
+
+    with pytest.raises(psycopg2.Error, match="does not exist"):
+        swap_in(server, [loaded, missing])
+
+    for name, entries in ((loaded, [("first",), ("later",)]), (missing, [("first",)])):
+        assert execute(server, name, "SELECT entry FROM ml.ledger") == entries
 
 
 def test_a_restore_that_fails_leaves_the_databases_as_they_are(
