@@ -114,9 +114,7 @@ PERFORMANCE_VERDICT = Metric(
 
 DAMAGED = Metric("ml_damaged_partitions", "Partitions that the newest maintenance found and did not heal.")
 MAINTENANCE_AGE = Metric("ml_maintenance_age_days", "Days since the day of the newest maintenance.")
-BACKUP_AGE = Metric(
-    "ml_backup_age_seconds", "Since the moment of the newest backup; infinite where there is none yet."
-)
+BACKUP_AGE = Metric("ml_backup_age_seconds", "Seconds since the newest backup; infinite where there is none yet.")
 
 HEARTBEAT_AGE = Metric(
     "ml_airflow_heartbeat_age_seconds",

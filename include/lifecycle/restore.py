@@ -1,4 +1,4 @@
-"""Bringing a backup back: databases as they were, and of the lake and the model files what is missing or damaged.
+"""Restoring a backup: databases as they were, and of the lake and the model files what is missing or damaged.
 
 Nothing that is intact is overwritten in the lake; the databases are loaded beside those that are there, and take
 their place when all of them are loaded.

@@ -65,7 +65,7 @@ def logs(settings: StackSettings, console: Console) -> int:
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])
 
 
-def bring_back(settings: StackSettings, console: Console) -> int:
+def restore_backup(settings: StackSettings, console: Console) -> int:
     """Bring a backup back into the stack, which must not be running."""
     request = restore.Request.from_environment(os.environ)
     if supervision.states(settings):
@@ -81,7 +81,7 @@ def bring_back(settings: StackSettings, console: Console) -> int:
     return 0
 
 
-COMMANDS = {"run": run, "start": start, "stop": stop, "status": status, "logs": logs, "restore": bring_back}
+COMMANDS = {"run": run, "start": start, "stop": stop, "status": status, "logs": logs, "restore": restore_backup}
 
 
 def main() -> int:

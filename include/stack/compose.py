@@ -84,7 +84,7 @@ class Deployment:
             "COMPOSE_DOCKER_CLI_BUILD": "0",
             "COMPOSE_PROFILES": self.environment.get("ML_PROFILE", ""),
             "ML_CODE_VERSION": _code_version(),
-            # The stack's own proxy has another address at each start, and nobody else reaches Airflow's port.
+            # The stack's own proxy has another address at each start, and other machines reach it alone.
             **({"ML_TRUSTED_PROXIES": "*", "ML_COOKIE_SECURE": "true"} if HTTPS in self.profiles else {}),
             **self.environment,
             "ML_STATE_DIR": str(self.secrets_dir.parent),

@@ -57,14 +57,14 @@ def run_main_job(server: Server) -> None:
     summary.show(server, console)
 
 
-def bring_back(server: Server) -> None:
+def restore_backup(server: Server) -> None:
     """Bring a backup back."""
     _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
     _wait_for("the S3 server", lambda: _bucket_exists(server, server.buckets.lake))
     restore.run(server, restore.Request.from_environment(os.environ), Console())
 
 
-STEPS = {"storage": storage, "settings": settings, "main-job": run_main_job, "restore": bring_back}
+STEPS = {"storage": storage, "settings": settings, "main-job": run_main_job, "restore": restore_backup}
 
 
 def main() -> int:

@@ -84,7 +84,7 @@ def test_the_newest_backup_comes_back_and_then_an_older_one_where_that_is_said(
     old: StackSettings, new: StackSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # when
-    stack.bring_back(new, QUIET)
+    stack.restore_backup(new, QUIET)
 
     # then
     with control.running(new, supervision.STORAGE):
@@ -97,11 +97,11 @@ def test_the_newest_backup_comes_back_and_then_an_older_one_where_that_is_said(
 
     # and when: the stack has data now
     with pytest.raises(StackError, match=r"This stack has data: there are tables in warehouse \(1\)\."):
-        stack.bring_back(new, QUIET)
+        stack.restore_backup(new, QUIET)
     monkeypatch.setenv("REPLACE", "1")
     monkeypatch.setenv("ONLY", "databases")
     monkeypatch.setenv("FROM", "2026-03-02T000000Z")
-    stack.bring_back(new, QUIET)
+    stack.restore_backup(new, QUIET)
 
     # then
     with control.running(new, supervision.STORAGE):
@@ -113,21 +113,21 @@ def test_what_does_not_fit_is_refused_with_a_sentence(
 ) -> None:
     monkeypatch.setenv("FROM", "yesterday")
     with pytest.raises(StackError, match="'yesterday' is no backup's name, which is like 2026-11-21T030500Z"):
-        stack.bring_back(new, QUIET)
+        stack.restore_backup(new, QUIET)
     monkeypatch.setenv("FROM", "2026-03-01T000000Z")
     with pytest.raises(StackError, match="there are: 2026-03-02T000000Z, 2026-03-03T000000Z"):
-        stack.bring_back(new, QUIET)
+        stack.restore_backup(new, QUIET)
     monkeypatch.setenv("FROM", "list")
     listing = Console(file=StringIO())
-    stack.bring_back(new, listing)
+    stack.restore_backup(new, listing)
     shown = set(listing.file.getvalue().split())  # type: ignore[attr-defined]
     assert shown > {"2026-03-02T000000Z", "2026-03-03T000000Z"}
     monkeypatch.setenv("FROM", "")
     secrets = vars(new.secrets) | {"airflow_fernet_key": "another"}
     with pytest.raises(StackError, match="put back the secrets file of the stack that was backed up"):
-        stack.bring_back(new_stack(tmp_path / "other", secrets), QUIET)
+        stack.restore_backup(new_stack(tmp_path / "other", secrets), QUIET)
     with pytest.raises(StackError, match="The stack is running: end it with `make stop` first"):
-        stack.bring_back(old, QUIET)
+        stack.restore_backup(old, QUIET)
 
 
 @pytest.mark.parametrize("environment", [{"ONLY": "lake"}, {"REPLACE": "yes"}])
