@@ -253,6 +253,7 @@ def fingerprint(fernet_key: str) -> str:
 
 def exists(bucket: Lake) -> bool:
     """Whether there is such a bucket."""
+    # Asked one by one, as keys that may list all buckets of a company are seldom given to one program.
     try:
         bucket.client.head_bucket(Bucket=bucket.bucket)
     except ClientError as error:
@@ -318,11 +319,10 @@ def prune(store: Store, now: datetime, keep_days: int) -> list[datetime]:
     for moment in gone:
         _delete(store.bucket, _backup_key(moment))
     try:
-        kept = [store.read(moment) for moment in store.moments()]
+        named = {one.object_key for moment in store.moments() for one in store.read(moment).contents()}
     except BackupError as error:
         log.warning("No copy is deleted: %s", error)
         return gone
-    named = {content.object_key for backup in kept for content in backup.contents()}
     for item in list(store.bucket.objects(OBJECTS)):
         if item["Key"] not in named and now - item["LastModified"] > _IN_THE_MAKING:
             _delete(store.bucket, item["Key"])

@@ -144,11 +144,7 @@ def up(deployment: Deployment, console: Console) -> None:
     write_secrets(deployment.secrets_dir)
     if HTTPS in deployment.profiles:
         _check_https(deployment)
-    if deployment.environment.get("ML_PULL") == "1":
-        deployment.run("pull", "storage")
-    else:
-        console.print("Building the image", highlight=False)
-        deployment.run("build", "storage")
+    _prepare_image(deployment, console)
     own_s3 = ["--scale", "s3=0"] if deployment.environment.get("ML_S3_ENDPOINT") else []
     workers = deployment.environment.get("ML_WORKERS")
     scale = [*own_s3, *(["--scale", f"worker={workers}"] if workers else [])]
@@ -178,7 +174,7 @@ def down(deployment: Deployment, console: Console) -> None:
 
 
 def restore(deployment: Deployment, console: Console) -> None:
-    """Bring a backup back into a stack that does not run.
+    """Restore a backup into a stack that does not run.
 
     Raises:
         StackError: it runs, its secrets are missing, or the backup cannot be brought back.
@@ -189,8 +185,7 @@ def restore(deployment: Deployment, console: Console) -> None:
     if running := sorted(set(deployment.states()) - set(STORAGE)):
         raise StackError(f"The stack runs ({', '.join(running)}): end it with `make down` first.")
     write_secrets(deployment.secrets_dir)
-    console.print("Building the image", highlight=False)
-    deployment.run("build", "storage")
+    _prepare_image(deployment, console)
     own_s3 = [] if deployment.environment.get("ML_S3_ENDPOINT") else ["s3"]
     deployment.run("up", "--detach", "--no-build", "postgres", *own_s3)
     deployment.run("run", "--rm", "--no-deps", *([] if console.is_terminal else ["-T"]), "restore")
@@ -230,6 +225,14 @@ def _check_https(deployment: Deployment) -> None:
                 f"The proxy's user cannot read {file}: `chmod 644` it; "
                 f"nobody else can enter {deployment.secrets_dir}."
             )
+
+
+def _prepare_image(deployment: Deployment, console: Console) -> None:
+    if deployment.environment.get("ML_PULL") == "1":
+        deployment.run("pull", "storage")
+    else:
+        console.print("Building the image", highlight=False)
+        deployment.run("build", "storage")
 
 
 def _wait_until_ready(

@@ -12,6 +12,8 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from include.lifecycle.backup import create, exists
+from include.lifecycle.lake import Lake
 from include.stack import airflow_settings, main_job, postgres, restore, summary
 from include.stack.airflow_api import AirflowApi
 from include.stack.errors import StackError
@@ -27,9 +29,8 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 
 def storage(server: Server) -> None:
     """Make the databases and buckets that do not exist yet, Airflow's tables, roles and first admin."""
-    _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
+    _wait_for_storage(server)
     postgres.create_databases(server, DATABASES)
-    _wait_for("the S3 server", lambda: _bucket_exists(server, server.buckets.lake))
     _create_buckets(server)
     subprocess.run([*AIRFLOW, "db", "migrate"], check=True)
     user = ["--username", ADMIN_NAME, "--role", "Admin", "--email", "admin@localhost"]
@@ -58,9 +59,8 @@ def run_main_job(server: Server) -> None:
 
 
 def restore_backup(server: Server) -> None:
-    """Bring a backup back."""
-    _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
-    _wait_for("the S3 server", lambda: _bucket_exists(server, server.buckets.lake))
+    """Restore a backup."""
+    _wait_for_storage(server)
     restore.run(server, restore.Request.from_environment(os.environ), Console())
 
 
@@ -82,6 +82,11 @@ def main() -> int:
     return 0
 
 
+def _wait_for_storage(server: Server) -> None:
+    _wait_for("PostgreSQL", lambda: psycopg2.connect(server.postgres_dsn("postgres"), connect_timeout=5).close())
+    _wait_for("the S3 server", lambda: exists(Lake(s3_client(server), server.buckets.lake)))
+
+
 def _wait_for(what: str, ask: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -96,20 +101,7 @@ def _wait_for(what: str, ask: Callable[[], object]) -> None:
 
 def _create_buckets(server: Server) -> None:
     for name in server.buckets.names():
-        if not _bucket_exists(server, name):
-            place = {"CreateBucketConfiguration": {"LocationConstraint": server.s3_region}}
-            s3_client(server).create_bucket(Bucket=name, **(place if server.s3_region != "us-east-1" else {}))
-
-
-def _bucket_exists(server: Server, name: str) -> bool:
-    # Asked one by one, as keys that may list all buckets of a company are seldom given to one program.
-    try:
-        s3_client(server).head_bucket(Bucket=name)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "404":
-            return False
-        raise
-    return True
+        create(Lake(s3_client(server), name))
 
 
 if __name__ == "__main__":
