@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ProcessConfig, ServerOptions
 
+from include.lifecycle.dumps import PROGRAMS_FOLDER
 from include.stack import successor
 from include.stack.configuration import (
     SOCKET_PATH_LIMIT,
@@ -13,6 +14,7 @@ from include.stack.configuration import (
     socket_path,
 )
 from include.stack.errors import StackError
+from include.stack.postgres import binary
 from include.stack.processes import PROGRAM
 from include.stack.programs import programs
 from include.stack.settings import StackSettings
@@ -64,7 +66,8 @@ def test_environment_and_command_survive_a_path_with_blanks_percent_signs_and_qu
     read = as_supervisor_reads_it(settings)
 
     # then
-    assert read["scheduler"].environment == settings.airflow_environment() | {PROGRAM: "scheduler"}
+    own = {PROGRAM: "scheduler", PROGRAMS_FOLDER: str(binary("pg_dump").parent)}
+    assert read["scheduler"].environment == settings.airflow_environment() | own
     assert f"'{state_dir}/postgres'" in read["postgres"].command.replace("'\"'\"'", "'")
 
 
