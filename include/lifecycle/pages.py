@@ -152,7 +152,7 @@ def _wrappable(cell: Cell) -> Markup:
 
 def _with_whole_days(text: Markup) -> Markup:
     """Text whose days are not broken at their hyphens."""
-    return Markup(_DAY.sub(r'<span class="day">\g<0></span>', text))
+    return Markup(_DAY.sub(r'<span class="day">\g<0></span>', str(text)))
 
 
 def _text(cell: Cell) -> str:

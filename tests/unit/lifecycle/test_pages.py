@@ -101,3 +101,11 @@ def test_long_names_may_wrap_and_percentages_may_not() -> None:
 
     assert "orders.<wbr>sent_<wbr>on breaks 5\u00a0% of v1.25" in html
     assert "<i>" not in html
+
+
+def test_days_in_a_table_stay_in_one_piece() -> None:
+    rows = [["from 2026-03-01 to <b>2026-03-02</b>"]]
+    html = render(Page("t", Verdict("good", "h", "r"), [Section("s", table=Table(["days"], rows))]))
+
+    first, last = (f'<span class="day">2026-03-0{day}</span>' for day in (1, 2))
+    assert f"from {first} to &lt;b&gt;{last}&lt;/b&gt;" in html
