@@ -195,10 +195,12 @@ def test_a_missing_file_of_any_size_is_a_missing_file(
     lake: Lake, run: RunInfo, tmp_path: Path, count: int
 ) -> None:
     _publish_bytes(lake, run, tmp_path, count)
-    _delete(lake, f"{PREFIX}/dt={DAY}/{lake.manifest(PREFIX, DAY).files[0].name}")
+    key = f"{PREFIX}/dt={DAY}/{lake.manifest(PREFIX, DAY).files[0].name}"
+    _delete(lake, key)
 
     with pytest.raises(MissingFileError):
         lake.download(PREFIX, DAY, tmp_path / "read")
+    assert lake.save(key, tmp_path / "saved", count) is False
 
 
 class _Nothing(io.BytesIO):
