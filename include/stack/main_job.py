@@ -118,9 +118,12 @@ def run(services: Services, console: Console, check: Callable[[], None] = lambda
             scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
             for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
                 api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
+            etls = {f"{now.dataset}_etl": now for now in situations if not now.source_is_snapshot}
             for dag_id in due:
                 if dag_id in scorings:
                     job.wait_for_predictions(scorings[dag_id])
+                elif dag_id in etls:
+                    job.run_etl(etls[dag_id])
                 else:
                     job.run(dag_id)
             api.unpause(MAINTENANCE)  # from now on it looks after what was made
@@ -192,6 +195,20 @@ class MainJob:
                 self.follow(dag_id, self._api.trigger(dag_id))
                 triggered = True
         self._display.show(dag_id, f"predictions of {wanted} are published", 1, 1)
+
+    def run_etl(self, now: Situation) -> None:
+        """Let a dataset's ETL run until the source's newest day has features, with a second run at most.
+
+        Between midnight and the hour of its schedule, the run that is due is that of the day before.
+
+        Raises:
+            StackError: a run fails.
+        """
+        dag_id = f"{now.dataset}_etl"
+        self.run(dag_id)
+        newest = results.newest_features_day(self._services, now.dataset)
+        if newest is not None and newest < now.source_day:
+            self.follow(dag_id, self._api.trigger(dag_id))
 
     def follow(self, dag_id: str, run_id: str) -> None:
         """Show a run's progress until it ends.

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from include.stack import results
 from include.stack.airflow_api import readable
 from include.stack.display import Display
 from include.stack.errors import StackError
@@ -124,6 +125,24 @@ def test_failed_run_is_told_with_the_first_failed_task_its_log_and_its_address(s
     assert "customers_etl failed in its task validate" in sentence
     assert "log of validate\nThe day has no rows." in sentence
     assert f"{settings.airflow_url}/dags/customers_etl/runs/manual__1/tasks/validate/mapped/3" in sentence
+
+
+@pytest.mark.parametrize(
+    ("features_day", "runs"), [(TODAY, ["due"]), (YESTERDAY, ["due", "triggered"]), (None, ["due"])]
+)
+def test_where_the_etl_that_was_due_is_of_the_day_before_another_one_follows(
+    features_day: date | None, runs: list[str], settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    job = MainJob(settings, FailedRun(), Display(Console(quiet=True)))  # type: ignore[arg-type]
+    monkeypatch.setattr(job, "run", lambda _: done.append("due"))
+    monkeypatch.setattr(job, "follow", lambda _, run_id: done.append(run_id))
+    monkeypatch.setattr(FailedRun, "trigger", lambda *_: "triggered", raising=False)
+    monkeypatch.setattr(results, "newest_features_day", lambda *_: features_day)
+
+    job.run_etl(ALL_DONE)
+
+    assert done == runs
 
 
 def test_log_shows_the_exception_and_its_place_and_no_folding_marks() -> None:
