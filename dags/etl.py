@@ -91,28 +91,25 @@ def etl(dataset: DatasetSpec) -> DAG:
                 wanted = [date.fromisoformat(day) for day in days]
                 return extract_days(dataset, lake(), origin, wanted, run_info()).model_dump(mode="json")
 
-        # One after the other, the oldest days first: each day is compared with those before it.
-        @task(
-            map_index_template=_label("task.op_kwargs['extracted']['days']"),
-            pool=HEAVY_POOL,
-            max_active_tis_per_dagrun=1,
-        )
-        def validate(extracted: dict[str, Any]) -> dict[str, Any]:
+        # Not mapped, as each day is compared with those before it, also where a try of the task is killed.
+        @task(pool=HEAVY_POOL, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def validate(extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
             """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
             from include.lifecycle.etl import ExtractedDays
-            from include.lifecycle.validation import validate as validate_days
+            from include.lifecycle.validation import validate_chunks
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info, show_verdicts
 
-            found = ExtractedDays.model_validate(extracted)
-            verdicts = validate_days(dataset, lake(), found.days, run_info(), found.faults)
-            return show_verdicts(dataset, verdicts).model_dump(mode="json")
+            found = [ExtractedDays.model_validate(some) for some in extracted]
+            return show_verdicts(dataset, validate_chunks(dataset, lake(), found, run_info())).model_dump(
+                mode="json"
+            )
 
         @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def report_rejections(
             planned: list[list[str]],
             extracted: Sequence[dict[str, Any]],
-            judged: Sequence[dict[str, Any]],
+            judged: dict[str, Any] | None,
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
             from include.lifecycle.etl import ExtractedDays, JudgedDays
@@ -122,18 +119,17 @@ def etl(dataset: DatasetSpec) -> DAG:
                 dataset,
                 [date.fromisoformat(day) for chunk in planned for day in chunk],
                 [ExtractedDays.model_validate(some) for some in extracted],
-                [JudgedDays.model_validate(some) for some in judged],
+                JudgedDays.model_validate(judged or {}),
             )
 
-        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-        def find_features(judged: Sequence[dict[str, Any]]) -> list[list[str]]:
+        @task
+        def find_features(judged: dict[str, Any]) -> list[list[str]]:
             """The days to build features of: those accepted, and those that an older day has changed."""
             from include.lifecycle.etl import JudgedDays, chunks, features_to_build
             from ml_lifecycle.hooks import lake
 
             until = yesterday(get_current_context(), dataset.timezone)
-            accepted = [day for some in judged for day in JudgedDays.model_validate(some).accepted]
-            days = features_to_build(dataset, lake(), accepted, until)
+            days = features_to_build(dataset, lake(), JudgedDays.model_validate(judged).accepted, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(
@@ -152,7 +148,7 @@ def etl(dataset: DatasetSpec) -> DAG:
 
         planned = find_days()
         extracted = extract.expand(days=planned)
-        judged = validate.expand(extracted=extracted)
+        judged = validate(extracted)
         report_rejections(planned, extracted, judged)
         build_features.expand(days=find_features(judged))
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import polars as pl
 from pydantic import Field, ValidationError
 
-from include.lifecycle.failures import lies_in_a_days_data
+from include.lifecycle.failures import lies_in_a_days_data, one_line
 from include.lifecycle.lake import CorruptManifestError, Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
@@ -110,7 +110,7 @@ class ExtractedDays(Spec):
 class JudgedDays(Spec):
     """What validation said of some days: those accepted, and by rejected day the problems, in sentences."""
 
-    accepted: tuple[date, ...]
+    accepted: tuple[date, ...] = ()
     rejected: dict[date, tuple[str, ...]] = Field(default_factory=dict)
 
 
@@ -130,14 +130,11 @@ def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[dat
     return ExtractedDays(days=tuple(days), faults=faults, source_faults=tuple(source.faults()))
 
 
-def shortfall(
-    planned: Sequence[date], extracted: Sequence[ExtractedDays], judged: Sequence[JudgedDays]
-) -> list[str]:
+def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], judged: JudgedDays) -> list[str]:
     """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
-    rejected = {day: problems for some in judged for day, problems in some.rejected.items()}
-    known = rejected.keys() | {day for some in judged for day in some.accepted}
-    sentences = [f"{day} was rejected: {' '.join(rejected[day])}" for day in sorted(rejected)]
-    sentences += [f"{day} has no verdict, because its task failed." for day in sorted(set(planned) - known)]
+    without_verdict = set(planned) - {*judged.accepted, *judged.rejected}
+    sentences = [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
+    sentences += [f"{day} has no verdict, because its task failed." for day in sorted(without_verdict)]
     return sentences + list(dict.fromkeys(fault for some in extracted for fault in some.source_faults))
 
 
@@ -312,15 +309,11 @@ def _extract_table(
             if not lies_in_a_days_data(error):
                 raise
             log.exception("%s of %s could not be extracted.", table, day)
-            return f"could not be extracted: {_one_line(error)}"
+            return f"could not be extracted: {one_line(error)}"
         if extracted is None:
             return _other_source(dataset, lake, table, day)
         _publish_csv(lake, dataset.raw(table), day, file, extracted, run)
         return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).removesuffix(".") or type(error).__name__
 
 
 def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extracted, run: RunInfo) -> None:

@@ -36,3 +36,8 @@ def lies_in_a_days_data(error: Exception) -> bool:
     if isinstance(error, OSError):
         return isinstance(error, LOCAL_FILE_ERRORS)
     return isinstance(error, (ValueError, PolarsError, DataError))
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, or else its name, to stand within a sentence."""
+    return " ".join(str(error).split()).removesuffix(".") or type(error).__name__

@@ -17,11 +17,13 @@ from typing import Any
 
 import polars as pl
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
+from include.lifecycle.etl import ExtractedDays
+from include.lifecycle.failures import lies_in_a_days_data, one_line
+from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.pages import percent
 from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
-from include.lifecycle.row_rules import make_rules
+from include.lifecycle.row_rules import RuleError, make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.table_rules import (
     Facts,
@@ -56,6 +58,36 @@ class CheckedTable:
     good: pl.DataFrame
     quarantined: pl.DataFrame
     broken: pl.DataFrame
+
+
+def validate_chunks(
+    dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], run: RunInfo
+) -> list[DayVerdict]:
+    """Judge chunks of extracted days one after the other, the oldest first; see `validate`.
+
+    A day whose data make validation itself fail is rejected for it and stops no other.
+    """
+    return [
+        verdict
+        for chunk in sorted(extracted, key=lambda chunk: chunk.days)
+        for verdict in _validate_or_reject(dataset, lake, chunk.days, run, chunk.faults)
+    ]
+
+
+def _validate_or_reject(
+    dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo, faults: Faults
+) -> list[DayVerdict]:
+    """Judge days; where that fails, each alone, and reject the one that it fails for."""
+    try:
+        return validate(dataset, lake, days, run, faults)
+    except Exception as error:
+        if isinstance(error, RuleError) or not (isinstance(error, LakeError) or lies_in_a_days_data(error)):
+            raise
+        log.exception("%s of %s to %s could not be validated.", dataset.name, days[0], days[-1])
+        if len(days) == 1:
+            fault = f"could not be validated: {one_line(error)}"
+            return validate(dataset, lake, days, run, {days[0]: {table.name: fault for table in dataset.tables}})
+    return [verdict for day in sorted(days) for verdict in _validate_or_reject(dataset, lake, [day], run, faults)]
 
 
 def validate(

@@ -91,7 +91,7 @@ def fail_on_shortfall(
     dataset: DatasetSpec,
     planned: Sequence[date],
     extracted: Sequence[ExtractedDays],
-    judged: Sequence[JudgedDays],
+    judged: JudgedDays,
 ) -> None:
     """Make the run fail, without a retry, where it owes something, with a button to the first rejected day's page.
 
@@ -100,9 +100,8 @@ def fail_on_shortfall(
     AirflowFailException
         With a sentence for each rejected day, each without a verdict, and all that the source lacks.
     """
-    rejected = [day for some in judged for day in some.rejected]
-    if rejected:
-        show_report(dataset.validation_prefix, min(rejected))
+    if judged.rejected:
+        show_report(dataset.validation_prefix, min(judged.rejected))
     sentences = shortfall(planned, extracted, judged)
     if sentences:
         raise AirflowFailException(

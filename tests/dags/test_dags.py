@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,34 +150,52 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
 
 
 @pytest.mark.usefixtures("dags")
-def test_a_chunk_of_days_whose_validation_dies_leaves_the_others_their_features_and_the_run_red(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("broken", "built", "task_states"),
+    [
+        ("", ["2026-03-01", "2026-03-02"], ("success", "success", "success")),
+        ("extract", ["2026-03-02"], ("success", "failed", "success")),
+        ("validate", [], ("failed", "failed", "upstream_failed")),
+    ],
+)
+def test_days_that_were_not_extracted_leave_the_others_their_features_and_the_run_red(
+    monkeypatch: pytest.MonkeyPatch, broken: str, built: list[str], task_states: tuple[str, ...]
 ) -> None:
     from include.lifecycle import etl
 
     dag = DagBag(str(ROOT / "dags" / "etl.py")).dags["customers_etl"]
-    bad, good = "2026-03-01", "2026-03-02"
-    built: list[str] = []
+    features: list[str] = []
 
-    def validate(extracted: dict[str, Any]) -> dict[str, Any]:
-        assert extracted["days"] != [bad], "It died."
-        return {"accepted": extracted["days"]}
+    def extract(days: list[str]) -> dict[str, Any]:
+        assert (broken, days) != ("extract", ["2026-03-01"]), "It died."
+        return {"days": days}
 
-    answers = {"find_days": lambda: [[bad], [good]], "extract": lambda days: {"days": days}, "validate": validate}
+    def validate(extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        assert broken != "validate", "It died."
+        return {"accepted": [day for chunk in extracted for day in chunk["days"]]}
+
+    answers = {
+        "find_days": lambda: [["2026-03-01"], ["2026-03-02"]],
+        "extract": extract,
+        "validate": validate,
+    }
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
     monkeypatch.setattr(etl, "features_to_build", lambda dataset, lake, days, until: days)
-    monkeypatch.setattr(etl, "build_features", lambda dataset, lake, days, run: built.extend(map(str, days)))
+    monkeypatch.setattr(etl, "build_features", lambda dataset, lake, days, run: features.extend(map(str, days)))
     for task in dag.tasks:
         if task.task_id in answers:
             monkeypatch.setattr(task, "python_callable", answers[task.task_id])
         if task.is_mapped:
             monkeypatch.setitem(task.partial_kwargs, "retries", 0)
+        else:
+            monkeypatch.setattr(task, "retries", 0)
 
     run = dag.test()
 
     states = {instance.task_id: instance.state for instance in run.get_task_instances()}
-    assert built == [good]
-    assert (run.state, states["report_rejections"], states["build_features"]) == ("failed", "failed", "success")
+    assert features == built
+    assert tuple(states[task] for task in ("validate", "report_rejections", "build_features")) == task_states
+    assert run.state == ("failed" if broken else "success")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
@@ -198,10 +217,10 @@ def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, 
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_days_are_validated_in_their_order_because_each_is_compared_with_those_before_it(
+def test_all_days_of_a_run_are_validated_by_one_task_because_each_is_compared_with_those_before_it(
     dags: dict[str, Any], name: str
 ) -> None:
-    assert dags[f"{name}_etl"].get_task("validate").max_active_tis_per_dagrun == 1
+    assert not dags[f"{name}_etl"].get_task("validate").is_mapped
 
 
 def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:

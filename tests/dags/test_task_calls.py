@@ -228,12 +228,12 @@ def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() 
         set_current_context(context),  # type: ignore[arg-type]
         pytest.raises(AirflowFailException, match="2026-03-02 was rejected: customers is empty"),
     ):
-        runs.fail_on_shortfall(DATASETS["customers"], DAYS[:2], [ExtractedDays(days=(*DAYS[:2],))], [judged])
+        runs.fail_on_shortfall(DATASETS["customers"], DAYS[:2], [ExtractedDays(days=(*DAYS[:2],))], judged)
 
     assert context.pushed == {"validation_url": "/ml/reports/customers/validation/2026-03-02/"}
     whole = JudgedDays(accepted=(*DAYS,))
     with set_current_context(context):  # type: ignore[arg-type]
-        runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], [whole])
+        runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], whole)
 
 
 def test_a_run_on_the_whole_lake_makes_a_backup_and_deletes_expired_ones(

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
+from include.lifecycle import validation
 from include.lifecycle.etl import (
     LOOK_BACK_DAYS,
     ExtractedDays,
@@ -40,8 +41,9 @@ from include.lifecycle.lake import (
     RunInfo,
     partition,
 )
+from include.lifecycle.row_rules import RuleError
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
-from include.lifecycle.validation import validate
+from include.lifecycle.validation import validate, validate_chunks
 from include.lifecycle.verdicts import DayVerdict
 from tests.damage import damage
 
@@ -116,9 +118,9 @@ def new_lake(s3_client: Any) -> Lake:
 
 
 def run_etl(world: World, source: Source, days: Sequence[date]) -> list[DayVerdict]:
-    """What the DAG does with a chunk of days."""
+    """What the DAG does with some days."""
     extracted = extract(SHOPS, world.lake, source, days, world.run)
-    verdicts = validate(SHOPS, world.lake, days, world.run, extracted.faults)
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
     accepted = [verdict.day for verdict in verdicts if verdict.accepted]
     build_features(SHOPS, world.lake, features_to_build(SHOPS, world.lake, accepted, D5), world.run)
     return verdicts
@@ -381,14 +383,42 @@ def test_what_a_run_owes_is_said_in_a_sentence_each() -> None:
         ExtractedDays(days=(D1, D2), source_faults=("TSLA has no file.",)),
         ExtractedDays(days=(D3,), source_faults=("TSLA has no file.",)),
     ]
-    judged = [JudgedDays(accepted=(D1,), rejected={D2: ("sales is empty.", "So are opinions.")})]
+    judged = JudgedDays(accepted=(D1,), rejected={D2: ("sales is empty.", "So are opinions.")})
 
     assert shortfall([D1, D2, D3], extracted, judged) == [
         "2026-03-02 was rejected: sales is empty. So are opinions.",
         "2026-03-03 has no verdict, because its task failed.",
         "TSLA has no file.",
     ]
-    assert shortfall([D1], [ExtractedDays(days=(D1,))], [JudgedDays(accepted=(D1,))]) == []
+    assert shortfall([D1], [ExtractedDays(days=(D1,))], JudgedDays(accepted=(D1,))) == []
+
+
+def test_chunks_are_judged_the_oldest_first_and_a_day_that_makes_that_fail_is_rejected_alone(world: World) -> None:
+    extracted = [extract(SHOPS, world.lake, SOURCE, chunk, world.run) for chunk in ([D1, D2, D3], [D4])]
+    damage(world.lake, (SHOPS.raw("sales"), D2), "a file changed")
+
+    verdicts = validate_chunks(SHOPS, world.lake, extracted[::-1], world.run)
+
+    assert [verdict.day for verdict in verdicts] == [D1, D2, D3, D4]
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True, True]
+    assert "sales could not be validated: " in verdicts[1].problems[0]
+    assert verdicts[1] == DayVerdict.read(world.lake, SHOPS, D2)
+
+
+@pytest.mark.parametrize("error", [RuleError("The rule cannot be computed."), ConnectionError("no route")])
+def test_a_wrong_rule_and_an_outage_reject_no_day(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2], world.run)
+    monkeypatch.setattr(validation, "make_rules", fail)
+
+    with pytest.raises(type(error)):
+        validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert world.lake.days(SHOPS.validation_prefix) == []
 
 
 def test_a_source_whose_faults_leave_it_no_day_is_not_passed_over(world: World) -> None:
