@@ -124,7 +124,8 @@ class Backup(Spec):
     moment : when the databases were as they are in the dumps. code_version : of the code at work.
     fernet : fingerprint of the key with which Airflow has encrypted passwords; empty where there is none.
     databases : dumps by database. partitions, others : the objects of the lake. artifacts : MLflow's.
-    left_out : what was damaged and could not be copied, in sentences.
+    left_out : what was damaged and could not be copied, in sentences. taken_over : what was damaged and is here as
+        it was in the backup before, likewise.
     """
 
     moment: datetime
@@ -135,6 +136,7 @@ class Backup(Spec):
     others: tuple[Copy, ...]
     artifacts: tuple[Copy, ...]
     left_out: tuple[str, ...]
+    taken_over: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -294,14 +296,17 @@ def back_up(origin: Origin, store: Store, settings: BackupSettings, now: datetim
         code_version=origin.code_version,
         fernet=fingerprint(origin.fernet_key),
         databases=databases,
-        partitions=tuple(one for one in partitions if isinstance(one, PartitionCopy)),
+        partitions=tuple(copy for copy, _ in partitions if copy),
         others=others,
         artifacts=work.bucket(origin.artifacts, work.before.artifacts if work.before else ()),
-        left_out=tuple(one for one in partitions if isinstance(one, str)),
+        left_out=tuple(problem for copy, problem in partitions if problem and not copy),
+        taken_over=tuple(problem for copy, problem in partitions if problem and copy),
     )
     store.bucket.write_object(_backup_key(moment), made.model_dump_json().encode())
     for sentence in made.left_out:
         log.warning("Left out of the backup: %s", sentence)
+    for sentence in made.taken_over:
+        log.warning("Taken from the backup before: %s", sentence)
     return made
 
 
@@ -345,8 +350,8 @@ class _Work:
             files = dump(server, self.settings.databases, Path(folder))
             return {name: self.put(file) for name, file in files.items()}
 
-    def lake(self, lake: Lake) -> tuple[list[PartitionCopy | str | None], tuple[Copy, ...]]:
-        """Copy partitions (a sentence is of what is left out, None of what is gone), and what lies beside."""
+    def lake(self, lake: Lake) -> tuple[list[tuple[PartitionCopy | None, str]], tuple[Copy, ...]]:
+        """Copy partitions, each with what is wrong with it in the lake, if anything, and what lies beside them."""
         before = {one.manifest.key: one for one in self.before.partitions} if self.before else {}
         listed = list(lake.objects(""))
         manifests = [item for item in listed if item["Key"].endswith(f"/{MANIFEST}") and partition_of(item["Key"])]
@@ -393,23 +398,27 @@ class _Work:
 
     def _partition(
         self, lake: Lake, item: Mapping[str, Any], before: PartitionCopy | None
-    ) -> PartitionCopy | str | None:
+    ) -> tuple[PartitionCopy | None, str]:
+        """Copy a partition, else take the copy of the backup before; and say what is wrong with it in the lake.
+
+        What is gone by now has no copy, and nothing is wrong.
+        """
         place = partition_of(item["Key"])
         assert place is not None  # the caller chose such
         has_files = self.settings.keeps_files(place.prefix, place.day, self.today)
         if before is not None and before.manifest.is_of(item):
             again = before.model_copy(update={"has_files": has_files})
             if all(map(self.has, again.contents())):
-                return again
-        problem: str | None = None
+                return again, ""
+        problem = ""
         for _ in range(_ATTEMPTS):
             # It may be published again meanwhile, and its old files swept.
             try:
-                return self._read_partition(lake, item, has_files=has_files)
+                return self._read_partition(lake, item, has_files=has_files), ""
             except LakeError as error:
                 problem = str(error)
         is_kept = before is not None and all(map(self.has, before.contents()))
-        return before if is_kept else problem
+        return (before if is_kept else None), problem
 
     def _read_partition(self, lake: Lake, item: Mapping[str, Any], *, has_files: bool) -> PartitionCopy | None:
         key = item["Key"]

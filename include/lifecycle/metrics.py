@@ -114,7 +114,7 @@ PERFORMANCE_VERDICT = Metric(
 
 DAMAGED = Metric("ml_damaged_partitions", "Partitions that the newest maintenance found and did not heal.")
 MAINTENANCE_AGE = Metric("ml_maintenance_age_days", "Days since the day of the newest maintenance.")
-BACKUP_AGE = Metric("ml_backup_age_seconds", "Seconds since the newest backup; infinite where there is none yet.")
+BACKUP_AGE = Metric("ml_backup_age_seconds", "Seconds since the newest backup; infinite where there is none.")
 
 HEARTBEAT_AGE = Metric(
     "ml_airflow_heartbeat_age_seconds",
@@ -132,7 +132,9 @@ STAGE_SECONDS = Metric(
 )
 
 SERVICE_UP = Metric("ml_service_up", "1 where the exporter reached a service, else 0.", ("service",))
-COLLECTED = Metric("ml_collected_timestamp_seconds", "When the exporter last looked at everything.")
+COLLECTED = Metric(
+    "ml_collected_timestamp_seconds", "When the exporter last looked at everything; 0 where it cannot."
+)
 COLLECT_SECONDS = Metric("ml_collect_seconds", "How long that took.")
 DISK_FREE = Metric("ml_disk_free_bytes", "What is free of a disk.", ("disk",))
 DISK_SIZE = Metric("ml_disk_size_bytes", "The size of a disk.", ("disk",))

@@ -154,9 +154,9 @@ def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
         yield Sample(metrics.MAINTENANCE_AGE, (now.date() - day).days)
 
 
-def of_backups(store: Store, now: datetime) -> Iterator[Sample]:
-    """How old the newest backup is."""
-    moments = store.moments() if exists(store.bucket) else []
+def of_backups(store: Store | None, now: datetime) -> Iterator[Sample]:
+    """How old the newest backup is; without a store, none is made."""
+    moments = store.moments() if store and exists(store.bucket) else []
     age = (now - moments[-1]).total_seconds() if moments else math.inf
     yield Sample(metrics.BACKUP_AGE, age)
 

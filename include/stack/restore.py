@@ -111,6 +111,8 @@ def _run(services: Services, request: Request, console: Console) -> None:
             restore.restore_databases(store, backup, server, show)
     for sentence in backup.left_out:
         console.print(f"Not in the backup: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    for sentence in backup.taken_over:
+        console.print(f"As it was in an earlier backup: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _wanted(backup: Backup, request: Request) -> list[Any]:

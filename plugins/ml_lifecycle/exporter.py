@@ -53,6 +53,7 @@ _OUTAGES = (
     OSError,
     AirflowNotFoundException,
     AirflowRuntimeError,
+    ValueError,  # of a connection that lacks something, or says too much
 )
 
 
@@ -102,15 +103,14 @@ def _of_lake(now: datetime) -> Iterator[Sample]:
 
 
 def _of_backups(now: datetime) -> Iterator[Sample]:
-    """The age of the newest backup, where any are to be made."""
+    """The age of the newest backup; that none is set up is no outage, and its age says it."""
     try:
-        if hooks.backup_settings() is None:
-            return
-        store = hooks.backup_store()
-    except (*_OUTAGES, ValueError) as error:
+        store = None if hooks.backup_settings() is None else hooks.backup_store()
+    except _OUTAGES as error:
         yield _down("backup bucket", error)
         return
-    yield from _of_service("backup bucket", [partial(state_metrics.of_backups, store, now)])
+    figures = partial(state_metrics.of_backups, store, now)
+    yield from figures() if store is None else _of_service("backup bucket", [figures])
 
 
 def _of_warehouse(now: datetime) -> Iterator[Sample]:
@@ -163,7 +163,7 @@ def _of_sources() -> Iterator[Sample]:
         try:
             with hooks.source(dataset) as source:
                 limit = source.max_lag_days
-        except (*_OUTAGES, ValueError, KeyError) as error:
+        except (*_OUTAGES, KeyError) as error:
             yield _down(f"source of {name}", error)
             continue
         yield Sample(metrics.SERVICE_UP, 1, {"service": f"source of {name}"})
@@ -208,8 +208,17 @@ def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
     # A close look at an MLflow that does not answer takes minutes, which must not make all other figures old.
     Thread(target=_keep_looking_closely, args=[page], daemon=True).start()
     while True:
-        page.samples = look(datetime.now(UTC), disks)
+        page.samples = _look_or_be_blind(disks)
         time.sleep(EVERY_SECONDS)
+
+
+def _look_or_be_blind(disks: Mapping[str, str]) -> list[Sample]:
+    """The figures; where something keeps the exporter from looking, that it has not looked."""
+    try:
+        return look(datetime.now(UTC), disks)
+    except Exception:  # a process that ends and starts again is up each time, and the alert would not last
+        log.exception("The exporter could not look.")
+        return [Sample(metrics.COLLECTED, 0)]
 
 
 def _keep_looking_closely(page: Page) -> None:

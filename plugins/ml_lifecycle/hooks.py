@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg2
 from airflow.configuration import conf
@@ -20,6 +20,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseHook, Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
+from psycopg2 import extensions
 
 from include.lifecycle import notifications
 from include.lifecycle.backup import BackupSettings, Origin, Store
@@ -28,10 +29,9 @@ from include.lifecycle.lake import Lake
 from include.lifecycle.notifications import Notification, Services
 from include.lifecycle.specs import DatasetSpec, Source
 
-if TYPE_CHECKING:
-    from psycopg2 import extensions
-
 log = logging.getLogger(__name__)
+
+_DATABASE_FIELDS = {"host", "port", "user", "password", "dbname", "dsn"}
 
 
 class LakeHook(S3Hook):
@@ -134,16 +134,14 @@ def connect(connection_id: str) -> Iterator[extensions.connection]:
     """An open connection to the database of an Airflow connection, closed at the end.
 
     Always of psycopg2: the provider's own hook gives one of psycopg 3 where that is installed.
+
+    Raises
+    ------
+    ValueError
+        If the extra of the connection has other fields than options of PostgreSQL's clients.
     """
     settings = BaseHook.get_connection(connection_id)
-    connection = psycopg2.connect(
-        host=settings.host,
-        port=settings.port,
-        dbname=settings.schema,
-        user=settings.login,
-        password=settings.password,
-        **settings.extra_dejson,
-    )
+    connection = psycopg2.connect(**_server_keywords(settings), dbname=settings.schema, password=settings.password)
     with closing(connection):
         yield connection
 
@@ -177,12 +175,11 @@ def backup_store() -> Store:
 def backup_origin(settings: BackupSettings, code_version: str) -> Origin:
     """What is backed up, by the connections `lake` and `warehouse`."""
     connection = BaseHook.get_connection("warehouse")
-    keywords = {"host": connection.host, "port": connection.port, "user": connection.login}
     found = lake()
     return Origin(
         lake=found,
         artifacts=Lake(found.client, settings.artifacts),
-        server=PostgresServer({**keywords, **connection.extra_dejson}, connection.password),
+        server=PostgresServer(_server_keywords(connection), connection.password),
         fernet_key=conf.get("core", "fernet_key", fallback="").split(",")[0],
         code_version=code_version,
     )
@@ -238,6 +235,33 @@ def notify(notification: Notification) -> None:
         log.error("Notifications go to the log alone: %s", error)
         services = None
     notifications.notify(notification, services, WarehouseHook().connection, datetime.now(UTC))
+
+
+def _server_keywords(connection: Connection) -> dict[str, Any]:
+    """What libpq is told of the server of a connection: its fields and its extra, but for the password.
+
+    Raises
+    ------
+    ValueError
+        If the extra has what libpq does not know, or what the connection has a field for.
+    """
+    extra = connection.extra_dejson
+    refused = sorted(name for name in extra if name in _DATABASE_FIELDS or not _is_known_to_libpq(name))
+    if refused:
+        raise ValueError(
+            f"The connection `{connection.conn_id}` has {refused} in its extra, which takes options of "
+            "PostgreSQL's clients alone, such as `sslmode`; host, port, login, password and database have fields "
+            "of their own."
+        )
+    return {"host": connection.host, "port": connection.port, "user": connection.login, **extra}
+
+
+def _is_known_to_libpq(name: str) -> bool:
+    try:
+        extensions.make_dsn(**{name: "1"})
+    except psycopg2.ProgrammingError:
+        return False
+    return True
 
 
 def _address(connection: Connection) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -121,6 +122,35 @@ def test_without_a_lake_and_a_warehouse_the_other_figures_are_there(
     assert found["ml_service_up airflow"] == 1
     assert found["ml_collected_timestamp_seconds"] == NOW.timestamp()
     assert 0 < found["ml_disk_free_bytes data"] < found["ml_disk_size_bytes data"]
+
+
+def test_a_lake_connection_without_bucket_is_a_lake_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    extra = {"region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps({"conn_type": "aws", "login": "key", "extra": extra}))
+
+    assert values(exporter._of_lake(NOW)) == {"ml_service_up lake": 0}
+    assert "The connection `lake` names no bucket: write" in caplog.text
+
+
+def test_without_the_variable_the_backup_is_infinitely_old_and_no_service_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hooks, "backup_settings", lambda: None)
+
+    assert values(exporter._of_backups(NOW)) == {"ml_backup_age_seconds": math.inf}
+
+
+def test_an_exporter_that_cannot_look_says_so_and_lives_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that is not there any more: a time long ago, so that ExporterBlind fires."""
+    for part in ("_of_lake", "_of_backups", "_of_warehouse", "_of_airflow"):
+        monkeypatch.setattr(exporter, part, lambda now: [])
+
+    assert values(exporter._look_or_be_blind({"data": "/no/such/folder"})) == {"ml_collected_timestamp_seconds": 0}
+    assert "/no/such/folder" in caplog.text
 
 
 def test_prometheus_is_shown_each_metric_with_its_meaning_and_labels() -> None:

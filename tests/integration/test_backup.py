@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -311,8 +310,8 @@ def test_only_what_is_missing_or_damaged_is_put_back(
     assert any(key.startswith(renewed) for key in now)
 
 
-def test_what_is_damaged_is_taken_from_the_backup_before_or_left_out(
-    origin: Origin, store: Store, run: RunInfo, tmp_path: Path
+def test_what_is_damaged_is_taken_from_the_backup_before_or_left_out_and_the_backup_says_so(
+    origin: Origin, store: Store, run: RunInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given
     lake = origin.lake
@@ -330,6 +329,10 @@ def test_what_is_damaged_is_taken_from_the_backup_before_or_left_out(
     [sentence] = made.left_out
     assert sentence.endswith("is missing or damaged.")
     assert str(new_day) in sentence
+    [taken] = made.taken_over
+    assert taken.endswith(f"{partition(FEATURES, DAYS[0])}/{MANIFEST} cannot be read as a manifest.")
+    assert f"Left out of the backup: {sentence}" in caplog.messages
+    assert f"Taken from the backup before: {taken}" in caplog.messages
 
 
 def test_manifests_come_back_in_the_order_in_which_they_were_written(
@@ -467,20 +470,18 @@ def test_the_password_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=6))
 @settings(max_examples=10, deadline=None)
-def test_any_bytes_come_back(s3_client: Any, files: list[bytes]) -> None:
+def test_any_bytes_come_back(s3_client: Any, tmp_path_factory: pytest.TempPathFactory, files: list[bytes]) -> None:
     # given
     run = RunInfo("test_run", NOW, "test")
     suffix = uuid.uuid4().hex[:8]
     lake, artifacts, bucket = (Lake(s3_client, f"{kind}-{suffix}") for kind in ("lake", "models", "backup"))
-    folder = Path("/tmp") / f"backup-{suffix}"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("files")
     for one in (lake, artifacts):
         s3_client.create_bucket(Bucket=one.bucket)
     for number, content in enumerate(files):
         (folder / "part.bin").write_bytes(content)
         lake.publish("reports/x", DAYS[number], [LocalFile(folder / "part.bin")], run=run)
         artifacts.write_object(f"{number}/a b+c%/ä.bin", content)
-    shutil.rmtree(folder)
     origin = Origin(lake, artifacts, PostgresServer({}), "", "test")
 
     # when

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from include import catalog
+from include.lifecycle.backup import BackupSettings
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.notifications import Services
 from ml_lifecycle import hooks, links, runs
@@ -100,6 +101,20 @@ def test_the_warehouse_is_opened_with_psycopg2_and_closed_afterwards(define: Any
     with connect("warehouse") as other, pytest.raises(ZeroDivisionError):
         raise ZeroDivisionError
     assert other.closed
+
+
+@pytest.mark.parametrize("name", ["iam", "cursor", "password", "dbname", "dsn"])
+def test_a_database_connection_takes_options_of_postgresqls_clients_alone(
+    define: Any, lake_connection: Lake, name: str
+) -> None:
+    define(
+        "warehouse", conn_type="postgres", host="127.0.0.1", port=9, extra={name: "value", "sslmode": "disable"}
+    )
+    settings = BackupSettings(databases=("airflow",), artifacts="models")
+
+    for use in (lambda: WarehouseHook().connection().__enter__(), lambda: hooks.backup_origin(settings, "1.0")):
+        with pytest.raises(ValueError, match=rf"`warehouse` has \['{name}'\] in its extra, which takes options"):
+            use()
 
 
 @pytest.mark.parametrize(

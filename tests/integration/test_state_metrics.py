@@ -76,6 +76,7 @@ def test_a_backup_is_as_old_as_its_moment_and_none_is_infinitely_old(lake: Lake)
 
     assert values(state_metrics.of_backups(Store(lake), now)) == {"ml_backup_age_seconds": 3600}
     assert values(state_metrics.of_backups(never, now)) == {"ml_backup_age_seconds": math.inf}
+    assert values(state_metrics.of_backups(None, now)) == {"ml_backup_age_seconds": math.inf}
 
 
 def test_an_empty_lake_has_no_figures_of_data(lake: Lake) -> None:
