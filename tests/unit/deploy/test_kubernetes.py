@@ -89,9 +89,41 @@ def test_the_chart_is_told_what_docker_compose_tells_airflow() -> None:
     assert {name: str(told.get(name)) for name in expected} == expected
 
 
-def test_mlflow_is_started_as_by_docker_compose() -> None:
-    [deployment] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "Deployment"]
+def _container(name: str) -> dict[str, Any]:
+    [deployment] = [
+        each.values[0]
+        for each in MANIFESTS
+        if (each.values[0]["kind"], each.values[0]["metadata"]["name"]) == ("Deployment", name)
+    ]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def test_airflows_pages_and_the_exporter_are_started_as_by_docker_compose() -> None:
+    command, disk = COMPOSE["services"]["exporter"]["command"], "--disk"
+
+    assert VALUES["values.yaml"]["apiServer"]["args"] == COMPOSE["services"]["api-server"]["command"]
+    assert _container("exporter")["args"] == command[: command.index(disk)]
+
+
+def test_the_ingress_leads_to_services_that_there_are() -> None:
+    [ingress] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "Ingress"]
+    services = {
+        each.values[0]["metadata"]["name"] for each in MANIFESTS if each.values[0]["kind"] == "Service"
+    } | {"airflow-api-server"}  # the chart's own
+
+    hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
+    backends = {
+        path["backend"]["service"]["name"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]
+    }
+    assert backends <= services
+    assert {f"https://{host}" for host in hosts} >= {VALUES["values.yaml"]["config"]["api"]["base_url"]}
+    assert {*ingress["spec"]["tls"][0]["hosts"]} == hosts
+
+
+def test_mlflow_is_started_as_by_docker_compose() -> None:
+    container = _container("mlflow")
     service = COMPOSE["services"]["mlflow"]
 
     assert container["args"] == service["command"]
