@@ -83,7 +83,8 @@ class Deployment:
         return {
             "COMPOSE_DOCKER_CLI_BUILD": "0",
             "COMPOSE_PROFILES": self.environment.get("ML_PROFILE", ""),
-            "ML_CODE_VERSION": _code_version(),
+            "ML_CODE_VERSION": _git("rev-parse", "--short", "HEAD") or "unknown",
+            **self._released_image(),
             # The stack's own proxy has another address at each start, and other machines reach it alone.
             **({"ML_TRUSTED_PROXIES": "*", "ML_COOKIE_SECURE": "true"} if HTTPS in self.profiles else {}),
             **self.environment,
@@ -91,6 +92,15 @@ class Deployment:
             **{f"ML_{service}_URL": self.address(service) for service in PAGES},
             "ML_MLFLOW_HOST": urlsplit(self.address("MLFLOW")).netloc,
         }
+
+    def _released_image(self) -> dict[str, str]:
+        """What pulls the image of the release whose files are checked out; nothing where they are no release's."""
+        registry = self.environment.get("ML_REGISTRY_IMAGE")
+        tag = _git("describe", "--tags", "--exact-match")
+        is_changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
+        if not registry or not tag or is_changed or self.environment.get("ML_IMAGE"):
+            return {}
+        return {"ML_IMAGE": f"{registry}:{tag}", "ML_PULL": "1"}
 
     def run(self, *arguments: str) -> None:
         """Run a command of Compose whose output the person sees.
@@ -228,7 +238,7 @@ def _check_https(deployment: Deployment) -> None:
 
 
 def _prepare_image(deployment: Deployment, console: Console) -> None:
-    if deployment.environment.get("ML_PULL") == "1":
+    if deployment.variables.get("ML_PULL") == "1":
         deployment.run("pull", "storage")
     else:
         console.print("Building the image", highlight=False)
@@ -273,14 +283,10 @@ def _succeeds(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _code_version() -> str:
-    done = subprocess.run(
-        ["git", "-C", str(PROJECT_DIR), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+def _git(*arguments: str) -> str:
+    """What git says of the project; nothing where it fails."""
+    line = ["git", "-C", str(PROJECT_DIR), *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
 
 
 COMMANDS = {"up": up, "down": down, "restore": restore}

@@ -20,10 +20,12 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.conftest import free_port
 
-CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nginx" / "nginx.conf"
+PROJECT = Path(__file__).parents[3]
+CONFIGURATION, COMPOSE = PROJECT / "deploy" / "nginx" / "nginx.conf", PROJECT / "docker-compose.yaml"
 SERVICES = {"airflow": "api-server:8080", "mlflow": "mlflow:5000", "grafana": "grafana:3000"}
 
 
@@ -66,8 +68,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    nginx = shutil.which("nginx")
-    if nginx is None:
+    if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx-light)")
     folder = tmp_path_factory.mktemp("nginx")
     command = [
@@ -100,14 +101,28 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         assert there in text
         text = text.replace(there, here)
     user = pwd.getpwuid(os.geteuid()).pw_name  # started by root, it would become another
-    (folder / "nginx.conf").write_text(f"user {user};\n{text}")
-    process = subprocess.Popen([nginx, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")])
+    (folder / "written.conf").write_text(f"user {user};\n{text}")
+    process = subprocess.Popen(_command(folder, running.https))
     _wait_for(running.https, process)
     yield running
     process.terminate()
     process.wait()
     for echo in echoes.values():
         echo.shutdown()
+
+
+def _command(folder: Path, port: int) -> list[str]:
+    """How docker-compose.yaml starts the proxy, but for its files, where the port `port` is published."""
+    shell, option, script = yaml.safe_load(COMPOSE.read_text())["services"]["proxy"]["command"]
+    replaced = {
+        "${ML_HTTPS_PORT:-443}": str(port),
+        "/tmp/": f"{folder}/",
+        "/etc/nginx/ml/nginx.conf": str(folder / "written.conf"),
+    }
+    for there, here in replaced.items():
+        assert there in script
+        script = script.replace(there, here)
+    return [shell, option, script]
 
 
 def _echo(name: str) -> ThreadingHTTPServer:
@@ -189,7 +204,8 @@ def test_without_https_there_are_only_a_redirect_the_health_and_proofs_of_the_do
     page = httpx.get(f"{address}/dags?q=1", headers={"Host": "airflow.example.com"})
 
     # then
-    assert (page.status_code, page.headers["Location"]) == (308, "https://airflow.example.com/dags?q=1")
+    secure = f"https://airflow.example.com:{proxy.https}/dags?q=1"
+    assert (page.status_code, page.headers["Location"]) == (308, secure)
     assert httpx.get(f"{address}/health").status_code == 200
     assert httpx.get(f"{address}/.well-known/acme-challenge/token").text == "proof"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from include.stack import compose
 from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state, up
 from include.stack.errors import StackError
 
@@ -52,6 +54,54 @@ def test_with_https_all_addresses_follow_the_domain_and_the_services_are_told() 
     assert deployment.variables["ML_TRUSTED_PROXIES"] == "*"
     assert deployment.variables["COMPOSE_PROFILES"] == "monitoring,https"
     assert "ML_TRUSTED_PROXIES" not in Deployment({"ML_PROFILE": "monitoring"}).variables
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of the release v1, checked out."""
+    author = ("-c", "user.name=tester", "-c", "user.email=tester@localhost")
+    (tmp_path / "file").write_text("as released")
+    for command in (("init",), ("add", "file"), (*author, "commit", "--message=v1"), ("tag", "v1")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(compose, "PROJECT_DIR", tmp_path)
+    return tmp_path
+
+
+def test_a_release_that_was_rolled_out_keeps_its_image(release: Path) -> None:
+    chosen = {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}
+
+    variables = Deployment(chosen).variables
+
+    assert (variables["ML_IMAGE"], variables["ML_PULL"]) == ("ghcr.io/acme/ml:v1", "1")
+    assert Deployment({**chosen, "ML_IMAGE": "mine"}).variables["ML_IMAGE"] == "mine"
+    assert "ML_PULL" not in Deployment({**chosen, "ML_IMAGE": "mine"}).variables
+
+
+@pytest.mark.parametrize("what", ["no registry", "changed files", "no tag"])
+def test_what_is_no_release_of_a_registry_is_built_here(release: Path, what: str) -> None:
+    if what == "changed files":
+        (release / "file").write_text("changed")
+    if what == "no tag":
+        subprocess.run(["git", "tag", "--delete", "v1"], cwd=release, check=True, capture_output=True)
+    chosen = {} if what == "no registry" else {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}
+
+    variables = Deployment(chosen).variables
+
+    assert "ML_IMAGE" not in variables
+    assert "ML_PULL" not in variables
+
+
+@pytest.mark.parametrize("rolled_out", [True, False])
+def test_the_image_is_pulled_where_it_was_rolled_out_else_built(
+    release: Path, rolled_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Deployment, "run", lambda self, *arguments: asked.append(arguments))
+    chosen = {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"} if rolled_out else {}
+
+    compose._prepare_image(Deployment(chosen), Console(quiet=True))
+
+    assert asked == [("pull" if rolled_out else "build", "storage")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""`deploy/kubernetes/rollout` brings a cluster to a release, and back to what ran where that does not work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from include.stack.settings import PROJECT_DIR
+
+ROLLOUT = PROJECT_DIR / "deploy" / "kubernetes" / "rollout"
+RELEASE = ("ghcr.io/acme/ml", "v2", "https://airflow.example.com")
+# Notes how it is called and, of what it is to apply, the image. What $FAILING is part of fails.
+PROGRAM = r"""#!/usr/bin/env bash
+call="$(basename "$0") $*"
+case "$call" in
+    *"get deployment mlflow"*) printf %s "$REVISION" ;;
+    *"create configmap"*) echo "kind: ConfigMap" ;;
+    *"--filename -") call+=" $(sed -n 's/.*image: \([^ ]*\).*/\1/p' | sort -u | tr '\n' ' ')" ;;
+esac
+echo "$call" >> "$CALLS"
+case "$call" in *"$FAILING"*) exit 1 ;; esac
+"""
+TAKEN_BACK = "helm --namespace ml rollback airflow"
+UNDONE = "kubectl --namespace ml rollout undo deployment/mlflow"
+
+
+class Cluster:
+    """What a rollout asks of the programs that speak to the cluster; `revision` is MLflow's before it."""
+
+    def __init__(self, folder: Path, revision: str = "4") -> None:
+        self._folder, self.revision = folder, revision
+        for name in ("kubectl", "helm", "make"):
+            (folder / name).write_text(PROGRAM)
+            (folder / name).chmod(0o755)
+
+    def roll_out(self, failing: str = "nothing fails") -> tuple[int, list[str]]:
+        """Roll a release out; returns the exit code and the calls."""
+        calls = self._folder / "calls"
+        environment = {
+            **os.environ,
+            "PATH": f"{self._folder}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(calls),
+            "REVISION": self.revision,
+            "FAILING": failing,
+        }
+        done = subprocess.run([ROLLOUT, *RELEASE], env=environment, capture_output=True, check=False)
+        return done.returncode, calls.read_text().splitlines()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def test_a_release_is_installed_with_its_image_and_tried(cluster: Cluster) -> None:
+    code, calls = cluster.roll_out()
+
+    assert code == 0
+    assert sum(call.rstrip().endswith("apply --filename - ghcr.io/acme/ml:v2") for call in calls) == 2
+    [helm] = [call for call in calls if call.startswith("helm")]
+    assert "images.airflow.repository=ghcr.io/acme/ml --set images.airflow.tag=v2" in helm
+    assert calls[-1] == "make smoke URL=https://airflow.example.com"
+
+
+@pytest.mark.parametrize("failing", ["delete job", "job/ml-setup", "rollout status", "make smoke"])
+def test_a_release_that_does_not_work_is_taken_back_to_the_revision_that_ran(
+    cluster: Cluster, failing: str
+) -> None:
+    """Also where the release was rolled out before, and MLflow therefore has no newer revision than that one."""
+    code, calls = cluster.roll_out(failing)
+
+    assert code == 1
+    assert failing in calls[-3]
+    assert calls[-2].startswith(TAKEN_BACK)
+    assert calls[-1] == f"{UNDONE} --to-revision=4"
+
+
+@pytest.mark.parametrize("failing", ["--filename - ghcr.io", "helm upgrade"])
+def test_what_fails_before_airflow_is_new_takes_mlflow_back_alone(cluster: Cluster, failing: str) -> None:
+    code, calls = cluster.roll_out(failing)
+
+    assert code == 1
+    assert failing in calls[-2]
+    assert calls[-1] == f"{UNDONE} --to-revision=4"
+
+
+def test_the_first_release_of_all_has_nothing_to_go_back_to(cluster: Cluster) -> None:
+    cluster.revision = ""
+
+    code, calls = cluster.roll_out("make smoke")
+
+    assert code == 1
+    assert calls[-1].startswith(TAKEN_BACK)
