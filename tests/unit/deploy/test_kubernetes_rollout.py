@@ -59,10 +59,10 @@ def test_a_release_is_installed_with_its_image_and_tried(cluster: Cluster) -> No
     code, calls = cluster.roll_out()
 
     assert code == 0
-    assert sum(call.rstrip().endswith("apply --filename - ghcr.io/acme/ml:v2") for call in calls) == 2
+    assert sum(call.rstrip().endswith("apply --filename - ghcr.io/acme/ml:v2") for call in calls) == 3
     [helm] = [call for call in calls if call.startswith("helm")]
     assert "images.airflow.repository=ghcr.io/acme/ml --set images.airflow.tag=v2" in helm
-    assert calls[-1] == "make smoke URL=https://airflow.example.com"
+    assert calls[-2] == "make smoke URL=https://airflow.example.com"
 
 
 @pytest.mark.parametrize("failing", ["delete job", "job/ml-setup", "rollout status", "make smoke"])
