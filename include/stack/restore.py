@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import boto3
 import psycopg2
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
@@ -17,10 +15,13 @@ from include.lifecycle.lake import Lake, LakeError
 from include.stack import airflow_settings
 from include.stack.display import Display
 from include.stack.errors import StackError
+from include.stack.s3 import connect
 from include.stack.services import DATABASE_ROLE, Services
 from include.stack.settings import PROJECT_DIR
 
 PARTS = ("databases", "files")
+# Among thousands of requests an S3 server may well refuse one for a moment.
+ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _run(services: Services, request: Request, console: Console) -> None:
         if request.with_files:
             # First: what the databases name is there when they are.
             keys = services.s3_access_key, services.s3_secret_key
-            client = _s3_client(services.s3_endpoint, services.s3_region, *keys)
+            client = connect(services.s3_endpoint, services.s3_region, keys, ATTEMPTS)
             restore.restore_lake(store, backup, Lake(client, services.buckets.lake), show)
             restore.restore_artifacts(store, backup, Lake(client, settings.artifacts), show)
         if request.with_databases:
@@ -128,17 +129,5 @@ def _store(services: Services) -> tuple[Store, BackupSettings]:
     [variable] = [one["value"] for one in found["variables"] if one["key"] == "backup"]
     [connection] = [one for one in found["connections"] if one["connection_id"] == "backup"]
     keys = connection["login"], connection["password"]
-    client = _s3_client(services.backup_endpoint, services.backup_region, *keys)
+    client = connect(services.backup_endpoint, services.backup_region, keys, ATTEMPTS)
     return Store(Lake(client, services.backup_bucket)), BackupSettings.model_validate(variable)
-
-
-def _s3_client(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:
-    """A client that retries: among thousands of requests an S3 server may well refuse one for a moment."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=Config(retries={"mode": "standard", "total_max_attempts": 8}, proxies={}),
-    )

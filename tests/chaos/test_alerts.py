@@ -6,16 +6,11 @@ shortened, and the pauses between the exporter's looks.
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -25,18 +20,16 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
-import yaml
 
 from include.samples.database import ensure_history
 from include.samples.poison import poison, restore
 from include.samples.settings import CompanySettings
 from include.stack import processes, supervision
+from tests import prometheus
 from tests.conftest import free_port
 from tests.e2e.conftest import YESTERDAY, World, new_world
 from tests.e2e.test_sample_company_dead_champion import champion, read, write
 
-PROMETHEUS = shutil.which("prometheus")
-DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 COMPANY = CompanySettings(customers=2000, history_days=135, seed=11)
 LAST_DAY = YESTERDAY - timedelta(days=4)
 TRAINING_DAY = LAST_DAY - timedelta(days=38)
@@ -47,25 +40,20 @@ EXPORTER = (
     "exporter.main()"
 )
 # Of the rules: how long a thing must last before it counts.
-SHORTER = {r"for: \w+": "for: 0s", "> 120": "> 20", "> 1800": "> 10", "> 600": "> 20"}
+SHORTER = {**prometheus.AT_ONCE, "> 120": "> 20", "> 1800": "> 10", "> 600": "> 20"}
 DISK_BYTES = 8 * 2**20
 
-pytestmark = [
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(
-        PROMETHEUS is None, reason="Prometheus is not installed (Debian: apt-get install prometheus)"
-    ),
-]
+pytestmark = [pytest.mark.timeout(3600), prometheus.needed]
 
 
 @dataclass
 class Watched:
-    """A running stack with its exporter and a Prometheus."""
+    """A running stack with its exporter, and the address of a Prometheus."""
 
     world: World
     folder: Path
     exporter_port: int
-    prometheus: str
+    address: str
     exporter: subprocess.Popen[bytes] | None = None
 
     @property
@@ -92,12 +80,7 @@ class Watched:
     def firing(self, alert: str, **labels: str) -> bool:
         named = {"alertname": alert, "alertstate": "firing", **labels}
         wanted = ",".join(f'{label}="{value}"' for label, value in named.items())
-        query = urllib.parse.urlencode({"query": f"ALERTS{{{wanted}}}"})
-        try:
-            with urllib.request.urlopen(f"{self.prometheus}/api/v1/query?{query}", timeout=5) as answer:
-                return bool(json.load(answer)["data"]["result"])
-        except urllib.error.URLError:
-            return False  # it is still starting
+        return bool(prometheus.ask(self.address, f"ALERTS{{{wanted}}}"))
 
     def fires(self, alert: str, seconds: float = 120, **labels: str) -> None:
         _eventually(lambda: self.firing(alert, **labels), f"{alert} {labels} does not fire", seconds)
@@ -119,30 +102,6 @@ def _eventually(holds: Callable[[], bool], complaint: str, seconds: float) -> No
 
 
 @contextmanager
-def _prometheus(folder: Path, exporter_port: int) -> Iterator[str]:
-    """A Prometheus with the alert rules, but for their patience; gives its address."""
-    rules = (DEPLOY / "alerts.yml").read_text()
-    for written, shorter in SHORTER.items():
-        rules = re.sub(written, shorter, rules)
-    (folder / "alerts.yml").write_text(rules)
-    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{exporter_port}"]
-    del config["alerting"]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    files = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
-    program = subprocess.Popen(
-        [str(PROMETHEUS), *files, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL
-    )
-    try:
-        yield f"http://{address}"
-    finally:
-        program.terminate()
-        program.wait()
-
-
-@contextmanager
 def _disk(folder: Path) -> Iterator[None]:
     """A small disk of its own."""
     folder.mkdir()
@@ -158,7 +117,11 @@ def _disk(folder: Path) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder, port = tmp_path_factory.mktemp("watched"), free_port()
-    with new_world(folder / "world") as world, _disk(folder / "disk"), _prometheus(folder, port) as address:
+    with (
+        new_world(folder / "world") as world,
+        _disk(folder / "disk"),
+        prometheus.running(folder, port, SHORTER) as address,
+    ):
         stack = Watched(world, folder, port, address)
         stack.start_exporter()
         yield stack
@@ -375,6 +338,6 @@ def test_an_exporter_that_is_gone(watched: Watched) -> None:
 
 
 def test_every_alert_has_been_made_to_fire() -> None:
-    rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
-
-    assert {rule["alert"] for rule in rules} == set(re.findall(r'fires\("(\w+)"', Path(__file__).read_text()))
+    assert {rule["alert"] for rule in prometheus.rules()} == set(
+        re.findall(r'fires\("(\w+)"', Path(__file__).read_text())
+    )

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 import time
-import urllib.parse
-import urllib.request
+import urllib.error
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry, start_http_server
 
 from include.lifecycle import metrics
 from include.lifecycle.metrics import Metric, Sample
 from ml_lifecycle.exporter import Page
+from tests import prometheus
 from tests.conftest import free_port
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-PROGRAM = shutil.which("prometheus")
+DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards" / "lifecycle.json"
 LABELS = {"state": "queued", "service": "warehouse", "component": "scheduler"}
 BROKEN: dict[Metric, float] = {
     metrics.PREDICTIONS_OVERDUE: 3600,
@@ -54,9 +49,7 @@ WELL: dict[Metric, float] = {
     metrics.QUARANTINE_UNUSUAL: 0,
 }
 
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="Prometheus is not installed (Debian: apt-get install prometheus)"
-)
+pytestmark = prometheus.needed
 
 
 def samples(values: dict[Metric, float], verdicts: tuple[str, str]) -> list[Sample]:
@@ -72,79 +65,55 @@ def samples(values: dict[Metric, float], verdicts: tuple[str, str]) -> list[Samp
     return found
 
 
+@dataclass(frozen=True)
 class Live:
-    """A Prometheus that scrapes a page every second, with the alert rules as they are but for their patience."""
+    """A Prometheus that scrapes a page, and the page."""
 
-    def __init__(self, folder: Path) -> None:
-        self.page, exposed = Page(), CollectorRegistry()
-        exposed.register(self.page)
-        self.exporter, self.thread = start_http_server(0, "127.0.0.1", exposed)
-        rules = re.sub(r"for: \w+", "for: 0s", (DEPLOY / "prometheus" / "alerts.yml").read_text())
-        (folder / "alerts.yml").write_text(rules)
-        config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{self.exporter.server_port}"]
-        del config["alerting"]
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.program = subprocess.Popen(
-            [
-                str(PROGRAM),
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={self.url.removeprefix('http://')}",
-            ],
-            stderr=subprocess.DEVNULL,
-        )
-
-    def ask(self, query: str) -> list[Any]:
-        """The series that a query gives now."""
-        address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return list(json.load(answer)["data"]["result"])
+    page: Page
+    address: str
+    stop_exporter: Callable[[], None]
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire."""
-        return {alert["metric"]["alertname"] for alert in self.ask('ALERTS{alertstate="firing"}')}
-
-    def stop_exporter(self) -> None:
-        """Make the page unreachable."""
-        self.exporter.shutdown()
-        self.exporter.server_close()
-        self.thread.join()
+        found = prometheus.ask(self.address, 'ALERTS{alertstate="firing"}')
+        return {alert["metric"]["alertname"] for alert in found}
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    started = Live(tmp_path_factory.mktemp("prometheus"))
-    yield started
-    started.program.terminate()
-    started.program.wait()
+    page, exposed = Page(), CollectorRegistry()
+    exposed.register(page)
+    exporter, thread = start_http_server(0, "127.0.0.1", exposed)
+
+    def stop_exporter() -> None:
+        exporter.shutdown()
+        exporter.server_close()
+        thread.join()
+
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus.running(folder, exporter.server_port, prometheus.AT_ONCE) as address:
+        yield Live(page, address, stop_exporter)
 
 
 def eventually(holds: Callable[[], bool], what: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            if holds():
-                return
-        except OSError:
-            pass  # it is still starting
+        if holds():
+            return
         time.sleep(0.5)
     raise AssertionError(f"Not within {seconds} s; it is {what()}.")
 
 
 def test_every_alert_fires_when_its_thing_is_broken_and_every_query_of_the_dashboard_has_data(live: Live) -> None:
-    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
-    every = {rule["alert"] for rule in rules} - {"ExporterBlind"}
+    every = {rule["alert"] for rule in prometheus.rules()} - {"ExporterBlind"}
     live.page.samples = samples(WELL | BROKEN, ("drift", "worse"))
 
     eventually(lambda: live.firing() == every, lambda: every ^ live.firing())
 
-    board = json.loads((DEPLOY / "grafana" / "dashboards" / "lifecycle.json").read_text())
+    board = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
     assert len(queries) > 30
-    assert [query for query in queries if not live.ask(query)] == []
+    assert [query for query in queries if not prometheus.ask(live.address, query)] == []
 
 
 def test_every_alert_clears_when_its_thing_is_well_again(live: Live) -> None:
@@ -156,3 +125,11 @@ def test_an_exporter_that_is_gone_is_an_alert(live: Live) -> None:
     live.stop_exporter()
 
     eventually(lambda: "ExporterBlind" in live.firing(), live.firing)
+
+
+def test_a_prometheus_that_is_gone_is_an_error_and_not_an_alert_that_clears(tmp_path: Path) -> None:
+    with prometheus.running(tmp_path, free_port(), prometheus.AT_ONCE) as address:
+        assert prometheus.ask(address, "vector(1)")
+
+    with pytest.raises(urllib.error.URLError):
+        prometheus.ask(address, "vector(1)")
