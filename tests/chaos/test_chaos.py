@@ -46,7 +46,8 @@ END_SECONDS = 600
 # Longer than the DAG processor may take for a file.
 PARSING_SECONDS = 60
 
-pytestmark = pytest.mark.timeout(1800)
+# The first test waits for the stack and its ground.
+pytestmark = pytest.mark.timeout(3600)
 
 
 Instance = dict[str, Any]
