@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from include.lifecycle.maintenance_policy import Decision, Evidence, Outcome, Scope
 
 _MOST_SHOWN = 200
+# Airflow's pages, from the address of a report.
+_AIRFLOW = "../" * 5
 
 
 def verdict_of(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> Verdict:
@@ -58,8 +60,14 @@ def render_maintenance(
                 "Older partitions in the sample": None if scope.days or scope.prefix else scope.sample,
                 "Unreferenced files are kept for": f"{scope.keep_days} days",
             },
+            links=_runs(scope, decision),
         )
     )
+
+
+def _runs(scope: Scope, decision: Decision) -> dict[str, str]:
+    dags = () if scope.dry_run else (wake.dag_id for wake in decision.wakes)
+    return {f"Runs of {dag_id}": f"{_AIRFLOW}dags/{dag_id}/runs" for dag_id in dags}
 
 
 def _days(scope: Scope) -> str:

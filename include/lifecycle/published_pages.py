@@ -25,6 +25,15 @@ _NAMES = {
     "maintenance_on_demand": "page of maintenance on demand",
     "portfolio": "page",
 }
+_MAKERS = {
+    "validation": "{area}_etl",
+    "model_card": "{area}_training",
+    "drift": "{area}_monitoring",
+    "performance": "{area}_monitoring",
+    "maintenance": "maintenance",
+    "maintenance_on_demand": "maintenance",
+    "portfolio": "portfolio",
+}
 _VERSION = re.compile(r"/version=(\d{1,9})$")
 
 
@@ -47,6 +56,12 @@ class Report:
         """What the report is called in a sentence."""
         version = "" if self.version is None else f", version {self.version}"
         return f"{_NAMES.get(self.kind, self.kind.replace('_', ' '))} of {self.area}{version}"
+
+    @property
+    def maker(self) -> str | None:
+        """The DAG that makes the report; None where the kind is unknown."""
+        dag_id = _MAKERS.get(self.kind)
+        return dag_id and dag_id.format(area=self.area)
 
 
 def newest(lake: Lake, report: Report, today: date) -> str | None:
@@ -107,7 +122,8 @@ def missing_page(lake: Lake, report: Report, day: date, file: str | None = None)
     headline = f"There is no {report.title} for {day}"
     near = [Link(str(near), f"../{near}/") for near in (*before[-_NEAREST:], *after[:_NEAREST])]
     if near:
-        return _nothing(headline, "The nearest pages are linked here.", [*near, Link("All days", "../")])
+        made = f" The DAG {report.maker} makes them." if report.maker else ""
+        return _nothing(headline, f"The nearest pages are linked here.{made}", [*near, Link("All days", "../")])
     base = "../" if report.version is None else "../../"
     versions = _versions(lake, Report(report.area, report.kind))[-_NEAREST:]
     if versions:
@@ -118,10 +134,8 @@ def missing_page(lake: Lake, report: Report, day: date, file: str | None = None)
 
 def missing_report(report: Report) -> str:
     """A page that says that nothing of the kind has been published."""
-    return _nothing(
-        f"There is no {report.title} yet",
-        "Nothing has been published. Check the address, or run the DAG that makes it.",
-    )
+    run = f", or run the DAG {report.maker}, which makes it" if report.maker else ""
+    return _nothing(f"There is no {report.title} yet", f"Nothing has been published. Check the address{run}.")
 
 
 def unknown_address() -> str:

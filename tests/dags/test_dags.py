@@ -13,6 +13,7 @@ from airflow.sdk.bases.decorator import DecoratedMappedOperator, DecoratedOperat
 from airflow.sdk.exceptions import ParamValidationError
 
 from include.catalog import DATASETS, MODELS
+from include.lifecycle.published_pages import Report
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = {"sample_world", "portfolio", "maintenance"} | {f"{name}_etl" for name in DATASETS}
@@ -26,6 +27,17 @@ def dag(request: pytest.FixtureRequest, dags: dict[str, Any]) -> Any:
 
 def test_there_is_one_dag_per_stage_of_each_dataset_and_model(dags: dict[str, Any]) -> None:
     assert set(dags) == EXPECTED
+
+
+def test_a_page_that_is_missing_names_the_dag_that_makes_it() -> None:
+    """Also for a page of an address that nobody makes, and which therefore names none."""
+    kinds = {name: ["validation"] for name in DATASETS}
+    kinds |= {name: ["model_card", "drift", "performance"] for name in MODELS}
+    kinds |= {"lake": ["maintenance", "maintenance_on_demand"], "portfolio": ["portfolio"]}
+    reports = [Report(area, kind) for area in kinds for kind in kinds[area]]
+
+    assert {report.maker for report in reports} == EXPECTED - {"sample_world"} - {f"{m}_scoring" for m in MODELS}
+    assert Report("churn", "weekly").maker is None
 
 
 def test_a_dag_says_what_it_is(dag: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import get_args
+from urllib.parse import urljoin
 
 import pytest
 
@@ -65,6 +67,21 @@ def maintenance_pages() -> Iterator[tuple[str, str]]:
     for name, outcome in outcomes.items():
         verdict = verdict_of(scope, evidence, decision, outcome)
         yield f"maintenance, {name}", render_maintenance(scope, verdict, evidence, decision, outcome)
+
+
+def test_a_page_that_was_never_published_names_the_dag_that_makes_it() -> None:
+    missing = published_pages.missing_report
+
+    assert "run the DAG churn_<wbr>monitoring, which makes it." in missing(Report("churn", "drift"))
+    assert "Check the address.</p>" in missing(Report("churn", "weekly"))
+
+
+def test_the_maintenance_page_links_to_the_runs_that_it_started() -> None:
+    """From its own address, /ml/reports/lake/maintenance/<day>/."""
+    page = dict(maintenance_pages())["maintenance, healed"]
+
+    [address] = re.findall(r'<a href="([^"]+)">Runs of customers_etl</a>', page)
+    assert urljoin("/ml/reports/lake/maintenance/2026-03-08/", address) == "/dags/customers_etl/runs"
 
 
 @pytest.mark.parametrize(("name", "html"), [pytest.param(*page, id=page[0]) for page in pages()])
