@@ -27,7 +27,7 @@ class Classification:
     """A probability of label 1, calibrated by Platt scaling."""
 
     measures: Mapping[str, Measure] = {
-        "average_precision": Measure("Average precision", "higher is better; by chance it is the rate of label 1"),
+        "average_precision": Measure("Average precision", "higher is better; by chance it is the mean label"),
         "roc_auc": Measure("ROC AUC", "higher is better; by chance it is 0.5"),
         "lift_10": Measure("Lift at 10 %", "higher is better; by chance it is 1"),
         "brier": Measure("Brier score", "lower is better"),

@@ -33,11 +33,16 @@ _ADVICE = {
         "data: fix the source and run {dataset}_etl again for these days. If things really are different now, "
         "run {model}_training, whose gate promotes a new model only if it is better."
     ),
-    "no drift": "Nothing to do. Features that moved are shown below; the scores did not follow them.",
-    "not enough evidence": (
-        "If the window is still filling up, wait. The facts below name the days that are missing: run "
-        "{dataset}_etl for those without features and {model}_scoring for those without scores, then "
-        "{model}_monitoring again for this day."
+    "features drifted": "Nothing to do. The features that moved are shown below; the scores did not follow them.",
+    "no drift": "Nothing to do.",
+    "days missing": "{runs}, then {model}_monitoring again for this day.",
+    "reference too small": (
+        "The reference is the holdout of the champion's training: run {model}_training once more labels are known."
+    ),
+    "window incomplete": "Wait: each further {unit} brings more rows and scores into the window.",
+    "window complete": (
+        "If the champion is new, wait: only its own scores count, and each {unit} adds some. Otherwise the window "
+        "is too short for the {rows} rows that a verdict needs: widen it in the drift policy of {model}."
     ),
 }
 
@@ -49,21 +54,62 @@ def render_drift(
 
     Figures are those of `samples`, pictures those of `clipped`, whose distances were measured.
     """
-    window = sorted([*verdict.days, *verdict.missing_days])
-    names = {"title": model.title, "model": model.name, "dataset": model.dataset.name}
+    window = _window(verdict)
+    headline = _HEADLINE[verdict.verdict].format(title=model.title)
     return render(
         Page(
             title=f"{model.title}: drift, {window[0] if window else day} to {day}",
-            verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
+            verdict=Verdict(_STATUS[verdict.verdict], headline, verdict.reason),
             links=_links(verdict),
             sections=[
-                Section("What to do", _ADVICE[verdict.verdict].format(**names)),
+                Section("What to do", _advice(model, verdict)),
                 *_figures(verdict, samples, clipped),
                 _all_columns(verdict),
             ],
             facts=_facts(model, reference, verdict),
         )
     )
+
+
+def _window(verdict: DriftVerdict) -> list[date]:
+    return sorted([*verdict.days, *verdict.missing_days])
+
+
+def _advice(model: ModelSpec, verdict: DriftVerdict) -> str:
+    runs = _runs(model, verdict)
+    return _ADVICE[_situation(model, verdict, has_gaps=bool(runs))].format(
+        model=model.name,
+        dataset=model.dataset.name,
+        unit=model.dataset.calendar.unit,
+        rows=model.drift.min_rows,
+        runs=runs,
+    )
+
+
+def _situation(model: ModelSpec, verdict: DriftVerdict, *, has_gaps: bool) -> str:
+    if verdict.verdict == "no drift" and verdict.drifted:
+        return "features drifted"
+    if verdict.verdict != "not enough evidence":
+        return verdict.verdict
+    if verdict.reference_rows < model.drift.min_rows:
+        return "reference too small"
+    if has_gaps:
+        return "days missing"
+    return "window incomplete" if _without(verdict.scored_days, _window(verdict)) else "window complete"
+
+
+def _runs(model: ModelSpec, verdict: DriftVerdict) -> str:
+    """Which DAGs to run for the days that are missing, and not just those before the first one."""
+    window, missing = _window(verdict), {}
+    for dag, days in ((f"{model.dataset.name}_etl", verdict.days), (f"{model.name}_scoring", verdict.scored_days)):
+        gaps = [day for day in _without(days, window) if not days or day > days[0]]
+        if gaps:
+            missing[dag] = f"{dag} for {_ranges(gaps, window)}"
+    return f"Run {' and '.join(missing.values())}" if missing else ""
+
+
+def _without(days: Sequence[date], window: Sequence[date]) -> list[date]:
+    return [day for day in window if day not in days]
 
 
 def _links(verdict: DriftVerdict) -> dict[str, str]:
@@ -118,16 +164,17 @@ def _change(reference: pl.Series, current: pl.Series) -> str:
 
 def _all_columns(verdict: DriftVerdict) -> Section:
     columns = {"score": verdict.score, **verdict.columns}
-    order = ["score", *verdict.drifted, *(name for name in verdict.columns if name not in verdict.drifted)]
-    rows = [_row(name, columns[name]) for name in order]
+    drifted = ["score"] * verdict.score.drifted + verdict.drifted
+    rows = [_row(name, columns[name]) for name in [*drifted, *(name for name in columns if name not in drifted)]]
     header = ["column", "drifted", "distance", "limit", "outside the reference", "missing before", "missing now"]
-    return Section("All columns", "Those that drifted come first.", table=Table(header, rows))
+    text = "Those that drifted come first." if drifted else "No column drifted."
+    return Section("All columns", text, table=Table(header, rows))
 
 
 def _row(name: str, column: ColumnDrift) -> list[Cell]:
     return [
         name,
-        "yes" if column.drifted else "no",
+        "yes" if column.drifted else "too few values" if column.distance is None else "no",
         None if column.distance is None else f"{column.distance:.3f}",
         f"{column.threshold:g}",
         f"{column.outside:.1%}",
@@ -137,7 +184,7 @@ def _row(name: str, column: ColumnDrift) -> list[Cell]:
 
 
 def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dict[str, str]:
-    policy, window = model.drift, sorted([*verdict.days, *verdict.missing_days])
+    policy, window = model.drift, _window(verdict)
     numeric, categorical = method_name(policy.numeric_method), method_name(policy.categorical_method)
     units = f"of {len(window)} {model.dataset.calendar.unit}s"
     is_filling = verdict.days and all(day < verdict.days[0] for day in verdict.missing_days)
@@ -146,6 +193,7 @@ def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dic
         "Compared": f"{len(verdict.days)} {units}{so_far}: {_ranges(verdict.days, window)}",
         "Without features": _ranges(verdict.missing_days, window),
         "With scores": f"{len(verdict.scored_days)} {units}{so_far}",
+        "Without scores": _ranges(_without(verdict.scored_days, window), window),
         "Rows drawn": f"{verdict.current_rows:,} from the window, {verdict.reference_rows:,} from the reference",
         "Champion": f"{model.name}, version {reference.model_version}",
         "Reference": f"holdout of its training of {reference.day}",

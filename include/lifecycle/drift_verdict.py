@@ -103,7 +103,7 @@ def _conclude(
     drifted = _drifted(columns)
     features = f"{len(drifted)} of {len(compared)} features drifted{_named(drifted)}"
     if score.drifted:
-        return "drift", f"The scores drifted ({_measured(score)}). {features}."
+        return "drift", f"{_scores(evidence)} drifted ({_measured(score)}). {features}."
     if len(drifted) > policy.max_share * len(compared):
         return "drift", f"{features}; the limit is {policy.max_share:.0%}."
     if not compared:
@@ -113,7 +113,13 @@ def _conclude(
             f"There are {score.current_rows} scores of the champion in the window and {score.reference_rows} in "
             f"the reference; a verdict needs {policy.min_rows} on both sides. {features}."
         )
-    return "no drift", f"The scores stayed in place ({_measured(score)}). {features}."
+    return "no drift", f"{_scores(evidence)} stayed in place ({_measured(score)}). {features}."
+
+
+def _scores(evidence: DriftEvidence) -> str:
+    """Which scores were compared: where days of the window have none, of how many days they are."""
+    scored, days = len(evidence.scored_days), len(evidence.days) + len(evidence.missing_days)
+    return "The scores" if scored == days else f"The scores of {scored} of {days} days"
 
 
 def _drifted(columns: Mapping[str, ColumnDrift]) -> list[str]:

@@ -64,6 +64,7 @@ class _Contest:
             problems += unfair
         return GateEvidence(
             metric=model.metric,
+            title=kind_of(model).measures[model.metric].title,
             holdout_rows=rows.height,
             candidate_version=candidate,
             candidate_score=score,
@@ -183,9 +184,10 @@ def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
         own, rival = (_metric(model, compared, column) for column in (score, "baseline_score"))
         if not own > rival:
             texts = distinct_texts([own, rival])
+            metric = kind_of(model).measures[model.metric].within
             sentences.append(
-                f"The candidate's {model.metric} beside the naive model {name!r} is {texts[0]}, which is not "
-                f"above {texts[1]}."
+                f"Beside the naive model {name!r}, the candidate's {metric} is {texts[0]}, which is not above "
+                f"{texts[1]}."
             )
     return tuple(sentences)
 

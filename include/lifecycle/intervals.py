@@ -12,7 +12,6 @@ import polars as pl
 from include.lifecycle.regression import resampled_days
 from include.lifecycle.specs import IntervalPolicy
 
-TOLERANCE = 0.02
 _NORMAL_975 = 1.959964
 
 LOW, HIGH, COVERAGE = "score_low", "score_high", "coverage"
@@ -96,6 +95,6 @@ def coverage_range(interval: Interval, rows: pl.DataFrame, score: str) -> tuple[
 
 
 def keeps_its_promise(interval: Interval, ends: tuple[float, float]) -> bool:
-    """Whether the nominal coverage lies within the ends of `coverage_range`, give or take TOLERANCE."""
+    """Whether the nominal coverage lies within the ends of `coverage_range`."""
     low, high = ends
-    return low - TOLERANCE <= interval.nominal <= high + TOLERANCE
+    return low <= interval.nominal <= high

@@ -24,6 +24,12 @@ class Measure(NamedTuple):
     title: str
     hint: str
 
+    @property
+    def within(self) -> str:
+        """The title as it stands within a sentence: abbreviations keep their capitals."""
+        is_word = self.title[1:2].islower()
+        return f"{self.title[0].lower()}{self.title[1:]}" if is_word else self.title
+
 
 class Picture(NamedTuple):
     """A picture's title, and what to see in it."""

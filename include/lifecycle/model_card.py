@@ -92,13 +92,14 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
 def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entry) -> Verdict:
     """What the gate decided, and on which numbers."""
     evidence = GateEvidence.model_validate(entry.evidence)
-    title = kind_of(model).measures[model.metric].title
+    metric = kind_of(model).measures[model.metric].within
     own, champion, baseline = distinct_texts(
         [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
     )
-    reason = " ".join([f"{title} on {evidence.holdout_rows:,} holdout rows.", *entry.reason.split("\n")])
+    reason = " ".join(entry.reason.split("\n"))
     was_promoted = entry.action == "promote"
-    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {own or 'not measured'}; "
+    measured = f"{metric} {own or 'not measured'}"
+    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {measured}; "
     if entry.action == "baseline":
         headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
     elif evidence.champion_version is None:
@@ -153,6 +154,7 @@ def render_card(
 
 
 def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
+    rate = training["mean_label"]["holdout"]
     columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
     if evidence.champion_version is not None:
         columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_measures)
@@ -163,7 +165,9 @@ def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvide
         for name, measure in kind_of(model).measures.items()
     ]
     table = Table(["metric", *columns, "how to read it"], rows)
-    text = "Candidate, champion and naive models, measured on the same rows."
+    who = "Candidate" if evidence.champion_version is None else "Candidate, champion"
+    rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
+    text = f"{who} and naive models, measured on {rows_measured}."
     return Section("On the holdout", text, table=table)
 
 
@@ -202,9 +206,18 @@ def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
     text = (
         f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
         f"out-of-fold predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
-        f"{interval['measured']:.1%} of those of the holdout (95 % interval {low:.1%} to {high:.1%})."
+        f"{interval['measured']:.1%} of those of the holdout (95 % interval {low:.1%} to {high:.1%}). "
+        f"{_width(interval['nominal'], low, high)}"
     )
     return [Section("Interval", text)]
+
+
+def _width(nominal: float, low: float, high: float) -> str:
+    """Whether the share of outcomes that an interval held, which lies between the ends, is the promised one."""
+    if low <= nominal <= high:
+        return "That is as promised."
+    narrow = "It is too narrow: outcomes miss it more often than promised."
+    return narrow if high < nominal else "It is too wide: it says less than it could."
 
 
 def _rows(training: Mapping[str, Any]) -> Section:

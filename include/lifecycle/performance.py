@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TABLE = "performance"
+_COLUMNS = {
+    "model": pl.String,
+    "dt": pl.Date,
+    "measure": pl.String,
+    "value": pl.Float64,
+    "baseline_value": pl.Float64,
+    "rows": pl.Int64,
+}
 
 
 def monitor(
@@ -59,11 +67,14 @@ def monitor(
     PartitionNotFoundError
         If the version's training left no baseline.
     """
-    prefix, days = model.report_prefix(KIND), _judged_days(model, lake, day)
+    prefix, predicted = model.report_prefix(KIND), _predicted_days(model, lake, day)
+    days = _judged_days(model, lake, day, predicted)
+    next_outcomes_on = min((due for other in predicted if (due := model.matures_on(other)) > day), default=None)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         rows = _outcomes(model, lake, days, reference, scratch)
-        verdict = decide(_evidence(model, days, rows), model)
+        evidence = _evidence(model, days, rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
+        verdict = decide(evidence, model)
         files = {
             "index.html": performance_page.render_performance(model, day, verdict, rows),
             VERDICT: verdict.model_dump_json(indent=2),
@@ -83,17 +94,18 @@ def monitor(
                 **_outcome_digests(model, lake, days),
             },
         )
-    measured = _warehouse_rows(model, day, verdict)
-    if measured.height:
-        warehouse.upsert(connection, TABLE, measured, key=("model", "dt", "measure"))
+    # Also without rows: whoever looks finds an empty table.
+    warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
     return verdict
 
 
-def _judged_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
-    first = day - timedelta(days=model.drift.outcome_days)
-    predicted = lake.days(model.predictions_prefix, first, day)
-    outcome_days = _outcome_days(model, lake, first, day)
+def _predicted_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
+    return lake.days(model.predictions_prefix, day - timedelta(days=model.drift.outcome_days), day)
+
+
+def _judged_days(model: ModelSpec, lake: Lake, day: date, predicted: list[date]) -> list[date]:
+    outcome_days = _outcome_days(model, lake, day - timedelta(days=model.drift.outcome_days), day)
     matured = matured_days(predicted, outcome_days, day, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
     return [other for other in matured if other not in gaps]
@@ -172,4 +184,4 @@ def _warehouse_rows(model: ModelSpec, day: date, verdict: PerformanceVerdict) ->
         }
         for name, value in values.items()
     ]
-    return pl.DataFrame(rows, schema_overrides={"baseline_value": pl.Float64}, infer_schema_length=None)
+    return pl.DataFrame(rows, schema=_COLUMNS)

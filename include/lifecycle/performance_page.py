@@ -37,6 +37,8 @@ _ADVICE = {
     ),
 }
 
+_MEASURES = "What was published and the naive baseline, on the same rows, whose mean label is"
+
 
 def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame) -> str:
     """The page of a report, self-contained; `rows` are the predictions with their outcomes."""
@@ -53,7 +55,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
             verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
             sections=[
                 Section("What to do", _ADVICE[verdict.verdict].format(**names)),
-                *_measures(model, verdict),
+                *_measures(model, verdict, rows),
                 *_pictures(model, verdict, rows),
                 *_by_version(rows),
             ],
@@ -62,15 +64,15 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     )
 
 
-def _measures(model: ModelSpec, verdict: PerformanceVerdict) -> list[Section]:
+def _measures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
     if not verdict.measures:
         return []
-    rows: list[list[Cell]] = [
+    measures: list[list[Cell]] = [
         [measure.title, verdict.measures[name], verdict.baseline_measures[name], measure.hint]
         for name, measure in kind_of(model).measures.items()
     ]
-    table = Table(["measure", "predictions", "baseline", "how to read it"], rows)
-    return [Section("Measures", "What was published and the naive baseline, on the same rows.", table=table)]
+    table = Table(["measure", "predictions", "baseline", "how to read it"], measures)
+    return [Section("Measures", f"{_MEASURES} {_mean(rows['label']):.4g}.", table=table)]
 
 
 def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
@@ -117,7 +119,7 @@ def _facts(model: ModelSpec, verdict: PerformanceVerdict) -> dict[str, str | int
     count, unit = len(verdict.days), model.dataset.calendar.unit
     span = f": {verdict.days[0]} to {verdict.days[-1]}" if verdict.days else ""
     return {
-        "Predictions of": f"{count} {unit}{'' if count == 1 else 's'}{span}",
+        "Predictions with known outcomes": f"{count} {unit}{'' if count == 1 else 's'}{span}",
         "Outcomes known": verdict.rows,
         "Looked back": f"{model.drift.outcome_days} days",
     }

@@ -24,6 +24,7 @@ class PerformanceEvidence(Spec):
     days : days with predictions whose outcomes are known, oldest first.
     shortage : what the outcomes lack to be measured, or None.
     measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
+    next_outcomes_on : the day on which outcomes of further predictions become known; None where none are waiting.
     coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
     """
 
@@ -34,6 +35,7 @@ class PerformanceEvidence(Spec):
     baseline_measures: Mapping[str, float]
     coverage: float | None
     promised: float | None
+    next_outcomes_on: date | None = None
 
 
 class PerformanceVerdict(PerformanceEvidence):
@@ -55,9 +57,10 @@ def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdic
 
 def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
     if evidence.rows < model.drift.min_rows:
-        return "not enough evidence", (
-            f"The outcomes of {evidence.rows} predictions are known; a verdict needs {model.drift.min_rows}."
-        )
+        day = evidence.next_outcomes_on
+        waiting = f" The next outcomes are known on {day}, at the earliest." if day else ""
+        needed = f"a verdict needs {model.drift.min_rows}.{waiting}"
+        return "not enough evidence", f"The outcomes of {evidence.rows} predictions are known; {needed}"
     if evidence.shortage:
         return "not enough evidence", f"The outcomes have {evidence.shortage}."
     own, baseline, sentence = _compared(evidence, model)

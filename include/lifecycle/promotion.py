@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from include.lifecycle.numbers import distinct_texts
@@ -17,7 +17,7 @@ class GateEvidence(Spec):
 
     Attributes
     ----------
-    metric : name of the score.
+    metric : name of the score. title : what people call it; empty in entries of earlier versions of the code.
     holdout_rows : rows that all scores were measured on.
     champion_version : None where there is no champion yet.
     champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
@@ -29,6 +29,7 @@ class GateEvidence(Spec):
     """
 
     metric: str
+    title: str = ""
     holdout_rows: int
     candidate_version: int
     candidate_score: float | None
@@ -70,7 +71,7 @@ def decide(evidence: GateEvidence) -> GateDecision:
     if not obstacles:
         return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
     if evidence.champion_version is None:
-        reasons = (*obstacles, "There is no champion yet, so the baseline becomes champion.")
+        reasons = (*obstacles, "There was no champion before, so the baseline becomes champion.")
         return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
     fault = (evidence.champion_fault,) if evidence.champion_fault else ()
     return GateDecision(action="keep", reasons=(*obstacles, *fault), evidence=evidence)
@@ -87,12 +88,12 @@ def _missing(evidence: GateEvidence) -> tuple[str, ...]:
     if evidence.is_opposed:
         scores["champion"] = evidence.champion_score
     absent = [
-        f"The {who} has no {evidence.metric} on the holdout (it is {score})."
+        f"{_title(evidence)}: the {who} has none on the holdout ({_shown(score)})."
         for who, score in scores.items()
         if not _is_number(score)
     ]
     if evidence.is_opposed and not absent and not _is_number(evidence.gain_low):
-        absent.append(f"The candidate's gain over the champion could not be measured (it is {evidence.gain_low}).")
+        absent.append("The candidate's gain over the champion could not be measured.")
     return (*evidence.problems, *absent) if absent else ()
 
 
@@ -101,27 +102,36 @@ def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
     defeats = []
     if not candidate > baseline:
         own, other = distinct_texts([candidate, baseline])
-        defeats.append(f"{_of_candidate(evidence, own)} is not above the baseline's {other}.")
+        defeats.append(f"the candidate's {own} is not above the baseline's {other}.")
     if evidence.is_opposed and not _number(evidence.gain_low) > evidence.min_gain:
         defeats.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
-    return tuple(defeats)
+    return _measured(evidence, defeats)
 
 
 def _victories(evidence: GateEvidence) -> tuple[str, ...]:
     own, baseline = distinct_texts([evidence.candidate_score, evidence.baseline_score])
-    over_baseline = f"{_of_candidate(evidence, own)} is above the baseline's {baseline}."
+    over_baseline = f"the candidate's {own} is above the baseline's {baseline}."
     if not evidence.is_opposed:
-        return over_baseline, evidence.champion_fault or "There is no champion yet."
-    return over_baseline, f"{_gain(evidence)} is above the required gain of {evidence.min_gain:g}."
+        return *_measured(evidence, [over_baseline]), evidence.champion_fault or "There was no champion before."
+    over_champion = f"{_gain(evidence)} is above the required gain of {evidence.min_gain:g}."
+    return _measured(evidence, [over_baseline, over_champion])
+
+
+def _measured(evidence: GateEvidence, findings: Sequence[str]) -> tuple[str, ...]:
+    """Findings as sentences, of which the first says what was measured on how many rows."""
+    if not findings:
+        return ()
+    first, *others = findings
+    head = f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows: {first}"
+    return (head, *(f"{finding[0].upper()}{finding[1:]}" for finding in others))
 
 
 def _gain(evidence: GateEvidence) -> str:
     candidate, champion = distinct_texts([evidence.candidate_score, evidence.champion_score])
     low, _ = distinct_texts([evidence.gain_low, evidence.min_gain])
     return (
-        f"Beside the champion, version {evidence.champion_version}, on the same {evidence.holdout_rows:,} rows "
-        f"the candidate's {evidence.metric} is {candidate} against {champion}, and the lower end of the 95 % "
-        f"interval of its gain, {low},"
+        f"beside the champion, version {evidence.champion_version}, it is {candidate} against {champion}, and the "
+        f"lower end of the 95 % interval of the candidate's gain, {low},"
     )
 
 
@@ -133,5 +143,9 @@ def _is_number(score: float | None) -> bool:
     return score is not None and math.isfinite(score)
 
 
-def _of_candidate(evidence: GateEvidence, score: str | None) -> str:
-    return f"The candidate's {evidence.metric} of {score} on {evidence.holdout_rows:,} holdout rows"
+def _title(evidence: GateEvidence) -> str:
+    return evidence.title or evidence.metric
+
+
+def _shown(score: float | None) -> str:
+    return "not measured" if score is None else f"it is {score}"

@@ -24,7 +24,6 @@ from matplotlib.figure import Figure
 from include.lifecycle import model_files, plots, segment_training, training_data, tuning
 from include.lifecycle.estimator_input import predict, to_matrix
 from include.lifecycle.intervals import (
-    TOLERANCE,
     Interval,
     coverage,
     coverage_range,
@@ -361,8 +360,8 @@ def _coverage_warnings(result: _Result) -> list[str]:
     measured = coverage(interval, result.holdout, "candidate_score")
     return [
         f"The interval promises to hold {interval.nominal:.0%} of the outcomes, but held {measured:.1%} of the "
-        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}, and {TOLERANCE:.0%} are tolerated), so its "
-        "width is not to be relied on."
+        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}): it is "
+        f"too {'narrow' if measured < interval.nominal else 'wide'}."
     ]
 
 

@@ -182,3 +182,6 @@ def test_before_any_outcome_is_known_there_is_not_enough_evidence(market: Lake, 
     verdict = performance.monitor(model, market, postgres, AS_OF, RUN, reference)
 
     assert (verdict.verdict, verdict.rows) == ("not enough evidence", 0)
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("select count(*) from ml.performance where model = %s", [model.name])
+        assert cursor.fetchone() == (0,)

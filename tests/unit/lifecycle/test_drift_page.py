@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from datetime import date
 from html import unescape
 from typing import Any
@@ -66,7 +68,13 @@ def people(rows: int, *, charges: float = 0.0, payment: str = "Check", gaps: flo
     )
 
 
-def page(current: pl.DataFrame, **outside: float) -> str:
+def page(
+    current: pl.DataFrame,
+    *,
+    missing: Sequence[date] = DAYS[:1],
+    scored: Sequence[date] = DAYS[1:],
+    **outside: float,
+) -> str:
     samples = Samples(people(1_000), current)
     clipped = clip(samples, ("charges", SCORE))
     compared = compare(clipped, ("charges", SCORE), ("payment",), MODEL.drift).columns
@@ -76,8 +84,9 @@ def page(current: pl.DataFrame, **outside: float) -> str:
     evidence = Evidence(
         reference_rows=1_000,
         current_rows=current.height,
-        days=DAYS[1:],
-        missing_days=DAYS[:1],
+        days=tuple(day for day in DAYS if day not in missing),
+        missing_days=tuple(missing),
+        scored_days=tuple(scored),
         score=columns[SCORE],
         columns={name: columns[name] for name in MODEL.features},
     )
@@ -116,15 +125,60 @@ def test_new_gaps_are_told_with_both_rates() -> None:
     assert "There are too few values to compare." in html
 
 
-def test_too_little_evidence_says_what_to_run_and_which_days_are_missing() -> None:
+def test_too_little_evidence_says_which_days_are_missing() -> None:
     html = page(people(100))
 
     assert "Customer churn: not enough evidence yet" in html
     assert "Without features</dt><dd>2026-11-18</dd>" in html
     assert "Compared</dt><dd>2 of 3 days so far: 2026-11-19 to 2026-11-20</dd>" in html
     assert '<span class="status">Note</span>' in html
-    assert "customers_etl" in html
     assert "<svg" not in html
+
+
+@pytest.mark.parametrize(
+    ("missing", "scored", "advice"),
+    [
+        ([], DAYS, "If the champion is new, wait: only its own scores count, and each day adds some."),
+        (DAYS[:1], DAYS[1:], "Wait: each further day brings more rows and scores into the window."),
+        (DAYS[1:2], DAYS[:1], "customers_etl for 2026-11-19 and churn_scoring for 2026-11-19 to 2026-11-20, then"),
+        ([], DAYS[2:], "Wait: each further day"),
+        (
+            [],
+            DAYS[:1],
+            "Run churn_scoring for 2026-11-19 to 2026-11-20, then churn_monitoring again for this day.",
+        ),
+        ([], [], "Run churn_scoring for 2026-11-18 to 2026-11-20, then"),
+    ],
+)
+def test_too_little_evidence_names_the_runs_that_give_it_or_says_to_wait(
+    missing: list[date], scored: list[date], advice: str
+) -> None:
+    assert advice in page(people(100), missing=missing, scored=scored)
+
+
+def test_days_without_scores_are_named() -> None:
+    assert "Without scores</dt><dd>2026-11-18 to 2026-11-19</dd>" in page(people(100), scored=DAYS[2:])
+
+
+def test_moved_features_are_spoken_of_only_where_there_are_some() -> None:
+    moved, calm = page(people(1_000, gaps=0.3)), page(people(1_000))
+
+    assert "The features that moved are shown below" in moved
+    assert "Those that drifted come first." in moved
+    assert "Nothing to do.</p>" in calm
+    assert "No column drifted." in calm
+
+
+def test_drifted_columns_stand_first_and_what_could_not_be_compared_has_not_stayed() -> None:
+    rows = re.findall(
+        r'data-column="column">(.*?)</td>.*?data-column="drifted">(.*?)</td>',
+        bare(page(people(1_000, gaps=0.3))),
+        re.DOTALL,
+    )
+
+    assert rows == [("charges", "yes"), ("score", "no"), ("payment", "no")]
+    few = re.findall(r'data-column="drifted">(.*?)</td>', bare(page(people(100))))
+    assert few == ["too few values"] * 3
 
 
 def test_the_title_names_the_window() -> None:
@@ -179,6 +233,11 @@ def test_values_from_the_data_are_escaped() -> None:
 
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+
+
+def bare(html: str) -> str:
+    """A page without the elements that only hold its text together."""
+    return re.sub(r"</?span[^>]*>", "", html)
 
 
 def texts(svg: str) -> list[str]:

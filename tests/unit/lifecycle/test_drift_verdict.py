@@ -39,6 +39,7 @@ def evidence(
             "current_rows": 20_000,
             "days": (MONDAY, TUESDAY),
             "missing_days": (),
+            "scored_days": (MONDAY, TUESDAY),
             "score": score or column(),
             "columns": default if columns is None else columns,
             **changes,
@@ -54,6 +55,8 @@ def features(*distances: float | None) -> dict[str, ColumnEvidence]:
     ("found", "verdict", "reason"),
     [
         (evidence(), "no drift", "The scores stayed in place"),
+        (evidence(scored_days=(TUESDAY,)), "no drift", "The scores of 1 of 2 days stayed in place"),
+        (evidence(scored_days=(MONDAY,), score=column(0.2)), "drift", "The scores of 1 of 2 days drifted"),
         (evidence(score=column(0.2)), "drift", "The scores drifted (Wasserstein distance 0.200, limit 0.1)"),
         (
             evidence(columns=features(0.2, 0.2, 0.2, 0.0)),

@@ -30,7 +30,9 @@ def holdout(signal: float) -> pl.DataFrame:
 def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing() -> None:
     [sentence] = rivals(RETURNS, holdout(signal=0.0), "candidate_score")
 
-    assert "The candidate's skill_low beside the naive model 'mean' is 0, which is not above 0." in sentence
+    assert (
+        "Beside the naive model 'mean', the candidate's skill, lower end is 0, which is not above 0." in sentence
+    )
 
 
 def test_a_candidate_that_knows_more_than_every_naive_model_has_no_rivals() -> None:

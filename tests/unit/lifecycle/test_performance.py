@@ -27,6 +27,15 @@ def test_the_pictures_are_of_published_predictions_and_of_no_holdout(model: Any)
     assert f"5 {model.dataset.calendar.unit}s" in html
 
 
+def test_days_are_those_with_known_outcomes_and_the_next_ones_are_announced() -> None:
+    found = evidence(CHURN, days=(), rows=0, measures={}, next_outcomes_on=date(2026, 12, 21))
+
+    html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.kind).clear())
+
+    assert "Predictions with known outcomes</dt><dd>0 days</dd>" in html
+    assert "a verdict needs 500. The next outcomes are known on 2026-12-21, at the earliest." in html
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -63,7 +72,9 @@ def test_a_longer_history_makes_no_report_look_at_more_days(model: ModelSpec) ->
     looked_at = []
     for history in (700, 2_800):
         lake = ListedLake([last - timedelta(days=number) for number in reversed(range(history))])
-        judged = performance._judged_days(model, cast("Lake", lake), last)
+        judged = performance._judged_days(
+            model, cast("Lake", lake), last, performance._predicted_days(model, cast("Lake", lake), last)
+        )
         window = drift._find_window(model, cast("Lake", lake), last)
         looked_at.append((lake.named, judged, window))
 

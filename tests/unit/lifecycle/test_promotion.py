@@ -14,6 +14,7 @@ NAN = math.nan
 def evidence(**changes: Any) -> GateEvidence:
     known = {
         "metric": "average_precision",
+        "title": "Average precision",
         "holdout_rows": 5000,
         "candidate_version": 8,
         "candidate_score": 0.60,
@@ -77,7 +78,7 @@ def test_missing_evidence_is_a_no_that_names_what_is_missing(score: str, missing
     decision = decide(evidence(**{score: missing}))
 
     assert decision.action == "keep"
-    assert f"The {score.removesuffix('_score')} has no average_precision" in decision.reasons[0]
+    assert f"Average precision: the {score.removesuffix('_score')} has none" in decision.reasons[0]
 
 
 @pytest.mark.parametrize("score", ["candidate_score", "baseline_score"])
@@ -125,33 +126,32 @@ def test_the_reasons_give_the_numbers() -> None:
     decision = decide(evidence(min_gain=0.2))
 
     assert decision.reasons == (
-        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.6 "
-        "against 0.5, and the lower end of the 95 % interval of its gain, 0.05, is not above the "
-        "required gain of 0.2.",
+        "Average precision on 5,000 holdout rows: beside the champion, version 7, it is 0.6 against 0.5, and the "
+        "lower end of the 95 % interval of the candidate's gain, 0.05, is not above the required gain of 0.2.",
     )
 
 
 def test_the_reasons_of_a_promotion_give_the_numbers() -> None:
-    over_baseline = "The candidate's average_precision of 0.6 on 5,000 holdout rows is above the baseline's 0.4."
+    over_baseline = "Average precision on 5,000 holdout rows: the candidate's 0.6 is above the baseline's 0.4."
 
     assert decide(evidence()).reasons == (
         over_baseline,
-        "Beside the champion, version 7, on the same 5,000 rows the candidate's average_precision is 0.6 "
-        "against 0.5, and the lower end of the 95 % interval of its gain, 0.05, is above the required gain of 0.",
+        "Beside the champion, version 7, it is 0.6 against 0.5, and the lower end of the 95 % interval of the "
+        "candidate's gain, 0.05, is above the required gain of 0.",
     )
-    assert decide(evidence(**FIRST)).reasons == (over_baseline, "There is no champion yet.")
+    assert decide(evidence(**FIRST)).reasons == (over_baseline, "There was no champion before.")
 
 
 def test_a_gain_that_could_not_be_measured_is_the_only_reason() -> None:
     assert decide(evidence(gain_low=None)).reasons == (
-        "The candidate's gain over the champion could not be measured (it is None).",
+        "The candidate's gain over the champion could not be measured.",
     )
 
 
 def test_close_scores_get_the_digits_it_takes() -> None:
     decision = decide(evidence(candidate_score=0.4, baseline_score=0.4000000003))
 
-    assert "of 0.4 on" in decision.reasons[0]
+    assert "candidate's 0.4 is" in decision.reasons[0]
     assert "0.4000000003." in decision.reasons[0]
 
 

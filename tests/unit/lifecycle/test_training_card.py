@@ -33,13 +33,13 @@ def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> led
             entry("promote", 2, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
             [],
             "good",
-            "Version 2, promoted: 0.31; champion version 1 had 0.3",
+            "Version 2, promoted: average precision 0.31; champion version 1 had 0.3",
         ),
         (
             entry("promote", 2, candidate_score=0.31, baseline_score=0.2),
             ["A leak?"],
             "warning",
-            "Version 2, promoted: 0.31; the baseline has 0.2",
+            "Version 2, promoted: average precision 0.31; the baseline has 0.2",
         ),
         (
             entry(
@@ -47,19 +47,19 @@ def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> led
             ),
             ["A leak?"],
             "neutral",
-            "Version 2, refused: 0.3063; champion version 1 has 0.3082",
+            "Version 2, refused: average precision 0.3063; champion version 1 has 0.3082",
         ),
         (
             entry("keep", 1, candidate_score=None, baseline_score=0.2, champion_version=1, champion_score=0.3082),
             [],
             "neutral",
-            "Version 2, refused: not measured; champion version 1 has 0.3082",
+            "Version 2, refused: average precision not measured; champion version 1 has 0.3082",
         ),
         (
             entry("baseline", 3, candidate_score=0.1, baseline_score=0.2),
             [],
             "neutral",
-            "Version 2, refused: 0.1; the baseline, 0.2, becomes champion as version 3",
+            "Version 2, refused: average precision 0.1; the baseline, 0.2, becomes champion as version 3",
         ),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_card_says_what_the_gate_decided(
     said = verdict_of(CHURN, {"warnings": warnings}, verdict)
 
     assert (said.status, said.headline) == (status, headline)
-    assert said.reason == "Average precision on 1,234 holdout rows. Why."
+    assert said.reason == "Why."
 
 
 @given(
