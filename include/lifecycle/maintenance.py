@@ -83,7 +83,8 @@ def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evi
     """Look at the lake: what is damaged or missing, and which files are unreferenced."""
     every, keys = _listed(lake)
     partitions = {path: one for path, one in every.items() if scope.covers(path)}
-    chosen = _chosen(partitions, scope)
+    certain, sampled = _chosen(partitions, scope)
+    chosen = [*certain, *sampled]
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
         checks = list(pool.map(lambda one: _check(lake, one, scope), chosen))
     damages = [damage for found, _ in checks for damage in found]
@@ -93,6 +94,7 @@ def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evi
     return Evidence(
         partitions=len(partitions),
         checked=len(chosen),
+        sampled=len(sampled),
         damages=tuple(sorted(damages, key=lambda damage: (damage.day, damage.prefix))),
         stray=tuple(file for _, files in checks for file in files),
         unknown=tuple(key for key in keys if scope.covers(key)),
@@ -197,16 +199,16 @@ def _listed(lake: Lake) -> tuple[dict[str, _Partition], list[str]]:
     return {partition(*place): _Partition(*place, found) for place, found in objects.items()}, unknown
 
 
-def _chosen(partitions: Mapping[str, _Partition], scope: Scope) -> list[_Partition]:
-    """The partitions to check: those of the days asked for, or the recent ones and a sample of the others.
+def _chosen(partitions: Mapping[str, _Partition], scope: Scope) -> tuple[list[_Partition], list[_Partition]]:
+    """The partitions to check: those of the days asked for, or the recent ones; and a sample of the others.
 
     A partition is recent if its day is, or if something was written to it lately.
     """
     if scope.days is not None:
         first, last = scope.days
-        return [one for one in partitions.values() if first <= one.day <= last]
+        return [one for one in partitions.values() if first <= one.day <= last], []
     if scope.prefix:
-        return list(partitions.values())
+        return list(partitions.values()), []
     window = timedelta(days=scope.recent_days)
 
     def is_recent(one: _Partition) -> bool:
@@ -217,7 +219,7 @@ def _chosen(partitions: Mapping[str, _Partition], scope: Scope) -> list[_Partiti
 
     recent = [one for one in partitions.values() if is_recent(one)]
     older = sorted((path for path, one in partitions.items() if not is_recent(one)), key=lottery)
-    return [*recent, *(partitions[path] for path in older[: scope.sample])]
+    return recent, [partitions[path] for path in older[: scope.sample]]
 
 
 def _check(lake: Lake, one: _Partition, scope: Scope) -> tuple[list[Damage], list[StrayFile]]:

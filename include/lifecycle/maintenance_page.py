@@ -57,7 +57,7 @@ def render_maintenance(
                 "Days": _days(scope),
                 "Run": f"{scope.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
                 + (", dry" if scope.dry_run else ""),
-                "Older partitions in the sample": None if scope.days or scope.prefix else scope.sample,
+                "Older partitions in the sample": None if scope.days or scope.prefix else evidence.sampled,
                 "Unreferenced files are kept for": f"{scope.keep_days} days",
             },
             links=_runs(scope, decision),
@@ -73,7 +73,7 @@ def _runs(scope: Scope, decision: Decision) -> dict[str, str]:
 def _days(scope: Scope) -> str:
     if scope.days is not None:
         return " to ".join(dict.fromkeys(map(str, scope.days)))
-    return "all" if scope.prefix else f"the last {scope.recent_days}"
+    return "all" if scope.prefix else f"the last {scope.recent_days}, and what else was written in them"
 
 
 def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:

@@ -136,6 +136,7 @@ class Evidence(Spec):
     Attributes
     ----------
     partitions, checked : how many there are, and of how many the bytes were compared with the manifest.
+    sampled : how many of these were drawn from the older ones.
     unknown : keys that lie where nothing of the project lies; they are left alone.
     tried : damaged partitions that an earlier run could not heal, and since when.
     code_version : of the code at work. trainings : those on record.
@@ -149,6 +150,7 @@ class Evidence(Spec):
     tried: Mapping[str, date]
     code_version: str
     trainings: tuple[Training, ...] = ()
+    sampled: int = 0
 
 
 class Wake(Spec):

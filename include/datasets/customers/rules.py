@@ -1,7 +1,8 @@
 """What a row of the customers dataset must be, as Great Expectations expectations.
 
 The engine itself sees to types, keys, and dates in the future. A missing value passes a rule about values; where a
-value must be there, a rule of its own says so.
+value must be there, a rule of its own says so. A rule about several values passes where one of them breaks a
+rule of its own, which would only be told twice.
 Each rule's `meta` holds its `rule_id`, by which quarantined rows name it, and `why` it exists.
 """
 
@@ -60,7 +61,7 @@ def customers() -> list[Any]:
         _satisfies(
             "customers.total_charges.fits_tenure",
             ["tenure", "monthly_charges", "total_charges"],
-            "total_charges <= 5 * (tenure + 1) * monthly_charges",
+            "tenure < 0 or monthly_charges <= 0 or total_charges <= 5 * (tenure + 1) * monthly_charges",
             "More than five times today's price for the whole time is another unit or another customer's sum.",
         ),
         _between("customers.age.range", "age", 16, 110),
@@ -118,8 +119,8 @@ def invoices() -> list[Any]:
         ),
         _satisfies(
             "invoices.is_late.fits_dates",
-            ["due_on", "paid_on", "is_late"],
-            "is_late == (paid_on > due_on)",
+            ["issued_on", "due_on", "paid_on", "is_late"],
+            "due_on < issued_on or paid_on < issued_on or is_late == (paid_on > due_on)",
             "An invoice is late when it is paid after it was due.",
         ),
     ]

@@ -41,13 +41,13 @@ def prices() -> list[Any]:
         _satisfies(
             "prices.low.lowest",
             ["open", "low", "close"],
-            "low <= open and low <= close",
+            "(open <= 0 or low <= open) and (close <= 0 or low <= close)",
             "No trade of the day is cheaper than its low.",
         ),
         _satisfies(
             "prices.high.highest",
             ["open", "high", "close"],
-            "high >= open and high >= close",
+            "high <= 0 or (high >= open and high >= close)",
             "No trade of the day is more expensive than its high.",
         ),
         _present("volume", "Without it nobody can say whether there was a trade."),

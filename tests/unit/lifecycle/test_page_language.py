@@ -54,6 +54,7 @@ def maintenance_pages() -> Iterator[tuple[str, str]]:
         stray=(StrayFile(key="features/customers/a.parquet", bytes=512, written=now - timedelta(days=30)),),
         unknown=("notes/mine.txt",),
         tried={},
+        sampled=117,
         code_version="0123abc",
     )
     scope = Scope(until=now.date(), started_at=now)
@@ -87,6 +88,13 @@ def test_the_maintenance_page_links_to_the_runs_that_it_started() -> None:
 @pytest.mark.parametrize(("name", "html"), [pytest.param(*page, id=page[0]) for page in pages()])
 def test_no_page_speaks_code(name: str, html: str) -> None:
     assert code_in(html) == []
+
+
+def test_the_maintenance_page_shows_the_sample_that_was_drawn_and_what_counts_as_recent() -> None:
+    _, html = next(maintenance_pages())
+
+    assert "Older partitions in the sample</dt><dd>117</dd>" in html
+    assert "Days</dt><dd>the last 30, and what else was written in them</dd>" in html
 
 
 def test_methods_have_their_proper_names() -> None:
