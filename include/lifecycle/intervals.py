@@ -12,6 +12,7 @@ import polars as pl
 from include.lifecycle.regression import resampled_days
 from include.lifecycle.specs import IntervalPolicy
 
+TOLERANCE = 0.02
 _NORMAL_975 = 1.959964
 
 LOW, HIGH, COVERAGE = "score_low", "score_high", "coverage"
@@ -94,7 +95,13 @@ def coverage_range(interval: Interval, rows: pl.DataFrame, score: str) -> tuple[
     return min(float(low), middle - margin), max(float(high), middle + margin)
 
 
-def keeps_its_promise(interval: Interval, ends: tuple[float, float]) -> bool:
-    """Whether the nominal coverage lies within the ends of `coverage_range`."""
+def width_fault(nominal: float, measured: float, ends: tuple[float, float]) -> str | None:
+    """Whether an interval is `too narrow` or `too wide` for its nominal coverage; None where it is neither.
+
+    That takes a nominal coverage outside the ends of `coverage_range`, so that it is no chance, and more than
+    `TOLERANCE` from the measured one, so that it matters: many rows make any difference certain.
+    """
     low, high = ends
-    return low <= interval.nominal <= high
+    if low <= nominal <= high or abs(measured - nominal) <= TOLERANCE:
+        return None
+    return "too narrow" if measured < nominal else "too wide"

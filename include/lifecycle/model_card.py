@@ -18,6 +18,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from include.lifecycle import ledger, plots, registry
+from include.lifecycle.intervals import width_fault
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.numbers import distinct_texts
@@ -32,6 +33,12 @@ _SPLITS = {
     ("time", "time"): "by time, no label window reaches into a later part",
     ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
     ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
+}
+
+_WIDTHS = {
+    None: "That is as promised.",
+    "too narrow": "It is too narrow: outcomes miss it more often than promised.",
+    "too wide": "It is too wide: it says less than it could.",
 }
 
 
@@ -207,17 +214,9 @@ def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
         f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
         f"out-of-fold predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
         f"{interval['measured']:.1%} of those of the holdout (95 % interval {low:.1%} to {high:.1%}). "
-        f"{_width(interval['nominal'], low, high)}"
+        f"{_WIDTHS[width_fault(interval['nominal'], interval['measured'], (low, high))]}"
     )
     return [Section("Interval", text)]
-
-
-def _width(nominal: float, low: float, high: float) -> str:
-    """Whether the share of outcomes that an interval held, which lies between the ends, is the promised one."""
-    if low <= nominal <= high:
-        return "That is as promised."
-    narrow = "It is too narrow: outcomes miss it more often than promised."
-    return narrow if high < nominal else "It is too wide: it says less than it could."
 
 
 def _rows(training: Mapping[str, Any]) -> Section:

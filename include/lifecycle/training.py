@@ -28,7 +28,7 @@ from include.lifecycle.intervals import (
     coverage,
     coverage_range,
     fit_interval,
-    keeps_its_promise,
+    width_fault,
 )
 from include.lifecycle.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
@@ -355,13 +355,15 @@ def _segment_warnings(model: ModelSpec, own: SegmentFits) -> list[str]:
 
 def _coverage_warnings(result: _Result) -> list[str]:
     interval, ends = result.intervals.get("candidate"), result.coverage_range
-    if interval is None or ends is None or keeps_its_promise(interval, ends):
+    if interval is None or ends is None:
         return []
     measured = coverage(interval, result.holdout, "candidate_score")
+    broken = width_fault(interval.nominal, measured, ends)
+    if broken is None:
+        return []
     return [
         f"The interval promises to hold {interval.nominal:.0%} of the outcomes, but held {measured:.1%} of the "
-        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}): it is "
-        f"too {'narrow' if measured < interval.nominal else 'wide'}."
+        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}): it is {broken}."
     ]
 
 

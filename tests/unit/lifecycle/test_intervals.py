@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from include.lifecycle.intervals import Interval, coverage, coverage_range, fit_interval, keeps_its_promise
+from include.lifecycle.intervals import Interval, coverage, coverage_range, fit_interval, width_fault
 from include.lifecycle.specs import IntervalPolicy
 from include.lifecycle.training import _coverage_warnings, _Result
 
@@ -48,13 +48,16 @@ def test_the_range_is_wider_where_days_differ_as_wholes() -> None:
     assert high > wilson.high + 0.03
 
 
-@pytest.mark.parametrize(("held", "kept"), [(72, False), (79, True), (80, True), (81, True), (93, False)])
-def test_an_interval_that_holds_far_more_or_fewer_outcomes_than_promised_breaks_its_promise(
-    held: int, kept: bool
+@pytest.mark.parametrize(
+    ("held", "fault"),
+    [(72, "too narrow"), (77, "too narrow"), (79, None), (80, None), (81, None), (93, "too wide")],
+)
+def test_an_interval_that_holds_far_more_or_fewer_outcomes_than_promised_has_the_wrong_width(
+    held: int, fault: str | None
 ) -> None:
-    ends = coverage_range(EIGHTY, outcomes(50, 100, held), "score")
+    rows = outcomes(50, 100, held)
 
-    assert keeps_its_promise(EIGHTY, ends) == kept
+    assert width_fault(0.8, coverage(EIGHTY, rows, "score"), coverage_range(EIGHTY, rows, "score")) == fault
 
 
 @pytest.mark.parametrize(("held", "warned"), [(72, True), (80, False), (93, True)])
@@ -71,17 +74,23 @@ def test_a_training_warns_of_an_interval_that_breaks_its_promise(held: int, warn
 
 
 @pytest.mark.parametrize(
-    ("ends", "kept"),
+    ("measured", "ends", "fault"),
     [
-        ((0.8, 0.9), True),
-        ((0.8001, 0.9), False),
-        ((0.7, 0.8), True),
-        ((0.7, 0.7999), False),
-        ((0.635, 0.789), False),
+        (0.7, (0.6, 0.8), None),
+        (0.7, (0.6, 0.7999), "too narrow"),
+        (0.9, (0.8, 0.95), None),
+        (0.9, (0.8001, 0.95), "too wide"),
+        (0.716, (0.635, 0.789), "too narrow"),
+        (0.785, (0.784, 0.786), None),
+        (0.815, (0.814, 0.816), None),
+        (0.779, (0.778, 0.780), "too narrow"),
+        (0.821, (0.820, 0.822), "too wide"),
     ],
 )
-def test_a_promise_outside_the_range_is_broken(ends: tuple[float, float], kept: bool) -> None:
-    assert keeps_its_promise(EIGHTY, ends) == kept
+def test_a_width_is_wrong_where_the_miss_is_neither_chance_nor_small(
+    measured: float, ends: tuple[float, float], fault: str | None
+) -> None:
+    assert width_fault(0.8, measured, ends) == fault
 
 
 def test_rows_without_a_scale_say_nothing_of_the_multiple_and_small_scales_count() -> None:
