@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 _BINS = 30
@@ -57,10 +58,9 @@ def _histogram(name: str, reference: pl.Series, current: pl.Series) -> str:
     highest = max(before.max(), now.max())
     x = np.linspace(_LEFT, _RIGHT, _BINS + 1)
     base = _TOP + _PLOT_HEIGHT
-    decimals = max(0, 2 - math.floor(math.log10(edges[-1] - edges[0])))
     ticks = [
-        _text(position, base + 16, f"{value:,.{decimals}f}", "middle")
-        for position, value in zip(x[:: _BINS // 5], edges[:: _BINS // 5], strict=True)
+        _text(float(np.interp(value, edges, x)), base + 16, text, "middle")
+        for value, text in _round_ticks(float(edges[0]), float(edges[-1]))
     ]
     parts = [
         f'<path d="{_steps(x, base - before / highest * _PLOT_HEIGHT, base)}" {_REFERENCE_FILL}/>',
@@ -72,6 +72,13 @@ def _histogram(name: str, reference: pl.Series, current: pl.Series) -> str:
         _text((_LEFT + _RIGHT) / 2, base + 34, f"{name}, share of rows", "middle"),
     ]
     return _svg(name, base + 40, parts)
+
+
+def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers from `low` to `high`, evenly spaced, each with its text."""
+    values = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    decimals = max(0, -math.floor(math.log10(values[1] - values[0]) + 1e-9))
+    return [(value, f"{value:z,.{decimals}f}") for value in values if low <= value <= high]
 
 
 def _bars(name: str, order: list[Any], before: dict[Any, float], now: dict[Any, float]) -> str:
@@ -114,7 +121,7 @@ def _svg(name: str, height: float, parts: list[str]) -> str:
     ]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(name)}: reference and window" '
-        f'font-size="12" style="width: {_WIDTH}px">{"".join(legend + parts)}</svg>'
+        f'font-size="12" width="{_WIDTH}">{"".join(legend + parts)}</svg>'
     )
 
 

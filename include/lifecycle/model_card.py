@@ -90,7 +90,7 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
         card_file = page.rename(page.with_name("model_card.html"))
         registry.describe(tracking_uri, model.name, version, text, card_file)
     if entry.action == "baseline" and entry.to_version is not None:
-        reason = f"The naive baseline, champion because version {version} was refused. {verdict['reason']}"
+        reason = f"The naive baseline is champion because version {version} was refused. {verdict['reason']}"
         tags = {registry.VERDICT_TAG: "baseline", "gate_reason": entry.reason}
         registry.tag_version(tracking_uri, model.name, entry.to_version, tags)
         registry.describe(tracking_uri, model.name, entry.to_version, reason)

@@ -24,14 +24,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 _WIDTH, _LABEL, _ROOM, _ROW, _BAR = 520, 130, 165, 34, 16
 
 _REJECTED = (
-    "Nothing of this day is used: features, training and scores leave it out{stale}. The rows below show what "
-    "is wrong; quarantine has all of them, as they came. Fix the source, then trigger {dataset}_etl and name "
-    "this day in its form. If the data are right and a rule is wrong, correct the rule first."
+    "Nothing of this day is used: features, training and scores leave it out{stale}.{rows} Fix the source, "
+    "then trigger {dataset}_etl and name this day in its form. If the data are right and a rule is wrong, correct "
+    "the rule first."
 )
 _NEW_LEVEL = (
     " If this number of rows is the new normal, change nothing: after {days} such days the next ones will be "
     "accepted. Trigger {dataset}_etl with this day once they are."
 )
+_ROWS_BELOW = " The rows below show what is wrong; quarantine has all of them, as they came."
 _STALE = ", and go on with what an earlier extract of the day left"
 _UNUSUAL = (
     "The good rows are used, and quarantine has the others as they came. Look at what is in quarantine below. If "
@@ -110,7 +111,12 @@ def _range(table: TableVerdict) -> str | None:
 
 def _advice(dataset: DatasetSpec, verdict: DayVerdict) -> list[Section]:
     if not verdict.accepted:
-        text = _REJECTED.format(dataset=dataset.name, stale=_STALE if verdict.stale else "")
+        has_rows = any(table.quarantined for table in verdict.tables.values())
+        text = _REJECTED.format(
+            dataset=dataset.name,
+            stale=_STALE if verdict.stale else "",
+            rows=_ROWS_BELOW if has_rows else "",
+        )
         if verdict.only_rows_are_unusual:
             text += _NEW_LEVEL.format(days=LEVEL_DAYS, dataset=dataset.name)
         return [Section("What to do", text)]
@@ -227,7 +233,7 @@ def _shares(tables: Sequence[CheckedTable]) -> str:
     bars = "".join(_bar(table, number * _ROW, scale) for number, table in enumerate(tables))
     return (
         f'<svg viewBox="0 0 {_WIDTH} {len(tables) * _ROW}" role="img" aria-label="Share of bad rows by table" '
-        f'font-size="14" style="width: 100%; max-width: {_WIDTH}px">{bars}</svg>'
+        f'font-size="14" width="{_WIDTH}">{bars}</svg>'
     )
 
 

@@ -21,10 +21,15 @@ PORTFOLIO = "portfolio/market"
 
 @dataclass(frozen=True)
 class Champion:
-    """The model version in charge, with the metrics of the run that made it."""
+    """The model version in charge, with the metrics of the run that made it.
+
+    `is_baseline`: it is the naive baseline, and `description` says why.
+    """
 
     version: int
     metrics: dict[str, float]
+    is_baseline: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,16 @@ def champion(services: Services, model: str) -> Champion | None:
     version = _ask_mlflow(services, "registered-models/alias", name=model, alias="champion")
     if version is None:
         return None
-    run = _ask_mlflow(services, "runs/get", run_id=version["model_version"]["run_id"])
+    found = version["model_version"]
+    run = _ask_mlflow(services, "runs/get", run_id=found["run_id"])
     metrics = run["run"]["data"].get("metrics", []) if run else []
-    return Champion(int(version["model_version"]["version"]), {item["key"]: item["value"] for item in metrics})
+    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    return Champion(
+        int(found["version"]),
+        {item["key"]: item["value"] for item in metrics},
+        tags.get("gate_verdict") == "baseline",
+        found.get("description", ""),
+    )
 
 
 def s3_uri(services: Services, key: str) -> str:

@@ -28,7 +28,7 @@ def show(services: Services, console: Console) -> None:
     for model in MODELS.values():
         _heading(console, model.title)
         _show_champion(console, model.name, results.champion(services, model.name))
-        _show_predictions(services, console, results.latest_predictions(services, model.name))
+        _show_predictions(services, console, model.name, results.latest_predictions(services, model.name))
         _show_drift(services, console, model.name, results.newest_report(services, model.name))
     _show_signals(services, console)
     _show_portfolio(services, console)
@@ -50,7 +50,10 @@ def _show_champion(console: Console, model: str, champion: results.Champion | No
     if champion is None:
         _line(console, "champion", "none yet")
         return
-    _line(console, "champion", f"{model}, version {champion.version}")
+    what = ": the naive baseline" if champion.is_baseline else ""
+    _line(console, "champion", f"{model}, version {champion.version}{what}")
+    if champion.is_baseline:
+        _line(console, "because", champion.description)
     table = Table("on the holdout", box=None, pad_edge=False)
     table.add_column("champion", justify="right")
     table.add_column("baseline", justify="right")
@@ -61,7 +64,7 @@ def _show_champion(console: Console, model: str, champion: results.Champion | No
     console.print(table)
 
 
-def _show_predictions(services: Services, console: Console, latest: dict[str, Any] | None) -> None:
+def _show_predictions(services: Services, console: Console, model: str, latest: dict[str, Any] | None) -> None:
     if latest is None:
         _line(console, "files", "none yet")
         return
@@ -72,6 +75,7 @@ def _show_predictions(services: Services, console: Console, latest: dict[str, An
         _line(console, "file", results.s3_uri(services, key))
         if services.lake_dir:
             _line(console, "", str(services.lake_dir / key))
+    _line(console, "download", f"{services.airflow_pages}/ml/predictions/{model}/latest/predictions.csv")
 
 
 def _show_drift(services: Services, console: Console, model: str, report: results.Report | None) -> None:

@@ -18,15 +18,28 @@ SHOWN_REPORT = "shown_report"
 """Where a task's context has the address of the report that it made."""
 
 
-class MlflowVersionLink(BaseOperatorLink):
+class _StoredLink(BaseOperatorLink):
+    """Opens the address that the task stored under `xcom_key`."""
+
+    xcom_key: ClassVar[str]
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The stored address; empty where the task did not get so far."""
+        return XCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+
+
+class MlflowVersionLink(_StoredLink):
     """Opens the registered version that the task made."""
 
     name = "Model version in MLflow"
     xcom_key = "mlflow_version_url"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The stored address; empty where the task did not get so far."""
-        return XCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
+
+class PredictionFileLink(_StoredLink):
+    """Downloads the newest prediction file that the task published."""
+
+    name = "Prediction file"
+    xcom_key = "prediction_file_url"
 
 
 class ReportLink(BaseOperatorLink):
@@ -100,6 +113,11 @@ def show_report(prefix: str, day: date) -> str:
     context[SHOWN_REPORT] = address
     context["ti"].xcom_push(_report_key(kind), address)
     return address
+
+
+def prediction_file(model: str, day: str) -> str:
+    """The address of a day's prediction file within Airflow's web server."""
+    return f"{PREDICTIONS_URL}/{model}/{day}/predictions.csv"
 
 
 def _report_key(kind: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from ml_lifecycle.links import MlflowVersionLink
+from ml_lifecycle.links import MlflowVersionLink, PredictionFileLink, prediction_file
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -86,6 +86,7 @@ class PublishPredictionsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "job", "scored", "unscored")
+    operator_extra_links = (PredictionFileLink(),)
     ui_color = "#dff2e1"
 
     def __init__(
@@ -121,6 +122,7 @@ class PublishPredictionsOperator(BaseOperator):
         context["ti"].xcom_push(OUTCOME, {"published": days, "errors": unpublished})
         if not published:
             raise AirflowSkipException("No day could be published; `report_unscored` says why.")
+        context["ti"].xcom_push(PredictionFileLink.xcom_key, prediction_file(self.model, max(days)))
         rows = sum(day["rows"] for day in published)
         for asset in self.outlets:
             extra = {"version": self.job["version"], "days": days, "rows": rows}

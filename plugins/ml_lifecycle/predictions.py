@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 
 from include.catalog import MODELS
 from include.lifecycle import published_pages
-from include.lifecycle.lake import NoSuchFileError, PartitionNotFoundError
+from include.lifecycle.lake import MANIFEST, NoSuchFileError, PartitionNotFoundError
 from include.lifecycle.scoring import LatestPredictions, latest_key
 from ml_lifecycle.hooks import lake
 from ml_lifecycle.web import LATEST, html, to_date, web_app
@@ -22,11 +22,13 @@ app = web_app("Predictions")
 
 @app.get("/{model}/{day:day}/{name}")
 def download(model: str, day: str, name: str) -> Response:
-    """A file of a day's predictions, by the name it was published under; `latest` leads to the newest day."""
+    """A file of a day's predictions, by its published name, or its manifest; `latest` leads to the newest day."""
     if model not in MODELS:
         return _missing(model, day, name)
     if day == LATEST:
         return _to_newest(model, name)
+    if name == MANIFEST:
+        return _manifest(model, day)
     with ExitStack() as stack:
         scratch = stack.enter_context(TemporaryDirectory())
         try:
@@ -35,6 +37,14 @@ def download(model: str, day: str, name: str) -> Response:
             return _missing(model, day, name)
         sent = BackgroundTask(stack.pop_all().close)
         return FileResponse(path, filename=f"{model}_{day}_{name}", background=sent)
+
+
+def _manifest(model: str, day: str) -> Response:
+    try:
+        manifest = lake().manifest(MODELS[model].predictions_prefix, to_date(day))
+    except PartitionNotFoundError:
+        return _missing(model, day, MANIFEST)
+    return Response(manifest.model_dump_json(indent=2), media_type="application/json")
 
 
 def _to_newest(model: str, name: str) -> Response:

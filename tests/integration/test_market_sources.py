@@ -120,7 +120,7 @@ def test_a_real_row_of_a_day_on_which_the_exchange_was_closed_goes_to_quarantine
 GOOD = "10,12,9,11,100,0"
 BROKEN = {
     "AA": ("ten,12,9,11,100,0", "prices.type.open"),
-    "BB": ("0,12,9,11,100,0", "prices.open.positive", "prices.low.lowest"),
+    "BB": ("0,12,9,11,100,0", "prices.open.positive"),
     "CC": ("10,10.5,9,11,100,0", "prices.high.highest"),
     "DD": ("10,12,10.5,11,100,0", "prices.low.lowest"),
     "EE": ("10,12,9,,100,0", "prices.close.present"),

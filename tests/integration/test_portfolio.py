@@ -23,7 +23,7 @@ from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import STRATEGIES, PortfolioError
-from tests.page_language import code_in
+from tests.page_language import broken_promises, code_in, split_cells
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 DAYS = [date(2024, 1, 1) + timedelta(days) for days in range(90)]
@@ -98,6 +98,7 @@ def page_of(lake: Lake, day: date, scratch: Path) -> str:
     [path] = lake.download(publish.REPORT, day, scratch, "index.html")
     html = path.read_text()
     assert code_in(html) == []
+    assert [*broken_promises(html), *split_cells(html)] == []
     return html
 
 
@@ -270,7 +271,9 @@ def test_a_suspected_split_is_no_return(market: Lake, run: RunInfo, tmp_path: Pa
     assert (net.abs() < 0.05).all()
     page = page_of(market, DAYS[-1], tmp_path)
     assert "Suspected splits" in page
-    assert re.search(rf"<td[^>]*>AAA</td>\s*<td[^>]*><span[^>]*>{DAYS[-1]}</span></td>", page)
+    assert re.search(
+        rf"<td[^>]*><span>AAA</span></td>\s*<td[^>]*><span><span[^>]*>{DAYS[-1]}</span></span></td>", page
+    )
 
 
 def test_a_split_without_prediction_is_named_as_the_likely_reason(
@@ -487,5 +490,5 @@ def figures_on(page: str) -> dict[str, dict[str, str]]:
     section = page[page.index("<h2>Back-test in figures</h2>") :]
     table = section[: section.index("</table>")].replace("\xa0", " ")
     _, *names = re.findall(r"<th[^>]*>(.*?)</th>", table)
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    cells = [re.findall(r"<td[^>]*><span>(.*?)</span></td>", row) for row in table.split("<tr>")[2:]]
     return {strategy: dict(zip(names, texts, strict=True)) for strategy, *texts in cells}

@@ -41,6 +41,23 @@ def browser(published: Lake) -> Iterator[TestClient]:
     reports.app.dependency_overrides.clear()
 
 
+def test_the_manifest_of_predictions_is_served_beside_their_files(
+    lake: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "predictions.csv").write_text("customer_id,score\n1,0.5\n")
+    lake.publish("predictions/churn", DAY, [LocalFile(tmp_path / "predictions.csv", 1)], run=run)
+    monkeypatch.setattr(predictions, "lake", lambda: lake)
+    monkeypatch.setitem(predictions.app.dependency_overrides, web.may_read, lambda: None)
+    client = TestClient(predictions.app)
+
+    manifest = client.get(f"/churn/{DAY}/manifest.json")
+
+    assert manifest.headers["content-type"] == "application/json"
+    assert [file["rows"] for file in manifest.json()["files"]] == [1]
+    assert client.get(f"/churn/{DAY}/predictions.csv").status_code == 200
+    assert client.get("/churn/2026-03-02/manifest.json").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("app", "path"),
     [

@@ -19,7 +19,7 @@ from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.validation import validate
 from include.lifecycle.verdicts import DayVerdict, UnreadableVerdictError
-from tests.page_language import code_in
+from tests.page_language import broken_promises, code_in, split_cells
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 TABLES = ("orders", "visits", "refunds")
@@ -348,6 +348,7 @@ def page(lake: Lake, day: date) -> str:
     body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
     assert body is not None
     assert code_in(body.decode()) == []
+    assert [*broken_promises(body.decode()), *split_cells(body.decode())] == []
     return body.decode()
 
 
@@ -375,7 +376,8 @@ def test_the_page_shows_what_the_source_gave_beside_what_became_of_it(lake: Lake
     validate_day(lake, MONDAY, run)
 
     cells = [
-        re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"(?s)<tr>.*?</tr>", page(lake, MONDAY))
+        re.findall(r"<td[^>]*><span>(.*?)</span></td>", row)
+        for row in re.findall(r"(?s)<tr>.*?</tr>", page(lake, MONDAY))
     ]
     assert ["orders", "21", "21", "20", "1", "21", "yes"] in cells
     assert ["visits", "\u2013", "2", "2", "0", "2", "yes"] in cells

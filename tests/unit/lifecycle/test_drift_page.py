@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from include.lifecycle.distribution_chart import distribution, label
+from include.lifecycle.distribution_chart import _round_ticks, distribution, label
 from include.lifecycle.drift import SCORE, Reference, Samples, clip, compare
 from include.lifecycle.drift_page import _ranges, render_drift
 from include.lifecycle.drift_verdict import DriftEvidence as Evidence
@@ -286,6 +286,19 @@ def test_many_numbers_become_a_histogram_with_its_range_and_highest_share() -> N
     svg = distribution("charges", numbers, numbers)
 
     assert {"0", "200", "400", "600", "800", "1,000", "3.4%", "charges, share of rows"} <= set(texts(svg))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0103, 0.467, ["0.1", "0.2", "0.3", "0.4"]),
+        (-3.0, 7.0, ["-2", "0", "2", "4", "6"]),
+        (0, 1_000, ["0", "200", "400", "600", "800", "1,000"]),
+        (0.00012, 0.00031, ["0.00015", "0.00020", "0.00025", "0.00030"]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, expected: list[str]) -> None:
+    assert [text for _, text in _round_ticks(low, high)] == expected
 
 
 def test_long_values_are_shortened() -> None:

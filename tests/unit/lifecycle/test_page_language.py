@@ -19,7 +19,7 @@ from include.lifecycle.pages import render
 from include.lifecycle.performance_page import render_performance
 from include.lifecycle.performance_verdict import VerdictName, decide
 from include.lifecycle.published_pages import Report
-from tests.page_language import code_in
+from tests.page_language import broken_promises, code_in, split_cells
 from tests.unit.lifecycle.test_drift_page import page as drift_page
 from tests.unit.lifecycle.test_drift_page import people
 from tests.unit.lifecycle.test_pages import PAGE
@@ -31,6 +31,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "any", render(PAGE)
     yield "drift", drift_page(people(1_000, charges=40, payment="Transfer", gaps=0.3), charges=0.2, payment=0.5)
     yield "no drift", drift_page(people(1_000))
+    yield "no drift, but gaps", drift_page(people(1_000, gaps=0.3))
     yield "drift unknown", drift_page(people(100))
     for model, verdict in product((CHURN, VOLATILITY), get_args(VerdictName)):
         judged = decide(evidence(model), model).model_copy(update={"verdict": verdict})
@@ -88,6 +89,18 @@ def test_the_maintenance_page_links_to_the_runs_that_it_started() -> None:
 @pytest.mark.parametrize(("name", "html"), [pytest.param(*page, id=page[0]) for page in pages()])
 def test_no_page_speaks_code(name: str, html: str) -> None:
     assert code_in(html) == []
+
+
+@pytest.mark.parametrize(("name", "html"), [pytest.param(*page, id=page[0]) for page in pages()])
+def test_a_page_keeps_what_its_sentences_promise_and_its_cells_stay_in_one_piece(name: str, html: str) -> None:
+    assert broken_promises(html) == []
+    assert split_cells(html) == []
+
+
+def test_a_promise_that_is_not_kept_is_found() -> None:
+    assert broken_promises("</head><p>Features that moved are shown below.</p><figure>1</figure>")
+    assert broken_promises("</head><p>The facts below name the days.</p>")
+    assert split_cells("<td>from <span>one</span> to <span>two</span></td><td><span>a</span><span>b</span></td>")
 
 
 def test_the_maintenance_page_shows_the_sample_that_was_drawn_and_what_counts_as_recent() -> None:

@@ -84,9 +84,9 @@ def test_numbers_are_grouped_and_aligned_and_missing_is_a_dash() -> None:
     html = render(Page("t", Verdict("good", "h", "r"), [Section("s", table=table)]))
 
     assert [table.is_numeric(column) for column in range(3)] == [False, True, True]
-    assert '<td class="number" data-column="rows">1,234,567</td>' in html
-    assert '<td class="number" data-column="share">1.5\u00a0%</td>' in html
-    assert '<td class="number" data-column="rows">\u2013</td>' in html
+    assert '<td class="number" data-column="rows"><span>1,234,567</span></td>' in html
+    assert '<td class="number" data-column="share"><span>1.5\u00a0%</span></td>' in html
+    assert '<td class="number" data-column="rows"><span>\u2013</span></td>' in html
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,11 @@ def test_days_in_a_table_stay_in_one_piece() -> None:
     html = render(Page("t", Verdict("good", "h", "r"), [Section("s", table=Table(["days"], rows))]))
 
     first, last = (f'<span class="day">2026-03-0{day}</span>' for day in (1, 2))
-    assert f"from {first} to &lt;b&gt;{last}&lt;/b&gt;" in html
+    assert f"<span>from {first} to &lt;b&gt;{last}&lt;/b&gt;</span></td>" in html
+
+
+def test_an_empty_cell_holds_nothing_so_that_a_phone_leaves_it_out() -> None:
+    html = render(Page("t", Verdict("good", "h", "r"), [Section("s", table=Table(["rule"], [["a"], [""]]))]))
+
+    assert '<td data-column="rule"></td>' in html
+    assert "td:empty { display: none; }" in html

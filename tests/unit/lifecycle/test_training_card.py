@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle import ledger
-from include.lifecycle.model_card import verdict_of
+from include.lifecycle.model_card import render_card, verdict_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import GateEvidence
 from include.lifecycle.tuning import Trial, best, tune
 from include.models.churn import CHURN
+from include.models.volatility import VOLATILITY
+from tests.page_language import broken_promises, code_in, split_cells
 
 DAY = date(2026, 11, 20)
 
@@ -70,6 +72,59 @@ def test_a_card_says_what_the_gate_decided(
 
     assert (said.status, said.headline) == (status, headline)
     assert said.reason == "Why."
+
+
+def training(nominal_range: tuple[float, float]) -> dict[str, Any]:
+    """What is kept of a training of the volatility model whose interval holds shares within a range."""
+    days = [f"2026-0{month}-01" for month in (1, 2, 3)]
+    measured = {"holdout_skill": 0.2, "holdout_skill_low": 0.1, "holdout_rmse": 0.04}
+    return {
+        "as_of": "2026-11-20",
+        "warnings": [],
+        "metrics": measured,
+        "baseline_metrics": measured | {"holdout_skill": 0.0},
+        "reference_metrics": {"mean": {"holdout_skill": -0.1}},
+        "segments": {},
+        "intervals": {
+            "candidate": {"scale": "volatility_21d", "multiple": 1.5, "nominal": 0.8, "measured": 0.716}
+        },
+        "coverage_range": nominal_range,
+        "folds": [{"search": days[:1], "validation": days[1:2]}],
+        "days": {"fit": days[:2], "holdout": days[2:]},
+        "rows": dict.fromkeys(("search", "validation", "fit", "holdout"), 500),
+        "mean_label": dict.fromkeys(("search", "validation", "fit", "holdout"), 0.0703),
+        "split": "time",
+        "validation_split": "time",
+        "data": [f"features/market/dt={day}" for day in days],
+        "trials": [{"number": 0, "candidate": "ridge", "params": {"alpha": 1.0}, "value": 0.1}],
+        "tuning_metric": "skill",
+        "per_segment": {"params": {}},
+        "candidate": "ridge",
+        "params": {"alpha": 1.0},
+        "seed": 7,
+        "reason": None,
+        "code_version": "0123abc",
+        "numeric": ["volatility_21d"],
+        "categorical": ["symbol"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("ends", "judged"),
+    [
+        ((0.635, 0.789), "It is too narrow: outcomes miss it more often than promised."),
+        ((0.801, 0.9), "It is too wide: it says less than it could."),
+        ((0.75, 0.85), "That is as promised."),
+    ],
+)
+def test_a_card_judges_its_interval(ends: tuple[float, float], judged: str) -> None:
+    first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
+
+    html = render_card(VOLATILITY, training(ends), {}, first, {})
+
+    assert judged in html
+    assert "Candidate and naive models, measured on the same 1,234 rows, whose mean label is 0.0703." in html
+    assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
 
 
 @given(

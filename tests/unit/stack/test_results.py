@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from include.stack import results
+from include.stack import results, summary
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
 
@@ -35,3 +36,25 @@ def test_a_damaged_pointer_is_a_sentence(monkeypatch: pytest.MonkeyPatch, body: 
 
 def test_no_pointer_is_no_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(monkeypatch, None) == [None, None]
+
+
+@pytest.mark.parametrize(("verdict", "is_baseline"), [("baseline", True), ("promoted", False)])
+def test_the_summary_says_where_the_champion_is_the_naive_baseline_and_why(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, is_baseline: bool
+) -> None:
+    why = "The naive baseline is champion because version 1 was refused."
+    version = {
+        "version": "2",
+        "run_id": "r",
+        "description": why,
+        "tags": [{"key": "gate_verdict", "value": verdict}],
+    }
+    answers = {"registered-models/alias": {"model_version": version}, "runs/get": {"run": {"data": {}}}}
+    monkeypatch.setattr(results, "_ask_mlflow", lambda _, path, **__: answers[path])
+    console = Console(record=True, width=200)
+
+    summary._show_champion(console, "returns", results.champion(StackSettings(), "returns"))
+
+    shown = console.export_text()
+    assert ("returns, version 2: the naive baseline" in shown) == is_baseline
+    assert (why in shown) == is_baseline
