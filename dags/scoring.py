@@ -56,8 +56,8 @@ def scoring(model: ModelSpec) -> DAG:
         params={
             "day": day_field(
                 "Day",
-                "Score this day, with its own champion, or the present one if there was none yet. Empty: the days "
-                "that lack predictions.",
+                "Score this day, with the champion of that day, or the present one if there was none yet. Empty: "
+                "the days that lack predictions.",
                 model.dataset,
             ),
             "last_day": day_field(

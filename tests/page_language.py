@@ -55,3 +55,8 @@ def _is_one_span(cell: str) -> bool:
         if not depth:
             return cell.startswith("<span>") and tag.end() == len(cell)
     return False
+
+
+def loose_percentages(html: str) -> list[str]:
+    """The percentages of a page, in its text or its pictures, that are not written as 5 %, unbreakable."""
+    return re.findall(r"[\d.]+ ?%", re.sub(r"<[^>]+>", " ", html.split("</head>")[1]))

@@ -66,8 +66,8 @@ def _histogram(name: str, reference: pl.Series, current: pl.Series) -> str:
         f'<path d="{_steps(x, base - before / highest * _PLOT_HEIGHT, base)}" {_REFERENCE_FILL}/>',
         f'<path d="{_steps(x, base - now / highest * _PLOT_HEIGHT, base)}" {_CURRENT_LINE}/>',
         f'<path d="M{_LEFT} {base}H{_RIGHT}" stroke="currentColor" stroke-opacity="0.5"/>',
-        _text(_LEFT - 6, _TOP + 5, f"{highest:.1%}", "end"),
-        _text(_LEFT - 6, base, "0%", "end"),
+        _text(_LEFT - 6, _TOP + 5, _percent(highest), "end"),
+        _text(_LEFT - 6, base, "0\u00a0%", "end"),
         *ticks,
         _text((_LEFT + _RIGHT) / 2, base + 34, f"{name}, share of rows", "middle"),
     ]
@@ -101,8 +101,12 @@ def _bar(top: float, share: float, scale: float, fill: str) -> list[str]:
     width = share * scale
     return [
         f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{width:.1f}" height="{_BAR_HEIGHT}" {fill}/>',
-        _text(_LABEL_WIDTH + width + 5, top + _BAR_HEIGHT - 2, f"{share:.1%}"),
+        _text(_LABEL_WIDTH + width + 5, top + _BAR_HEIGHT - 2, _percent(share)),
     ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def _steps(x: NDArray[np.float64], heights: NDArray[np.float64], base: float) -> str:

@@ -29,6 +29,7 @@ _STATUS_WORDS: dict[Status, str] = {
 _MAIN, _END = "<main>", "</main>"
 _BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_PERCENT = re.compile(r"(?<=\d) ?%(?!\w)")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
 
@@ -145,9 +146,9 @@ def _environment() -> Environment:
 
 
 def _wrappable(cell: Cell) -> Markup:
-    """Escaped text whose long names may be broken after dots and underscores, and percentages may not."""
+    """Escaped text whose long names may be broken after dots and underscores, and percentages, 5 %, may not."""
     text = str(escape(_text(cell)))
-    return Markup(_BREAK.sub("<wbr>", text.replace(" %", "\u00a0%")))
+    return Markup(_BREAK.sub("<wbr>", _PERCENT.sub("\u00a0%", text)))
 
 
 def _with_whole_days(text: Markup) -> Markup:

@@ -174,9 +174,9 @@ def _lift(axes: Axes, labels: NDArray[np.integer], scores: Scores, where: str) -
         xlim=(0, 1),
         ylim=(0, None),
     )
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
 
 
 def _percent(axes: Axes) -> None:
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))

@@ -241,7 +241,7 @@ def _bar(table: CheckedTable, top: float, scale: float) -> str:
     share, limit = _bad_share(table), table.spec.max_bad_share
     colour = "var(--bad)" if share > limit else "var(--accent)"
     limit_at, middle = _LABEL + limit * scale, top + _ROW / 2
-    label = f"{percent(share)}, limit {percent(limit)}"
+    label = f"{percent(share)}, limit {percent(limit)}".replace(" %", "\u00a0%")
     return (
         f'<text x="{_LABEL - 10}" y="{middle + 5}" text-anchor="end">{escape(table.spec.name)}</text>'
         f'<rect x="{_LABEL}" y="{middle - _BAR / 2}" width="{share * scale:.1f}" height="{_BAR}" fill="{colour}"/>'

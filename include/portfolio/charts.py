@@ -55,8 +55,8 @@ def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str
             axes.plot(*place, _MARKERS[name], color=_COLORS[name], markersize=8, label=name)
         axes.margins(0.12)
         axes.set(xlabel="Expected volatility, per year", ylabel="Expected return, per year")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
         axes.legend()
     return plots.to_svg(figure)
 
@@ -89,10 +89,10 @@ def _one_panel() -> tuple[Figure, Axes]:
 
 def _draw_bars(axes: Axes, strategy: str, weights: list[float], max_weight: float) -> None:
     bars = axes.barh(range(len(weights)), weights, color=_COLORS[strategy], height=0.7)
-    axes.bar_label(bars, [f"{100 * weight:.1f} %" for weight in weights], padding=3, fontsize=8)
+    axes.bar_label(bars, [f"{100 * weight:.1f}\u00a0%" for weight in weights], padding=3, fontsize=8)
     axes.axvline(max_weight, color=plots.INK, linewidth=0.8, linestyle=":")
     axes.set_title(strategy, fontsize=10)
     axes.set_xlim(0, max(max_weight, *weights) * 1.3)
     axes.grid(visible=False, axis="y")
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u00a0%"))

@@ -178,7 +178,8 @@ def _expected(summary: Mapping[str, Any], *, is_flat: bool) -> Section:
     ]
     header = ["strategy", "return", "volatility", "turnover", "traded", "cost", "note"]
     text = (
-        "Expected return and volatility per year; what changing over takes, in percent of the portfolio's value."
+        "Expected return and volatility per year; what changing over takes, in percent of the portfolio's value: "
+        "turnover is what is sold of what was held (none at a first purchase), traded is what is bought or sold."
     )
     return Section("What to expect", text, table=Table(header, rows))
 

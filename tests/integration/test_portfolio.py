@@ -23,7 +23,7 @@ from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import STRATEGIES, PortfolioError
-from tests.page_language import broken_promises, code_in, split_cells
+from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 DAYS = [date(2024, 1, 1) + timedelta(days) for days in range(90)]
@@ -98,7 +98,7 @@ def page_of(lake: Lake, day: date, scratch: Path) -> str:
     [path] = lake.download(publish.REPORT, day, scratch, "index.html")
     html = path.read_text()
     assert code_in(html) == []
-    assert [*broken_promises(html), *split_cells(html)] == []
+    assert [*broken_promises(html), *split_cells(html), *loose_percentages(html)] == []
     return html
 
 

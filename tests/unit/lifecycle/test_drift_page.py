@@ -107,7 +107,7 @@ def test_drift_is_told_first_then_what_to_do_then_what_moved() -> None:
     ]
     places = [html.index(text) for text in told]
     assert places == sorted(places)
-    assert "“Check” went from 50.0% to 0.0%." in html
+    assert "“Check” went from 50.0\u00a0% to 0.0\u00a0%." in html
     assert html.count("<svg") == 3
 
 
@@ -121,7 +121,7 @@ def test_a_calm_week_shows_the_scores_alone() -> None:
 def test_new_gaps_are_told_with_both_rates() -> None:
     html = page(people(1_000, gaps=1.1))
 
-    assert "100.0% of the rows in the reference and 0.0% in the window have a value." in html
+    assert "100.0\u00a0% of the rows in the reference and 0.0\u00a0% in the window have a value." in html
     assert "There are too few values to compare." in html
 
 
@@ -252,12 +252,12 @@ def test_the_bars_of_a_category_are_as_long_as_its_shares() -> None:
     svg = distribution("contract", pl.Series(["a"] * 3 + ["b"]), pl.Series(["a", "b", "c", "c"]))
 
     assert [text for text in texts(svg) if text.endswith("%")] == [
-        "75.0%",
-        "25.0%",
-        "25.0%",
-        "25.0%",
-        "0.0%",
-        "50.0%",
+        "75.0\u00a0%",
+        "25.0\u00a0%",
+        "25.0\u00a0%",
+        "25.0\u00a0%",
+        "0.0\u00a0%",
+        "50.0\u00a0%",
     ]
     longest = bars(svg)[0]
     assert bars(svg) == pytest.approx(
@@ -285,7 +285,7 @@ def test_many_numbers_become_a_histogram_with_its_range_and_highest_share() -> N
 
     svg = distribution("charges", numbers, numbers)
 
-    assert {"0", "200", "400", "600", "800", "1,000", "3.4%", "charges, share of rows"} <= set(texts(svg))
+    assert {"0", "200", "400", "600", "800", "1,000", "3.4\u00a0%", "charges, share of rows"} <= set(texts(svg))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from include.lifecycle.pages import render
 from include.lifecycle.performance_page import render_performance
 from include.lifecycle.performance_verdict import VerdictName, decide
 from include.lifecycle.published_pages import Report
-from tests.page_language import broken_promises, code_in, split_cells
+from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
 from tests.unit.lifecycle.test_drift_page import page as drift_page
 from tests.unit.lifecycle.test_drift_page import people
 from tests.unit.lifecycle.test_pages import PAGE
@@ -95,6 +95,11 @@ def test_no_page_speaks_code(name: str, html: str) -> None:
 def test_a_page_keeps_what_its_sentences_promise_and_its_cells_stay_in_one_piece(name: str, html: str) -> None:
     assert broken_promises(html) == []
     assert split_cells(html) == []
+
+
+@pytest.mark.parametrize(("name", "html"), [pytest.param(*page, id=page[0]) for page in pages()])
+def test_there_is_one_way_to_write_a_percentage(name: str, html: str) -> None:
+    assert loose_percentages(html) == []
 
 
 def test_a_promise_that_is_not_kept_is_found() -> None:

@@ -74,8 +74,8 @@ def test_a_card_says_what_the_gate_decided(
     assert said.reason == "Why."
 
 
-def training(nominal_range: tuple[float, float]) -> dict[str, Any]:
-    """What is kept of a training of the volatility model whose interval holds shares within a range."""
+def training(held: float, ends: tuple[float, float]) -> dict[str, Any]:
+    """What is kept of a training of the volatility model whose interval held a share between ends."""
     days = [f"2026-0{month}-01" for month in (1, 2, 3)]
     measured = {"holdout_skill": 0.2, "holdout_skill_low": 0.1, "holdout_rmse": 0.04}
     return {
@@ -85,10 +85,8 @@ def training(nominal_range: tuple[float, float]) -> dict[str, Any]:
         "baseline_metrics": measured | {"holdout_skill": 0.0},
         "reference_metrics": {"mean": {"holdout_skill": -0.1}},
         "segments": {},
-        "intervals": {
-            "candidate": {"scale": "volatility_21d", "multiple": 1.5, "nominal": 0.8, "measured": 0.716}
-        },
-        "coverage_range": nominal_range,
+        "intervals": {"candidate": {"scale": "volatility_21d", "multiple": 1.5, "nominal": 0.8, "measured": held}},
+        "coverage_range": ends,
         "folds": [{"search": days[:1], "validation": days[1:2]}],
         "days": {"fit": days[:2], "holdout": days[2:]},
         "rows": dict.fromkeys(("search", "validation", "fit", "holdout"), 500),
@@ -110,17 +108,17 @@ def training(nominal_range: tuple[float, float]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("ends", "judged"),
+    ("held", "ends", "judged"),
     [
-        ((0.635, 0.789), "It is too narrow: outcomes miss it more often than promised."),
-        ((0.801, 0.9), "It is too wide: it says less than it could."),
-        ((0.75, 0.85), "That is as promised."),
+        (0.716, (0.635, 0.789), "It is too narrow: outcomes miss it more often than promised."),
+        (0.85, (0.801, 0.9), "It is too wide: it says less than it could."),
+        (0.81, (0.75, 0.85), "That is as promised."),
     ],
 )
-def test_a_card_judges_its_interval(ends: tuple[float, float], judged: str) -> None:
+def test_a_card_judges_its_interval(held: float, ends: tuple[float, float], judged: str) -> None:
     first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
 
-    html = render_card(VOLATILITY, training(ends), {}, first, {})
+    html = render_card(VOLATILITY, training(held, ends), {}, first, {})
 
     assert judged in html
     assert "Candidate and naive models, measured on the same 1,234 rows, whose mean label is 0.0703." in html
