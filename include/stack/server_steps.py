@@ -28,10 +28,11 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 
 
 def storage(server: Server) -> None:
-    """Make the databases and buckets that do not exist yet, Airflow's tables, roles and first admin."""
+    """Make the databases and buckets that do not exist yet, MLflow's and Airflow's tables, roles, and first admin."""
     _wait_for_storage(server)
     postgres.create_databases(server, DATABASES)
     _create_buckets(server)
+    _migrate_mlflow(server)
     subprocess.run([*AIRFLOW, "db", "migrate"], check=True)
     user = ["--username", ADMIN_NAME, "--role", "Admin", "--email", "admin@localhost"]
     names = ["--firstname", "The", "--lastname", "Administrator"]
@@ -97,6 +98,14 @@ def _wait_for(what: str, ask: Callable[[], object]) -> None:
             if time.monotonic() > deadline:
                 raise StackError(f"{what} did not answer within {PATIENCE_SECONDS} seconds: {error}") from error
         time.sleep(POLL_SECONDS)
+
+
+def _migrate_mlflow(server: Server) -> None:
+    """Make MLflow's tables, or bring those of an older version up to date: its server refuses to."""
+    from mlflow.db import commands  # seconds to import, and no other step needs it
+
+    # In this process, as the address has the password, and a command line is seen by all.
+    commands(["upgrade", server.sqlalchemy_url("mlflow")], standalone_mode=False)
 
 
 def _create_buckets(server: Server) -> None:
