@@ -28,7 +28,7 @@ AIRFLOW = [sys.executable, "-m", "airflow"]
 
 
 def storage(server: Server) -> None:
-    """Make the databases and buckets that do not exist yet, MLflow's and Airflow's tables, roles, and first admin."""
+    """Make the databases, buckets, tables, roles and first admin where they are missing; migrate older tables."""
     _wait_for_storage(server)
     postgres.create_databases(server, DATABASES)
     _create_buckets(server)
@@ -101,7 +101,7 @@ def _wait_for(what: str, ask: Callable[[], object]) -> None:
 
 
 def _migrate_mlflow(server: Server) -> None:
-    """Make MLflow's tables, or bring those of an older version up to date: its server refuses to."""
+    """Make MLflow's tables, or migrate those of an older version, which its server does for some versions only."""
     from mlflow.db import commands  # seconds to import, and no other step needs it
 
     # In this process, as the address has the password, and a command line is seen by all.
