@@ -22,6 +22,7 @@ _EXAMPLES = 5
 _LONGEST_VALUE = 80
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _WIDTH, _LABEL, _ROOM, _ROW, _BAR = 520, 130, 165, 34, 16
+_THINNEST_BAR = 3
 
 _REJECTED = (
     "Nothing of this day is used: features, training and scores leave it out{stale}.{rows} Fix the source, "
@@ -138,7 +139,7 @@ def _overview(verdict: DayVerdict, tables: Sequence[CheckedTable]) -> list[Secti
         return [_balance(verdict), Section("Bad rows", table=shares)]
     text = (
         "The share of each table's lines that broke a rule. A day is rejected when a bar passes its limit, the "
-        f"vertical line. {_WHEN_AMBER}"
+        f"vertical line; the dataset sets a limit for each of its tables. {_WHEN_AMBER}"
     )
     return [_balance(verdict), Section("Bad rows", text, _shares(tables), shares)]
 
@@ -240,11 +241,12 @@ def _shares(tables: Sequence[CheckedTable]) -> str:
 def _bar(table: CheckedTable, top: float, scale: float) -> str:
     share, limit = _bad_share(table), table.spec.max_bad_share
     colour = "var(--bad)" if share > limit else "var(--accent)"
+    width = max(share * scale, _THINNEST_BAR) if share else 0
     limit_at, middle = _LABEL + limit * scale, top + _ROW / 2
     label = f"{percent(share)}, limit {percent(limit)}".replace(" %", "\u00a0%")
     return (
         f'<text x="{_LABEL - 10}" y="{middle + 5}" text-anchor="end">{escape(table.spec.name)}</text>'
-        f'<rect x="{_LABEL}" y="{middle - _BAR / 2}" width="{share * scale:.1f}" height="{_BAR}" fill="{colour}"/>'
+        f'<rect x="{_LABEL}" y="{middle - _BAR / 2}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>'
         f'<path d="M{limit_at:.1f} {top + 3}V{top + _ROW - 3}" stroke="currentColor" stroke-width="2"/>'
         f'<text x="{_LABEL + max(share, limit) * scale + 8:.1f}" y="{middle + 5}">{label}</text>'
     )

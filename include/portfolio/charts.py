@@ -27,6 +27,8 @@ _MARKERS = dict(zip(STRATEGIES, ("o", "s", "^", "D"), strict=True))
 _POINTS = 300
 _FEW_STEPS = 3
 """Below this ratio of the ends, a logarithmic axis has hardly a round tick, and evenly spaced ones serve."""
+_LEAST_HEIGHT = 0.01
+"""Returns closer together than this are drawn on an axis of about this height."""
 
 
 def draw_weights(weights: pl.DataFrame, max_weight: float) -> str:
@@ -54,6 +56,9 @@ def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str
             place = [expected["expected_volatility"]], [expected["expected_return"]]
             axes.plot(*place, _MARKERS[name], color=_COLORS[name], markersize=8, label=name)
         axes.margins(0.12)
+        returns = [expected["expected_return"] for expected in expectations.values()]
+        if frontier.height <= 1 and max(returns) - min(returns) < _LEAST_HEIGHT:
+            axes.set_ylim(min(returns) - _LEAST_HEIGHT / 2, max(returns) + _LEAST_HEIGHT / 2)
         axes.set(xlabel="Expected volatility, per year", ylabel="Expected return, per year")
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))

@@ -94,8 +94,8 @@ def _start_storage(settings: StackSettings, wanted: Sequence[Program], display: 
     storage = [program for program in wanted if program.name in supervision.STORAGE]
     if any(program.name == "postgres" for program in storage):
         postgres.initialize(settings)
-    supervision.start_programs(settings, storage)
-    health.wait_until_healthy(settings, storage, display)
+    started = supervision.start_programs(settings, storage)
+    health.wait_until_healthy(settings, storage, started, display)
     if any(program.name == "postgres" for program in storage):
         postgres.create_databases(settings)
 
@@ -103,11 +103,11 @@ def _start_storage(settings: StackSettings, wanted: Sequence[Program], display: 
 def _start_servers(settings: StackSettings, wanted: Sequence[Program], display: Display) -> None:
     servers = [program for program in wanted if program.name not in supervision.STORAGE]
     airflow = [program for program in servers if program.service == "airflow"]
-    supervision.start_programs(settings, [program for program in servers if program not in airflow])
+    started = supervision.start_programs(settings, [program for program in servers if program not in airflow])
     if airflow:
         _migrate_airflow_database(settings, display)
-        supervision.start_programs(settings, airflow)
-    health.wait_until_healthy(settings, servers, display)
+        started |= supervision.start_programs(settings, airflow)
+    health.wait_until_healthy(settings, servers, started, display)
     if airflow:
         with AirflowApi(settings) as api:
             airflow_settings.load(api, settings.airflow_settings_file, settings.placeholders())

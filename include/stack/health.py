@@ -1,7 +1,7 @@
 """Waiting for the services: what healthy means for each, and what to say when one does not get there."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 
 import httpx
@@ -26,21 +26,25 @@ AIRFLOW_COMPONENTS = {
 
 
 def wait_until_healthy(
-    settings: StackSettings, programs: Sequence[Program], display: Display, seconds: float = TIMEOUT_SECONDS
+    settings: StackSettings,
+    programs: Sequence[Program],
+    started: Collection[str],
+    display: Display,
+    seconds: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Wait until each of the programs does its work.
+    """Wait until each of the programs does its work; those but ``started`` were running before.
 
     Raises:
         StackError: one gave up or did not get ready in time; with its last log lines.
     """
     waiting = {program.name for program in programs}
-    for name in sorted(waiting):
+    for name in sorted(waiting & set(started)):
         display.show(name, "starting", 0, 1)
     deadline = time.monotonic() + seconds
     while waiting:
         ready = {name for name in waiting if is_healthy(settings, name)}
         for name in sorted(ready):
-            display.show(name, "ready", 1, 1)
+            display.show(name, "ready" if name in started else "already running", 1, 1)
         waiting -= ready
         refuse_given_up(settings)
         if waiting and time.monotonic() > deadline:

@@ -62,12 +62,13 @@ def launch(settings: StackSettings, programs: Iterable[Program]) -> None:
         raise StackError(f"The process supervisor does not answer: {log_tail(settings, 'supervisor')}")
 
 
-def start_programs(settings: StackSettings, programs: Iterable[Program]) -> None:
-    """Ask for the start of those of the programs that are not running; returns at once."""
+def start_programs(settings: StackSettings, programs: Iterable[Program]) -> set[str]:
+    """Ask for the start of those of the programs that are not running, and return their names at once."""
     active = active_programs(settings)
-    for program in programs:
-        if program.name not in active:
-            _rpc(settings).startProcess(program.name, False)
+    inactive = [program.name for program in programs if program.name not in active]
+    for name in inactive:
+        _rpc(settings).startProcess(name, False)
+    return set(inactive)
 
 
 def active_programs(settings: StackSettings) -> set[str]:

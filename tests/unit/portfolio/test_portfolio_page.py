@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from include.portfolio.charts import draw_growth
+from include.portfolio.charts import draw_frontier, draw_growth
 from include.portfolio.page import verdict_of
 from include.portfolio.weights import STRATEGIES
 
@@ -47,3 +47,16 @@ def test_the_scale_of_growth_has_several_figures_however_far_it_reaches(end: flo
 
     figures = {float(text) for text in re.findall(r">(\d+(?:\.\d+)?)<", svg) if not re.fullmatch(r"\d\d", text)}
     assert len(figures) >= 4, figures
+
+
+def test_equal_returns_are_drawn_on_an_axis_as_narrow_as_they_are() -> None:
+    expected = {
+        name: {"expected_volatility": 0.1 + at / 100, "expected_return": 0.0} for at, name in enumerate(STRATEGIES)
+    }
+    nothing = pl.DataFrame({"risk": [0.1], "expected_return": [0.0]})
+
+    texts = re.findall(r">([^<>]*?)\u00a0%</text>", draw_frontier(nothing, expected))
+
+    returns = [float(text.replace("\u2212", "-")) for text in texts]
+    assert min(returns) > -1
+    assert all(abs(value) <= 0.5 or value > 5 for value in returns)
