@@ -41,11 +41,11 @@ def stop(settings: StackSettings, console: Console) -> int:
 
 
 def status(settings: StackSettings, console: Console) -> int:
-    """Show what runs; 1 if something that should does not."""
+    """Show what runs; 1 if something of a running stack does not, as a stack that was stopped is no fault."""
     states = supervision.states(settings)
     if not states:
         console.print("The stack is not running: `make run` starts it.")
-        return 1
+        return 0
     table = Table("program", "state", "process", "up for", box=None)
     for state in states:
         up = timedelta(seconds=state["now"] - state["start"]) if state["pid"] else ""
@@ -60,7 +60,7 @@ def logs(settings: StackSettings, console: Console) -> int:
     files = sorted(str(path) for path in settings.log_dir.glob("*.log"))
     if not files:
         console.print("There are no logs yet: `make run` starts the stack.")
-        return 1
+        return 0
     console.file.flush()
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])
 

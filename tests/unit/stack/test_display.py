@@ -1,5 +1,6 @@
 import io
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from include.stack import __main__ as commands
 from include.stack import health
 from include.stack.display import Display
 from include.stack.settings import StackSettings
@@ -46,3 +48,15 @@ def test_what_ran_all_along_is_not_said_to_start(monkeypatch: pytest.MonkeyPatch
         health.wait_until_healthy(StackSettings(), storage, {"s3"}, display)
 
     assert out.getvalue().splitlines() == ["s3 0/1: starting", "postgres 1/1: already running", "s3 1/1: ready"]
+
+
+@pytest.mark.parametrize(("command", "sentence"), [("status", "is not running"), ("logs", "no logs yet")])
+def test_a_stack_that_is_not_running_is_an_answer_and_no_error(
+    command: str, sentence: str, tmp_path: Path
+) -> None:
+    out = io.StringIO()
+
+    code = commands.COMMANDS[command](StackSettings(state_dir=tmp_path), Console(file=out, width=80))
+
+    assert sentence in out.getvalue()
+    assert code == 0
