@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.published_pages import Report
+from ml_lifecycle.links import PredictionFileLink, prediction_file
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = {"sample_world", "portfolio", "maintenance"} | {f"{name}_etl" for name in DATASETS}
@@ -367,3 +368,11 @@ def test_a_scoring_that_cannot_find_its_days_is_red(dags: dict[str, Any]) -> Non
     assert report.trigger_rule == "all_done"
     with pytest.raises(AirflowFailException, match="the log of `find_days` says why"):
         report.python_callable(None)
+
+
+def test_a_task_that_publishes_predictions_has_a_button_to_the_newest_file(dags: dict[str, Any]) -> None:
+    for model in MODELS:
+        task = dags[f"{model}_scoring"].get_task("chunk.publish")
+        assert [link.name for link in task.operator_extra_links] == ["Prediction file"]
+        assert task.operator_extra_links[0].xcom_key == PredictionFileLink.xcom_key
+    assert prediction_file("churn", "2026-03-01") == "/ml/predictions/churn/2026-03-01/predictions.csv"
