@@ -31,7 +31,8 @@ Brings **{title}** from the source to features, day by day.
   them. Correct the source, then trigger this DAG with that day. It also names what the source lacks on every day,
   such as a symbol without a file. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
   `find_days` red means that the source has stopped delivering, lacks the day asked for, or does not exist.
-  `extract` red after its retries means that the source or the lake is out of reach; the next run makes up for it.
+  `extract` red after its retries means that the source or the lake is out of reach; `validate` red, that the lake
+  is, or that a rule is written wrongly. The next run makes up for it.
 """
 
 
@@ -113,14 +114,17 @@ def etl(dataset: DatasetSpec) -> DAG:
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
             from include.lifecycle.etl import ExtractedDays, JudgedDays
-            from ml_lifecycle.runs import fail_on_shortfall
+            from include.lifecycle.verdicts import published_by
+            from ml_lifecycle.hooks import lake
+            from ml_lifecycle.runs import fail_on_shortfall, run_info
 
-            fail_on_shortfall(
-                dataset,
-                [date.fromisoformat(day) for chunk in planned for day in chunk],
-                [ExtractedDays.model_validate(some) for some in extracted],
-                JudgedDays.model_validate(judged or {}),
-            )
+            days = [date.fromisoformat(day) for chunk in planned for day in chunk]
+            found = [ExtractedDays.model_validate(some) for some in extracted]
+            if judged:
+                known = JudgedDays.model_validate(judged)
+            else:
+                known = JudgedDays.of(published_by(dataset, lake(), days, run_info().run_id))
+            fail_on_shortfall(dataset, days, found, known)
 
         @task
         def find_features(judged: dict[str, Any]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import polars as pl
 from pydantic import Field, ValidationError
@@ -110,8 +110,16 @@ class ExtractedDays(Spec):
 class JudgedDays(Spec):
     """What validation said of some days: those accepted, and by rejected day the problems, in sentences."""
 
-    accepted: tuple[date, ...] = ()
+    accepted: tuple[date, ...]
     rejected: dict[date, tuple[str, ...]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, verdicts: Sequence[DayVerdict]) -> Self:
+        """The verdicts, summed up."""
+        return cls(
+            accepted=tuple(verdict.day for verdict in verdicts if verdict.accepted),
+            rejected={verdict.day: verdict.problems for verdict in verdicts if not verdict.accepted},
+        )
 
 
 def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> ExtractedDays:
@@ -134,7 +142,11 @@ def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], judge
     """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
     without_verdict = set(planned) - {*judged.accepted, *judged.rejected}
     sentences = [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
-    sentences += [f"{day} has no verdict, because its task failed." for day in sorted(without_verdict)]
+    if without_verdict:
+        sentences.append(
+            "Without a verdict, because a task failed, so that the next run takes them up: "
+            f"{_some(sorted(without_verdict))}."
+        )
     return sentences + list(dict.fromkeys(fault for some in extracted for fault in some.source_faults))
 
 

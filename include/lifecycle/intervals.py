@@ -102,6 +102,6 @@ def width_fault(nominal: float, measured: float, ends: tuple[float, float]) -> s
     `TOLERANCE` from the measured one, so that it matters: many rows make any difference certain.
     """
     low, high = ends
-    if low <= nominal <= high or abs(measured - nominal) <= TOLERANCE:
+    if low <= nominal <= high or round(abs(measured - nominal), 9) <= TOLERANCE:
         return None
     return "too narrow" if measured < nominal else "too wide"

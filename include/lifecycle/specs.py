@@ -138,7 +138,9 @@ class DatasetSpec(Spec):
         ge=0,
         description="So many of the newest days are read again, as the source may correct them.",
     )
-    chunk_days: int = Field(15, ge=1, description="So many days at most are worked on by one mapped task.")
+    chunk_days: int = Field(
+        15, ge=1, description="So many days at most are worked on together, by a task or a step of it."
+    )
     tables: tuple[TableSpec, ...]
     make_source: Callable[[Mapping[str, Any], Callable[[str], Any]], Source] = Field(
         description="From the source's settings and a function that gives the database connection of an id."

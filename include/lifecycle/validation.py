@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 
 from include.lifecycle.etl import ExtractedDays
-from include.lifecycle.failures import lies_in_a_days_data, one_line
+from include.lifecycle.failures import lies_in_the_data, one_line
 from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.pages import percent
 from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
-from include.lifecycle.row_rules import RuleError, make_rules
+from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.table_rules import (
     Facts,
@@ -63,31 +63,12 @@ class CheckedTable:
 def validate_chunks(
     dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], run: RunInfo
 ) -> list[DayVerdict]:
-    """Judge chunks of extracted days one after the other, the oldest first; see `validate`.
-
-    A day whose data make validation itself fail is rejected for it and stops no other.
-    """
+    """Judge chunks of extracted days one after the other, the oldest first; see `validate`."""
     return [
         verdict
         for chunk in sorted(extracted, key=lambda chunk: chunk.days)
-        for verdict in _validate_or_reject(dataset, lake, chunk.days, run, chunk.faults)
+        for verdict in validate(dataset, lake, chunk.days, run, chunk.faults)
     ]
-
-
-def _validate_or_reject(
-    dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo, faults: Faults
-) -> list[DayVerdict]:
-    """Judge days; where that fails, each alone, and reject the one that it fails for."""
-    try:
-        return validate(dataset, lake, days, run, faults)
-    except Exception as error:
-        if isinstance(error, RuleError) or not (isinstance(error, LakeError) or lies_in_a_days_data(error)):
-            raise
-        log.exception("%s of %s to %s could not be validated.", dataset.name, days[0], days[-1])
-        if len(days) == 1:
-            fault = f"could not be validated: {one_line(error)}"
-            return validate(dataset, lake, days, run, {days[0]: {table.name: fault for table in dataset.tables}})
-    return [verdict for day in sorted(days) for verdict in _validate_or_reject(dataset, lake, [day], run, faults)]
 
 
 def validate(
@@ -98,19 +79,20 @@ def validate(
     The report is published last, so a day without one, or with an older one, is a day to do again. A table that
     `faults` name could not be extracted, so its day is rejected, whatever the lake has from an earlier extract.
 
+    A table that cannot be read or judged, as its raw file is damaged or a rule cannot be computed on its rows,
+    rejects its day and no other.
+
     A day is compared with the days before it that have a verdict by now, so validate days in their order. Done
-    again after earlier days were backfilled, or after the days behind it have shown that a number of rows lasts, a
-    day may get another verdict.
+    again after earlier days were backfilled, or, in another run, after the days behind it have shown that a number
+    of rows lasts, a day may get another verdict.
 
     Raises
     ------
     RuleError
         If a rule of the dataset is written wrongly.
-    CorruptFileError
-        If a raw file was changed after it was extracted.
     """
     with TemporaryDirectory() as folder:
-        scratch, past = Path(folder), PastVerdicts(dataset, lake, days)
+        scratch, past = Path(folder), PastVerdicts(dataset, lake, days, run.run_id)
         checked = [_check(dataset, table, lake, days, faults, scratch) for table in dataset.tables]
         return [
             _conclude(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
@@ -121,38 +103,57 @@ def validate(
 def _check(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], faults: Faults, scratch: Path
 ) -> dict[date, CheckedTable]:
-    """Judge a table on all days together: the rules cost much less once on many rows than many times on few.
-
-    An optional table is not missed on days before the first that ever had it.
-    """
+    """Read and judge a table. An optional one is not missed on days before the first that ever had it."""
     since = lake.oldest(dataset.raw(table.name)) or date.max if table.optional else date.min
     raws = [
         _read(dataset, table, lake, day, fault, scratch)
         for day in days
         if (fault := faults.get(day, {}).get(table.name)) or day >= since
     ]
-    if not raws:
-        return {}
-    rules = make_rules(table.rules)
-    book = rule_book(table, rules)
-    judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
-    return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
+    return _judge_raws(table, make_rules(table.rules), raws)
 
 
 def _read(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, fault: str | None, scratch: Path
 ) -> RawTable:
-    """A table's raw rows: none of what could not be extracted."""
+    """A table's raw rows: none of what could not be extracted, or is damaged."""
     if fault is not None:
         return no_rows(table, day, fault)
     prefix = dataset.raw(table.name)
-    manifest = lake.find_manifest(prefix, day)
-    if manifest is None:
-        return no_rows(table, day, "was not extracted")
-    [path] = lake.download(prefix, day, scratch)
-    [file] = manifest.files
-    counted = file.rows if manifest.counted == "rows" else None
-    return replace(read_raw(path, table, day, counted), inputs={partition(prefix, day): manifest.digest})
+    try:
+        manifest = lake.find_manifest(prefix, day)
+        if manifest is None:
+            return no_rows(table, day, "was not extracted")
+        [path] = lake.download(prefix, day, scratch)
+        [file] = manifest.files
+        counted = file.rows if manifest.counted == "rows" else None
+        return replace(read_raw(path, table, day, counted), inputs={partition(prefix, day): manifest.digest})
+    except Exception as error:
+        if not (isinstance(error, LakeError) or lies_in_the_data(error)):
+            raise
+        log.exception("%s of %s cannot be read.", table.name, day)
+        return no_rows(table, day, f"cannot be read: {one_line(error)}")
+
+
+def _judge_raws(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
+    """Judge a table on all days together: the rules cost much less once on many rows than many times on few.
+
+    Where that fails, each day is judged alone, and one that it fails for has that as its fault.
+    """
+    if not raws:
+        return {}
+    try:
+        judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
+        book = rule_book(table, rules)
+        return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
+    except Exception as error:
+        if not lies_in_the_data(error) or (len(raws) == 1 and raws[0].fault):
+            raise
+        log.exception("%s of %s to %s could not be judged.", table.name, raws[0].day, raws[-1].day)
+        if len(raws) == 1:
+            fault = f"could not be judged: {one_line(error)}"
+            return _judge_raws(table, rules, [replace(no_rows(table, raws[0].day, fault), inputs=raws[0].inputs)])
+    return {day: found for raw in raws for day, found in _judge_raws(table, rules, [raw]).items()}
 
 
 def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:

@@ -143,11 +143,16 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of the days around those to be judged, listed and read once."""
+    """The verdicts of the days around those to be judged, listed and read once.
+
+    Of later days only verdicts that another run than `run_id` published count, so that a run which was cut short
+    judges the same when it is tried again.
+    """
 
     dataset: DatasetSpec
     lake: Lake
     judged: Sequence[date]
+    run_id: str
     _read: dict[date, DayVerdict | None] = field(default_factory=dict, init=False)
 
     def recent(self, day: date) -> list[DayVerdict]:
@@ -184,7 +189,11 @@ class PastVerdicts:
         """Verdicts of the 60 days after `day`, oldest first."""
         until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
         known = self.lake.days(self.dataset.validation_prefix, day, until)
-        return self._verdicts(later for later in known if later > day)
+        return self._verdicts(later for later in known if later > day and not self._is_of_this_run(later))
+
+    def _is_of_this_run(self, day: date) -> bool:
+        manifest = self.lake.usable_manifest(self.dataset.validation_prefix, day)
+        return manifest is not None and manifest.run_id == self.run_id
 
     @cached_property
     def _published(self) -> set[date]:
@@ -203,6 +212,15 @@ class PastVerdicts:
                 log.warning("%s of %s is compared with nothing: %s", self.dataset.name, day, error)
                 self._read[day] = None
         return self._read[day]
+
+
+def published_by(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run_id: str) -> list[DayVerdict]:
+    """The verdicts of `days` that a run has published, also where its task failed later."""
+    return [
+        DayVerdict.read(lake, dataset, day)
+        for day in days
+        if (manifest := lake.usable_manifest(dataset.validation_prefix, day)) and manifest.run_id == run_id
+    ]
 
 
 def _look_back(day: date) -> date:

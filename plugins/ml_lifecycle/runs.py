@@ -82,9 +82,9 @@ def batch_label(number: int, count: int, segments: Sequence[str]) -> str:
 
 def show_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> JudgedDays:
     """Give the task its button to the page of its first rejected day, or else its newest; sum them up."""
-    rejected = {verdict.day: verdict.problems for verdict in verdicts if not verdict.accepted}
-    show_report(dataset.validation_prefix, min(rejected, default=verdicts[-1].day))
-    return JudgedDays(accepted=tuple(verdict.day for verdict in verdicts if verdict.accepted), rejected=rejected)
+    judged = JudgedDays.of(verdicts)
+    show_report(dataset.validation_prefix, min(judged.rejected, default=verdicts[-1].day))
+    return judged
 
 
 def fail_on_shortfall(
@@ -105,6 +105,6 @@ def fail_on_shortfall(
     sentences = shortfall(planned, extracted, judged)
     if sentences:
         raise AirflowFailException(
-            f"{dataset.title} is incomplete; the other days go on. {' '.join(sentences)} "
-            "Correct the source, and trigger this DAG with the days named here."
+            f"{dataset.title} is incomplete. {' '.join(sentences)} "
+            "Trigger this DAG with the days that were rejected once the source is corrected."
         )

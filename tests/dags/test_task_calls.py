@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from airflow.utils.types import DagRunType
 from include.catalog import DATASETS
 from include.lifecycle import backup, ledger, model_card, registry, scoring, training
 from include.lifecycle.etl import ExtractedDays, JudgedDays
-from include.lifecycle.lake import Lake
+from include.lifecycle.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from ml_lifecycle import runs
 
@@ -234,6 +235,26 @@ def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() 
     whole = JudgedDays(accepted=(*DAYS,))
     with set_current_context(context):  # type: ignore[arg-type]
         runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], whole)
+
+
+@pytest.mark.parametrize("is_of_this_run", [True, False])
+def test_a_validation_that_failed_names_the_days_that_it_had_rejected_and_those_it_had_not_come_to(
+    call: Call, monkeypatch: pytest.MonkeyPatch, lake: Lake, tmp_path: Path, is_of_this_run: bool
+) -> None:
+    file = tmp_path / "verdict.json"
+    file.write_text(verdict(DAYS[0], "customers is empty.").model_dump_json())
+    run = RunInfo("manual 1" if is_of_this_run else "another", STARTED, "test")
+    lake.publish(DATASETS["customers"].validation_prefix, DAYS[0], [LocalFile(file)], run=run)
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
+    days = [str(day) for day in DAYS[:2]]
+
+    with pytest.raises(AirflowFailException) as raised:
+        call("customers_etl", "report_rejections", [days], [{"days": days}], None)
+
+    message = str(raised.value)
+    assert (f"{days[0]} was rejected: customers is empty." in message) == is_of_this_run
+    open_days = days[1:] if is_of_this_run else days
+    assert f"so that the next run takes them up: {', '.join(open_days)}." in message
 
 
 def test_a_run_on_the_whole_lake_makes_a_backup_and_deletes_expired_ones(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
-from include.lifecycle import validation
+from include.lifecycle import quarantine, validation
 from include.lifecycle.etl import (
     LOOK_BACK_DAYS,
     ExtractedDays,
@@ -45,7 +45,7 @@ from include.lifecycle.row_rules import RuleError
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, TableSpec
 from include.lifecycle.validation import validate, validate_chunks
 from include.lifecycle.verdicts import DayVerdict
-from tests.damage import damage
+from tests.damage import DAMAGES, damage
 
 D1, D2, D3, D4, D5 = (date(2026, 3, day) for day in range(1, 6))
 
@@ -387,22 +387,75 @@ def test_what_a_run_owes_is_said_in_a_sentence_each() -> None:
 
     assert shortfall([D1, D2, D3], extracted, judged) == [
         "2026-03-02 was rejected: sales is empty. So are opinions.",
-        "2026-03-03 has no verdict, because its task failed.",
+        "Without a verdict, because a task failed, so that the next run takes them up: 2026-03-03.",
         "TSLA has no file.",
     ]
     assert shortfall([D1], [ExtractedDays(days=(D1,))], JudgedDays(accepted=(D1,))) == []
 
 
-def test_chunks_are_judged_the_oldest_first_and_a_day_that_makes_that_fail_is_rejected_alone(world: World) -> None:
+def test_chunks_are_judged_the_oldest_first(world: World) -> None:
     extracted = [extract(SHOPS, world.lake, SOURCE, chunk, world.run) for chunk in ([D1, D2, D3], [D4])]
-    damage(world.lake, (SHOPS.raw("sales"), D2), "a file changed")
 
     verdicts = validate_chunks(SHOPS, world.lake, extracted[::-1], world.run)
 
     assert [verdict.day for verdict in verdicts] == [D1, D2, D3, D4]
-    assert [verdict.accepted for verdict in verdicts] == [True, False, True, True]
-    assert "sales could not be validated: " in verdicts[1].problems[0]
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_raw_table_that_is_damaged_rejects_its_day_and_no_other(world: World, kind: str) -> None:
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+    damage(world.lake, (SHOPS.raw("sales"), D2), kind)
+
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert list(verdicts[1].tables) == ["sales"]
     assert verdicts[1] == DayVerdict.read(world.lake, SHOPS, D2)
+
+
+@pytest.mark.parametrize(
+    "error", [RuleError("not to be computed"), TypeError("no order"), OverflowError("too large")]
+)
+def test_a_day_whose_rows_cannot_be_judged_is_rejected_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+
+    def fail_on_the_second(table: TableSpec, frame: pl.DataFrame, rules: Mapping[str, Any]) -> Any:
+        if D2 in frame["dt"]:
+            raise error
+        return quarantine.judge(table, frame, rules)
+
+    monkeypatch.setattr(validation, "judge", fail_on_the_second)
+
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert verdicts[1].problems == (f"sales could not be judged: {error}.",)
+    report = world.lake.manifest(SHOPS.validation_prefix, D2)
+    assert list(report.inputs) == [partition(SHOPS.raw("sales"), D2)]
+
+
+def test_a_run_that_is_tried_again_judges_as_if_it_had_not_been_cut_short(world: World) -> None:
+    # given a number of rows that changes for good on the fifth day
+    days = [date(2026, 3, day) for day in range(1, 13)]
+    source = Shops({day: _shops(1000 if day >= days[4] else 200, day) for day in days})
+    extracted = extract(SHOPS, world.lake, source, days, world.run)
+
+    # when
+    first = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+    again = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+    later = validate_chunks(SHOPS, world.lake, [extracted], replace(world.run, run_id="later"))
+
+    # then
+    rejected = [verdict.day for verdict in first if not verdict.accepted]
+    assert rejected == days[4:7]
+    assert again == first
+    assert all(verdict.accepted for verdict in later)
+
+
+def _shops(rows: int, day: date) -> str:
+    return "shop,amount\n" + "".join(f"shop {row},{day.day}\n" for row in range(rows))
 
 
 @pytest.mark.parametrize("error", [RuleError("The rule cannot be computed."), ConnectionError("no route")])
