@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -81,6 +80,6 @@ def _wait_until_ready(address: str, program: subprocess.Popen[bytes]) -> None:
         try:
             with urllib.request.urlopen(f"{address}/-/ready", timeout=5):
                 return
-        except urllib.error.URLError:
+        except OSError:  # refused, or reset while it starts
             time.sleep(0.2)
     raise AssertionError(f"Prometheus was not ready after {READY_SECONDS} seconds.")

@@ -33,6 +33,7 @@ PAGES = {"AIRFLOW": 8080, "MLFLOW": 5000, "GRAFANA": 3000}
 HTTPS = "https"
 LOOPBACK = "127.0.0.1"
 STORAGE = ("postgres", "redis", "s3")
+RELEASES = "v*"  # tags whose images are published (.github/workflows/image.yml)
 
 
 @dataclass(frozen=True)
@@ -84,23 +85,24 @@ class Deployment:
             "COMPOSE_DOCKER_CLI_BUILD": "0",
             "COMPOSE_PROFILES": self.environment.get("ML_PROFILE", ""),
             "ML_CODE_VERSION": _git("rev-parse", "--short", "HEAD") or "unknown",
-            **self._released_image(),
             # The stack's own proxy has another address at each start, and other machines reach it alone.
             **({"ML_TRUSTED_PROXIES": "*", "ML_COOKIE_SECURE": "true"} if HTTPS in self.profiles else {}),
             **self.environment,
+            **({"ML_IMAGE": self.released_image} if self.released_image else {}),
             "ML_STATE_DIR": str(self.secrets_dir.parent),
             **{f"ML_{service}_URL": self.address(service) for service in PAGES},
             "ML_MLFLOW_HOST": urlsplit(self.address("MLFLOW")).netloc,
         }
 
-    def _released_image(self) -> dict[str, str]:
-        """What pulls the image of the release whose files are checked out; nothing where they are no release's."""
+    @cached_property
+    def released_image(self) -> str | None:
+        """The published image of the release that is checked out; None where it is none, or ML_IMAGE chooses."""
         registry = self.environment.get("ML_REGISTRY_IMAGE")
-        tag = _git("describe", "--tags", "--exact-match")
+        tag = _git("describe", "--tags", "--exact-match", f"--match={RELEASES}")
         is_changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
         if not registry or not tag or is_changed or self.environment.get("ML_IMAGE"):
-            return {}
-        return {"ML_IMAGE": f"{registry}:{tag}", "ML_PULL": "1"}
+            return None
+        return f"{registry}:{tag}"
 
     def run(self, *arguments: str) -> None:
         """Run a command of Compose whose output the person sees.
@@ -238,7 +240,10 @@ def _check_https(deployment: Deployment) -> None:
 
 
 def _prepare_image(deployment: Deployment, console: Console) -> None:
-    if deployment.variables.get("ML_PULL") == "1":
+    if image := deployment.released_image:
+        if not _succeeds(["docker", "image", "inspect", image]):  # the registry may be out of reach
+            deployment.run("pull", "storage")
+    elif deployment.environment.get("ML_PULL") == "1":
         deployment.run("pull", "storage")
     else:
         console.print("Building the image", highlight=False)

@@ -4,7 +4,7 @@ import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from include.stack.errors import StackError
 from include.stack.processes import end_leftovers, environment
 from include.stack.programs import SERVICES, Program, programs
 from include.stack.services import ADMIN_NAME, write_private
-from include.stack.settings import StackSettings
+from include.stack.settings import StackSettings, quiet_environment
 
 
 def start(settings: StackSettings, console: Console, services: Sequence[str] = SERVICES) -> None:
@@ -103,6 +103,8 @@ def _start_storage(settings: StackSettings, wanted: Sequence[Program], display: 
 def _start_servers(settings: StackSettings, wanted: Sequence[Program], display: Display) -> None:
     servers = [program for program in wanted if program.name not in supervision.STORAGE]
     airflow = [program for program in servers if program.service == "airflow"]
+    if len(airflow) < len(servers):
+        _migrate_mlflow_database(settings, display)
     started = supervision.start_programs(settings, [program for program in servers if program not in airflow])
     if airflow:
         _migrate_airflow_database(settings, display)
@@ -114,18 +116,37 @@ def _start_servers(settings: StackSettings, wanted: Sequence[Program], display: 
 
 
 def _migrate_airflow_database(settings: StackSettings, display: Display) -> None:
-    """Bring Airflow's tables to its version; the version is noted with the database, for the next start."""
     wanted = f"Airflow {version('apache-airflow-core')}"
-    if postgres.note(settings, "airflow") == wanted:
-        return
-    display.show("airflow tables", "creating or updating", 0, 1)
-    variables = environment(settings) | settings.airflow_environment()
-    command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    with log_file(settings, "airflow-tables").open("w") as log:
-        done = subprocess.run(command, env=variables, stdout=log, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise StackError(
-            f"Airflow could not create or update its tables:\n\n{supervision.log_tail(settings, 'airflow-tables')}"
+    if postgres.note(settings, "airflow") != wanted:
+        _migrate(settings, display, "airflow", ["airflow", "db", "migrate"], settings.airflow_environment())
+        postgres.set_note(settings, "airflow", wanted)
+
+
+def _migrate_mlflow_database(settings: StackSettings, display: Display) -> None:
+    wanted = f"MLflow {version('mlflow')}"
+    if postgres.note(settings, "mlflow") != wanted:
+        if postgres.has_tables(settings, "mlflow"):  # else the server makes them, while Airflow makes its own
+            variables = quiet_environment() | {"MLFLOW_BACKEND_STORE_URI": settings.sqlalchemy_url("mlflow")}
+            _migrate(settings, display, "mlflow", ["include.stack.mlflow_tables"], variables)
+        postgres.set_note(settings, "mlflow", wanted)
+
+
+def _migrate(
+    settings: StackSettings, display: Display, service: str, module: Sequence[str], variables: Mapping[str, str]
+) -> None:
+    """Bring a service's tables to its version; the caller notes it with the database, for the next start."""
+    display.show(f"{service} tables", "creating or updating", 0, 1)
+    name, variables = f"{service}-tables", {**environment(settings), **variables}
+    with log_file(settings, name).open("w") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", *module],
+            cwd=settings.project_dir,
+            env=variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
-    postgres.set_note(settings, "airflow", wanted)
-    display.show("airflow tables", "ready", 1, 1)
+    if done.returncode:
+        tail = supervision.log_tail(settings, name)
+        raise StackError(f"The tables of {service} could not be created or updated:\n\n{tail}")
+    display.show(f"{service} tables", "ready", 1, 1)

@@ -107,6 +107,13 @@ def is_ready(settings: StackSettings) -> bool:
     return True
 
 
+def has_tables(settings: StackSettings, database: str) -> bool:
+    """Say whether a database has any table of ours."""
+    with closing(_session(settings, database)) as session, session.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1")
+        return cursor.fetchone() is not None
+
+
 def note(settings: StackSettings, database: str) -> str | None:
     """Return the comment stored with a database, or None."""
     with closing(_session(settings, database)) as session, session.cursor() as cursor:

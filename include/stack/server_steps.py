@@ -14,7 +14,7 @@ from rich.console import Console
 
 from include.lifecycle.backup import create, exists
 from include.lifecycle.lake import Lake
-from include.stack import airflow_settings, main_job, postgres, restore, summary
+from include.stack import airflow_settings, main_job, mlflow_tables, postgres, restore, summary
 from include.stack.airflow_api import AirflowApi
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
@@ -32,7 +32,7 @@ def storage(server: Server) -> None:
     _wait_for_storage(server)
     postgres.create_databases(server, DATABASES)
     _create_buckets(server)
-    _migrate_mlflow(server)
+    mlflow_tables.migrate(server.sqlalchemy_url("mlflow"))
     subprocess.run([*AIRFLOW, "db", "migrate"], check=True)
     user = ["--username", ADMIN_NAME, "--role", "Admin", "--email", "admin@localhost"]
     names = ["--firstname", "The", "--lastname", "Administrator"]
@@ -98,14 +98,6 @@ def _wait_for(what: str, ask: Callable[[], object]) -> None:
             if time.monotonic() > deadline:
                 raise StackError(f"{what} did not answer within {PATIENCE_SECONDS} seconds: {error}") from error
         time.sleep(POLL_SECONDS)
-
-
-def _migrate_mlflow(server: Server) -> None:
-    """Make MLflow's tables, or migrate those of an older version, which its server does for some versions only."""
-    from mlflow.db import commands  # seconds to import, and no other step needs it
-
-    # In this process, as the address has the password, and a command line is seen by all.
-    commands(["upgrade", server.sqlalchemy_url("mlflow")], standalone_mode=False)
 
 
 def _create_buckets(server: Server) -> None:

@@ -131,10 +131,13 @@ def _of_airflow(now: datetime) -> Iterator[Sample]:
 
 
 def _of_disks(disks: Mapping[str, str]) -> Iterator[Sample]:
-    for name, folder in disks.items():
+    def space(name: str, folder: str) -> Iterator[Sample]:
         usage = shutil.disk_usage(folder)
         yield Sample(metrics.DISK_FREE, usage.free, {"disk": name})
         yield Sample(metrics.DISK_SIZE, usage.total, {"disk": name})
+
+    for name, folder in disks.items():
+        yield from _of_service(f"disk {name}", [partial(space, name, folder)])
 
 
 def _of_champions() -> Iterator[Sample]:

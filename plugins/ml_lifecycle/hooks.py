@@ -31,7 +31,7 @@ from include.lifecycle.specs import DatasetSpec, Source
 
 log = logging.getLogger(__name__)
 
-_DATABASE_FIELDS = {"host", "port", "user", "password", "dbname", "dsn"}
+_DATABASE_FIELDS = {"host", "port", "user", "password", "dbname"}
 
 
 class LakeHook(S3Hook):
@@ -258,10 +258,10 @@ def _server_keywords(connection: Connection) -> dict[str, Any]:
 
 def _is_known_to_libpq(name: str) -> bool:
     try:
-        extensions.make_dsn(**{name: "1"})
+        # psycopg2 has other names for some options, and a name may hide a second option.
+        return extensions.parse_dsn(extensions.make_dsn(**{name: "1"})).keys() == {name}
     except psycopg2.ProgrammingError:
         return False
-    return True
 
 
 def _address(connection: Connection) -> str:

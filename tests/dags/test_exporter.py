@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
@@ -142,15 +143,51 @@ def test_without_the_variable_the_backup_is_infinitely_old_and_no_service_is_dow
     assert values(exporter._of_backups(NOW)) == {"ml_backup_age_seconds": math.inf}
 
 
-def test_an_exporter_that_cannot_look_says_so_and_lives_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_disk_that_is_gone_costs_its_own_figures_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A disk that is not there any more: a time long ago, so that ExporterBlind fires."""
     for part in ("_of_lake", "_of_backups", "_of_warehouse", "_of_airflow"):
         monkeypatch.setattr(exporter, part, lambda now: [])
 
-    assert values(exporter._look_or_be_blind({"data": "/no/such/folder"})) == {"ml_collected_timestamp_seconds": 0}
+    found = values(exporter.look(NOW, {"gone": "/no/such/folder", "data": str(tmp_path)}))
+
+    assert (found["ml_service_up disk gone"], found["ml_service_up disk data"]) == (0, 1)
+    assert "ml_disk_free_bytes gone" not in found
+    assert found["ml_disk_free_bytes data"] > 0
+    assert found["ml_collected_timestamp_seconds"] == NOW.timestamp()
     assert "/no/such/folder" in caplog.text
+
+
+def test_an_exporter_that_cannot_look_says_so_and_lives_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The time of its look is one long ago, so that ExporterBlind fires."""
+    shown: list[Any] = []
+    looks = iter([TypeError("a fault of our own"), [Sample(metrics.DAMAGED, 2)]])
+    registries: list[CollectorRegistry] = []
+
+    def look(*_: Any) -> list[Sample]:
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def sleep(_: float) -> None:
+        [exposed] = registries
+        shown.append({sample.name: sample.value for family in exposed.collect() for sample in family.samples})
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporter, "start_http_server", lambda port, host, registry: registries.append(registry))
+    monkeypatch.setattr(exporter, "_keep_looking_closely", lambda page: None)
+    monkeypatch.setattr(exporter, "look", look)
+    monkeypatch.setattr(exporter, "time", SimpleNamespace(sleep=sleep))
+
+    with pytest.raises(KeyboardInterrupt):
+        exporter.serve(0, "127.0.0.1", {})
+
+    assert shown == [{"ml_collected_timestamp_seconds": 0}, {"ml_damaged_partitions": 2}]
+    assert "a fault of our own" in caplog.text
 
 
 def test_prometheus_is_shown_each_metric_with_its_meaning_and_labels() -> None:
@@ -223,6 +260,7 @@ def test_the_process_reads_connections_from_airflows_database_and_shows_what_the
         "lake": "1",
         "warehouse": "1",
         "airflow": "1",
+        "disk data": "1",
         "mlflow": "0",
         "source of customers": "1",
         "source of market": "0",

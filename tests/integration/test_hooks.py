@@ -103,7 +103,9 @@ def test_the_warehouse_is_opened_with_psycopg2_and_closed_afterwards(define: Any
     assert other.closed
 
 
-@pytest.mark.parametrize("name", ["iam", "cursor", "password", "dbname", "dsn"])
+@pytest.mark.parametrize(
+    "name", ["iam", "cursor", "password", "dbname", "database", "dsn", "dbname=other sslmode"]
+)
 def test_a_database_connection_takes_options_of_postgresqls_clients_alone(
     define: Any, lake_connection: Lake, name: str
 ) -> None:

@@ -1,7 +1,10 @@
-"""MLflow's tables, as a server's first step leaves them."""
+"""MLflow's tables, as they are before its server starts."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,16 +14,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _get_alembic_config, _verify_schema
 from mlflow.store.tracking.dbmodels.initial_models import Base
 
-from include.stack import server_steps
-from include.stack.server import Server
+ROOT = Path(__file__).parents[2]
 
 
-def test_tables_of_an_older_mlflow_are_migrated(
-    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_of_an_older_mlflow_are_migrated(postgres_dsn: str) -> None:
     # given
     url = postgres_dsn.replace("postgresql://", "postgresql+psycopg2://")
-    monkeypatch.setattr(Server, "sqlalchemy_url", lambda *_: url)
     engine = sqlalchemy.create_engine(url)
     Base.metadata.create_all(engine)
     command.upgrade(_get_alembic_config(url), "head-1")
@@ -28,7 +27,8 @@ def test_tables_of_an_older_mlflow_are_migrated(
         _verify_schema(engine)
 
     # when
-    server_steps._migrate_mlflow(Server(tmp_path / "secrets.json"))
+    migration = [sys.executable, "-m", "include.stack.mlflow_tables"]
+    subprocess.run(migration, cwd=ROOT, env={**os.environ, "MLFLOW_BACKEND_STORE_URI": url}, check=True)
 
     # then
     _verify_schema(engine)

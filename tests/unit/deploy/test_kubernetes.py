@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from include.stack import mlflow_tables
 from include.stack.settings import PROJECT_DIR
 
 FOLDER = PROJECT_DIR / "deploy" / "kubernetes"
@@ -54,12 +55,12 @@ def test_no_container_has_rights_or_memory_without_limit(manifest: dict[str, Any
 
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
-    for container in pod["containers"]:
+    for container in [*pod["containers"], *pod.get("initContainers", [])]:
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
-        if manifest["kind"] == "Deployment":
+        if manifest["kind"] == "Deployment" and container in pod["containers"]:
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
 
 
@@ -89,13 +90,18 @@ def test_the_chart_is_told_what_docker_compose_tells_airflow() -> None:
     assert {name: str(told.get(name)) for name in expected} == expected
 
 
-def _container(name: str) -> dict[str, Any]:
+def _pod(name: str) -> dict[str, Any]:
     [deployment] = [
         each.values[0]
         for each in MANIFESTS
         if (each.values[0]["kind"], each.values[0]["metadata"]["name"]) == ("Deployment", name)
     ]
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return found
+
+
+def _container(name: str) -> dict[str, Any]:
+    [container] = _pod(name)["containers"]
     found: dict[str, Any] = container
     return found
 
@@ -130,6 +136,39 @@ def test_mlflow_is_started_as_by_docker_compose() -> None:
     there = {variable["name"] for variable in container["env"]}
     # Amazon's own S3 needs no address.
     assert service["environment"].keys() - there == {"MLFLOW_S3_ENDPOINT_URL"}
+
+
+def test_mlflows_tables_are_migrated_before_its_server_starts() -> None:
+    [migration] = _pod("mlflow")["initContainers"]
+    server = _container("mlflow")
+
+    assert migration["args"] == ["python", "-m", mlflow_tables.__name__]
+    assert {key: migration[key] for key in ("image", "envFrom", "volumeMounts", "securityContext")} == {
+        key: server[key] for key in ("image", "envFrom", "volumeMounts", "securityContext")
+    }
+
+
+def test_prometheus_asks_the_exporter_in_a_job_of_its_own() -> None:
+    """One that found services by annotations would put others into the job that the alerts are about."""
+    [service] = [
+        each.values[0]
+        for each in MANIFESTS
+        if (each.values[0]["kind"], each.values[0]["metadata"]["name"]) == ("Service", "exporter")
+    ]
+
+    assert "annotations" not in service["metadata"]
+    [port] = service["spec"]["ports"]
+    assert f'- targets: ["exporter.ml:{port["port"]}"]' in (PROJECT_DIR / "docs" / "deploying.md").read_text()
+
+
+def test_certificates_can_be_had_by_http_behind_the_policies() -> None:
+    [policy] = [
+        each.values[0] for each in MANIFESTS if each.values[0]["metadata"]["name"] == "certificate-challenges"
+    ]
+
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
+    [rule] = policy["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 8089, "protocol": "TCP"}]
 
 
 @pytest.mark.parametrize("script", [FOLDER / "rollout", PROJECT_DIR / "deploy" / "rollout"], ids=str)

@@ -12,18 +12,20 @@ from include.stack.settings import PROJECT_DIR
 
 ROLLOUT = PROJECT_DIR / "deploy" / "kubernetes" / "rollout"
 RELEASE = ("ghcr.io/acme/ml", "v2", "https://airflow.example.com")
-# Notes how it is called and, of what it is to apply, the image. What $FAILING is part of fails.
+# Notes how it is called and, of what it is to apply, the name and the image. What $FAILING is part of fails.
 PROGRAM = r"""#!/usr/bin/env bash
 call="$(basename "$0") $*"
 case "$call" in
     *"get deployment mlflow"*) printf %s "$REVISION" ;;
     *"create configmap"*) echo "kind: ConfigMap" ;;
-    *"--filename -") call+=" $(sed -n 's/.*image: \([^ ]*\).*/\1/p' | sort -u | tr '\n' ' ')" ;;
+    *"--filename -")
+        call+=" $(sed -n 's/^  name: //p; s/.*image: \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | xargs)" ;;
 esac
 echo "$call" >> "$CALLS"
 case "$call" in *"$FAILING"*) exit 1 ;; esac
 """
 TAKEN_BACK = "helm --namespace ml rollback airflow"
+APPLIED = "apply --filename -"
 UNDONE = "kubectl --namespace ml rollout undo deployment/mlflow"
 
 
@@ -59,13 +61,16 @@ def test_a_release_is_installed_with_its_image_and_tried(cluster: Cluster) -> No
     code, calls = cluster.roll_out()
 
     assert code == 0
-    assert sum(call.rstrip().endswith("apply --filename - ghcr.io/acme/ml:v2") for call in calls) == 3
+    applied = [call.partition("--filename - ")[2].split() for call in calls if APPLIED in call and "ghcr" in call]
+    assert applied == [[name, "ghcr.io/acme/ml:v2"] for name in ("mlflow", "ml-setup", "exporter")]
     [helm] = [call for call in calls if call.startswith("helm")]
     assert "images.airflow.repository=ghcr.io/acme/ml --set images.airflow.tag=v2" in helm
     assert calls[-2] == "make smoke URL=https://airflow.example.com"
 
 
-@pytest.mark.parametrize("failing", ["delete job", "job/ml-setup", "rollout status", "make smoke"])
+@pytest.mark.parametrize(
+    "failing", ["delete job", f"{APPLIED} ml-setup", "job/ml-setup", "rollout status", "make smoke"]
+)
 def test_a_release_that_does_not_work_is_taken_back_to_the_revision_that_ran(
     cluster: Cluster, failing: str
 ) -> None:
@@ -78,7 +83,7 @@ def test_a_release_that_does_not_work_is_taken_back_to_the_revision_that_ran(
     assert calls[-1] == f"{UNDONE} --to-revision=4"
 
 
-@pytest.mark.parametrize("failing", ["--filename - ghcr.io", "helm upgrade"])
+@pytest.mark.parametrize("failing", [f"{APPLIED} mlflow", "helm upgrade"])
 def test_what_fails_before_airflow_is_new_takes_mlflow_back_alone(cluster: Cluster, failing: str) -> None:
     code, calls = cluster.roll_out(failing)
 

@@ -58,19 +58,11 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path)
 
 
-def test_a_release_is_built_started_and_tried(server: Server) -> None:
+def test_a_release_is_started_and_tried(server: Server) -> None:
     done = server.run("deploy/rollout", "v2")
 
     assert done.returncode == 0
     assert server.started() == ["v2: make up", "v2: make smoke"]
-
-
-def test_the_image_of_a_registry_is_pulled(server: Server) -> None:
-    (server.folder / "server.env").write_text("ML_WORKERS=3\nML_REGISTRY_IMAGE=ghcr.io/acme/ml\n")
-
-    assert server.run("deploy/rollout", "v2").returncode == 0
-
-    assert server.started()[0] == "v2: make up ML_IMAGE=ghcr.io/acme/ml:v2 ML_PULL=1"
 
 
 def test_a_release_that_does_not_work_is_taken_back(server: Server) -> None:

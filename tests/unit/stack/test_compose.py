@@ -67,41 +67,60 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_release_that_was_rolled_out_keeps_its_image(release: Path) -> None:
-    chosen = {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}
-
-    variables = Deployment(chosen).variables
-
-    assert (variables["ML_IMAGE"], variables["ML_PULL"]) == ("ghcr.io/acme/ml:v1", "1")
-    assert Deployment({**chosen, "ML_IMAGE": "mine"}).variables["ML_IMAGE"] == "mine"
-    assert "ML_PULL" not in Deployment({**chosen, "ML_IMAGE": "mine"}).variables
+def git(folder: Path, *command: str) -> None:
+    subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("what", ["no registry", "changed files", "no tag"])
-def test_what_is_no_release_of_a_registry_is_built_here(release: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "image"),
+    [({}, "ghcr.io/acme/ml:v1"), ({"ML_IMAGE": ""}, "ghcr.io/acme/ml:v1"), ({"ML_IMAGE": "mine"}, "mine")],
+)
+def test_a_release_of_a_registry_has_its_image_unless_another_is_chosen(
+    release: Path, chosen: dict[str, str], image: str
+) -> None:
+    git(release, "tag", "before-upgrade")
+
+    assert Deployment({"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml", **chosen}).variables["ML_IMAGE"] == image
+
+
+@pytest.mark.parametrize("what", ["no registry", "changed files", "a tag of one's own"])
+def test_what_is_no_release_of_a_registry_is_built_here(
+    release: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if what == "changed files":
         (release / "file").write_text("changed")
-    if what == "no tag":
-        subprocess.run(["git", "tag", "--delete", "v1"], cwd=release, check=True, capture_output=True)
-    chosen = {} if what == "no registry" else {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}
+    if what == "a tag of one's own":
+        git(release, "tag", "--delete", "v1")
+        git(release, "tag", "before-upgrade")
+    deployment = Deployment({} if what == "no registry" else {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"})
 
-    variables = Deployment(chosen).variables
-
-    assert "ML_IMAGE" not in variables
-    assert "ML_PULL" not in variables
+    assert _asked_for_its_image(deployment, monkeypatch) == [("build", "storage")]
+    assert "ML_IMAGE" not in deployment.variables
 
 
-@pytest.mark.parametrize("rolled_out", [True, False])
-def test_the_image_is_pulled_where_it_was_rolled_out_else_built(
-    release: Path, rolled_out: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_here", [True, False])
+def test_the_image_of_a_release_is_pulled_once(
+    release: Path, is_here: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A server that runs it starts again while the registry is out of reach."""
+    image = ["docker", "image", "inspect", "ghcr.io/acme/ml:v1"]
+    monkeypatch.setattr(compose, "_succeeds", lambda command: is_here and command == image)
+    deployment = Deployment({"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"})
+
+    assert _asked_for_its_image(deployment, monkeypatch) == ([] if is_here else [("pull", "storage")])
+
+
+def test_an_image_that_was_chosen_is_pulled_when_told(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = Deployment({"ML_IMAGE": "mine:newest", "ML_PULL": "1"})
+
+    assert _asked_for_its_image(deployment, monkeypatch) == [("pull", "storage")]
+
+
+def _asked_for_its_image(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(Deployment, "run", lambda self, *arguments: asked.append(arguments))
-    chosen = {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"} if rolled_out else {}
-
-    compose._prepare_image(Deployment(chosen), Console(quiet=True))
-
-    assert asked == [("pull" if rolled_out else "build", "storage")]
+    compose._prepare_image(deployment, Console(quiet=True))
+    return asked
 
 
 @pytest.mark.parametrize(

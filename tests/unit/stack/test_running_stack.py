@@ -6,15 +6,20 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 
 import httpx
 import psutil
 import psycopg2
 import pytest
+import sqlalchemy
+from alembic import command
 from botocore.exceptions import ClientError
+from mlflow.store.db.utils import _get_alembic_config, _verify_schema
+from mlflow.store.tracking.dbmodels.initial_models import Base
 from rich.console import Console
 
-from include.stack import control, health, supervision
+from include.stack import control, health, postgres, supervision
 from include.stack.configuration import socket_path
 from include.stack.errors import StackError
 from include.stack.processes import leftovers
@@ -188,6 +193,26 @@ def test_start_after_the_supervisor_was_killed_ends_what_it_left_and_keeps_the_d
     with psycopg2.connect(stack.postgres_dsn("company")) as session, session.cursor() as cursor:
         cursor.execute("SELECT answer FROM kept")
         assert cursor.fetchone() == (42,)
+
+
+def test_tables_of_an_older_mlflow_are_migrated_before_its_server_starts(stack: StackSettings) -> None:
+    # given
+    url = stack.sqlalchemy_url("mlflow")
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as session:
+        session.execute(sqlalchemy.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    Base.metadata.create_all(engine)
+    command.upgrade(_get_alembic_config(url), "head-1")
+    noted = postgres.note(stack, "mlflow")
+    postgres.set_note(stack, "mlflow", "MLflow 3.0.0")
+
+    # when
+    start(stack, *SERVICES)
+
+    # then
+    _verify_schema(engine)
+    assert postgres.note(stack, "mlflow") == noted == f"MLflow {version('mlflow')}"
+    engine.dispose()
 
 
 def test_stop_leaves_no_process_and_frees_the_ports(stack: StackSettings) -> None:
