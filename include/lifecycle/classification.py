@@ -27,11 +27,11 @@ class Classification:
     """A probability of label 1, calibrated by Platt scaling."""
 
     measures: Mapping[str, Measure] = {
-        "average_precision": Measure("Average precision", "higher is better; by chance it is the mean label"),
+        "average_precision": Measure("average precision", "higher is better; by chance it is the mean label"),
         "roc_auc": Measure("ROC AUC", "higher is better; by chance it is 0.5"),
-        "lift_10": Measure("Lift at 10 %", "higher is better; by chance it is 1"),
+        "lift_10": Measure("lift at 10 %", "higher is better; by chance it is 1"),
         "brier": Measure("Brier score", "lower is better"),
-        "ece": Measure("Calibration error (ECE)", "lower is better"),
+        "ece": Measure("calibration error (ECE)", "lower is better"),
     }
     pictures: Mapping[str, Picture] = {
         "precision_recall": Picture(

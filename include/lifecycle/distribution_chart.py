@@ -11,6 +11,8 @@ import polars as pl
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from include.lifecycle.pages import percent, unbreakable
+
 _BINS = 30
 _MOST_BARS = 12
 _MOST_LETTERS = 26
@@ -67,7 +69,7 @@ def _histogram(name: str, reference: pl.Series, current: pl.Series) -> str:
         f'<path d="{_steps(x, base - now / highest * _PLOT_HEIGHT, base)}" {_CURRENT_LINE}/>',
         f'<path d="M{_LEFT} {base}H{_RIGHT}" stroke="currentColor" stroke-opacity="0.5"/>',
         _text(_LEFT - 6, _TOP + 5, _percent(highest), "end"),
-        _text(_LEFT - 6, base, "0\u00a0%", "end"),
+        _text(_LEFT - 6, base, unbreakable(percent(0)), "end"),
         *ticks,
         _text((_LEFT + _RIGHT) / 2, base + 34, f"{name}, share of rows", "middle"),
     ]
@@ -106,7 +108,7 @@ def _bar(top: float, share: float, scale: float, fill: str) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\u00a0%"
+    return unbreakable(percent(share, 1))
 
 
 def _steps(x: NDArray[np.float64], heights: NDArray[np.float64], base: float) -> str:

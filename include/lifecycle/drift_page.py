@@ -39,10 +39,21 @@ _ADVICE = {
     "reference too small": (
         "The reference is the holdout of the champion's training: run {model}_training once more labels are known."
     ),
-    "window incomplete": "Wait: each further {unit} brings more rows and scores into the window.",
-    "window complete": (
-        "If the champion is new, wait: only its own scores count, and each {unit} adds some. Otherwise the window "
-        "is too short for the {rows} rows that a verdict needs: widen it in the drift policy of {model}."
+    "too few keys": (
+        "Waiting does not help: each key counts once, however many {unit}s the window has, and there are fewer "
+        "keys than the {rows} rows that a verdict needs. Lower that number in the drift policy of {model}."
+    ),
+    "window not full": "Wait: each further {unit} brings more rows into the window.",
+    "window too short": (
+        "The window is too short for the {rows} rows that a verdict needs: widen it in the drift policy of "
+        "{model}."
+    ),
+    "too many gaps": (
+        "The features have too many gaps to be compared. Fix the source and run {dataset}_etl again for these "
+        "days; if the reference has the gaps too, run {model}_training after it."
+    ),
+    "too few scores": (
+        "Wait: only the champion's own scores count, and each further {unit} brings more of them into the window."
     ),
 }
 
@@ -91,18 +102,30 @@ def _situation(model: ModelSpec, verdict: DriftVerdict, *, has_gaps: bool) -> st
         return "features drifted"
     if verdict.verdict != "not enough evidence":
         return verdict.verdict
-    if verdict.reference_rows < model.drift.min_rows:
+    policy = model.drift
+    if min(verdict.reference_rows, verdict.score.reference_rows) < policy.min_rows:
         return "reference too small"
+    has_few_rows = verdict.current_rows < policy.min_rows
+    if has_few_rows and verdict.days and not policy.all_days_of_a_key:
+        return "too few keys"
     if has_gaps:
         return "days missing"
-    return "window incomplete" if _without(verdict.scored_days, _window(verdict)) else "window complete"
+    if has_few_rows:
+        return "window not full" if verdict.missing_days else "window too short"
+    is_compared = any(column.distance is not None or column.drifted for column in verdict.columns.values())
+    return "too few scores" if is_compared else "too many gaps"
 
 
 def _runs(model: ModelSpec, verdict: DriftVerdict) -> str:
-    """Which DAGs to run for the days that are missing, and not just those before the first one."""
+    """Which DAGs to run for the days that are missing between the first that is there and the last with features.
+
+    The source may not have the days after that one yet.
+    """
     window, missing = _window(verdict), {}
+    last = verdict.days[-1] if verdict.days else date.max
     for dag, days in ((f"{model.dataset.name}_etl", verdict.days), (f"{model.name}_scoring", verdict.scored_days)):
-        gaps = [day for day in _without(days, window) if not days or day > days[0]]
+        first = days[0] if days else date.min
+        gaps = [day for day in _without(days, window) if first <= day <= last]
         if gaps:
             missing[dag] = f"{dag} for {_ranges(gaps, window)}"
     return f"Run {' and '.join(missing.values())}" if missing else ""
@@ -132,7 +155,9 @@ def _figure(name: str, column: ColumnDrift, values: Sides, drawn: Sides) -> Sect
     has_gaps = column.null_rate_reference or column.null_rate_current
     before, now = 1 - column.null_rate_reference, 1 - column.null_rate_current
     what = "score of this version" if name == "score" else "value"
-    filled = f"{before:.1%} of the rows in the reference and {now:.1%} in the window have a {what}."
+    filled = (
+        f"{percent(before, 1)} of the rows in the reference and {percent(now, 1)} in the window have a {what}."
+    )
     gaps = filled if has_gaps else ""
     if column.distance is None:
         return Section(name, f"There are too few values to compare. {gaps}")
@@ -159,7 +184,8 @@ def _change(reference: pl.Series, current: pl.Series) -> str:
         return f"The mean went from {before:,.4g} to {now:,.4g}."
     parts, parts_now = shares(reference), shares(current)
     most = max(sorted(parts | parts_now), key=lambda value: abs(parts_now.get(value, 0) - parts.get(value, 0)))
-    return f"“{label(most)}” went from {parts.get(most, 0):.1%} to {parts_now.get(most, 0):.1%}."
+    share, share_now = (percent(side.get(most, 0), 1) for side in (parts, parts_now))
+    return f"“{label(most)}” went from {share} to {share_now}."
 
 
 def _all_columns(verdict: DriftVerdict) -> Section:
@@ -177,9 +203,9 @@ def _row(name: str, column: ColumnDrift) -> list[Cell]:
         "yes" if column.drifted else "too few values" if column.distance is None else "no",
         None if column.distance is None else f"{column.distance:.3f}",
         f"{column.threshold:g}",
-        f"{column.outside:.1%}",
-        f"{column.null_rate_reference:.1%}",
-        f"{column.null_rate_current:.1%}",
+        percent(column.outside, 1),
+        percent(column.null_rate_reference, 1),
+        percent(column.null_rate_current, 1),
     ]
 
 

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Literal
 
 from include.lifecycle.drift_methods import method_name
+from include.lifecycle.pages import percent
 from include.lifecycle.specs import DriftPolicy, Spec
 
 KIND = "drift"
@@ -105,7 +106,7 @@ def _conclude(
     if score.drifted:
         return "drift", f"{_scores(evidence)} drifted ({_measured(score)}). {features}."
     if len(drifted) > policy.max_share * len(compared):
-        return "drift", f"{features}; the limit is {policy.max_share:.0%}."
+        return "drift", f"{features}; the limit is {percent(policy.max_share, 0)}."
     if not compared:
         return "not enough evidence", f"No feature has {policy.min_rows} values on both sides."
     if score.distance is None:

@@ -186,8 +186,8 @@ def rivals(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
             texts = distinct_texts([own, rival])
             metric = kind_of(model).measures[model.metric].within
             sentences.append(
-                f"Beside the naive model {name!r}, the candidate's {metric} is {texts[0]}, which is not above "
-                f"{texts[1]}."
+                f"For the candidate beside the naive model {name!r}, the {metric} is {texts[0]}, which is not "
+                f"above {texts[1]}."
             )
     return tuple(sentences)
 

@@ -19,16 +19,15 @@ FITTING_FOLDS = 3
 
 
 class Measure(NamedTuple):
-    """How a page calls a measure, and how it is read."""
+    """How a page calls a measure within a sentence, and how it is read."""
 
-    title: str
+    within: str
     hint: str
 
     @property
-    def within(self) -> str:
-        """The title as it stands within a sentence: abbreviations keep their capitals."""
-        is_word = self.title[1:2].islower()
-        return f"{self.title[0].lower()}{self.title[1:]}" if is_word else self.title
+    def title(self) -> str:
+        """The name at the head of a sentence or of a row."""
+        return f"{self.within[0].upper()}{self.within[1:]}"
 
 
 class Picture(NamedTuple):

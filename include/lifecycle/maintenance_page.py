@@ -73,7 +73,9 @@ def _runs(scope: Scope, decision: Decision) -> dict[str, str]:
 def _days(scope: Scope) -> str:
     if scope.days is not None:
         return " to ".join(dict.fromkeys(map(str, scope.days)))
-    return "all" if scope.prefix else f"the last {scope.recent_days}, and what else was written in them"
+    if scope.prefix:
+        return "all"
+    return f"the last {scope.recent_days}, partitions written in them, and a sample of the others"
 
 
 def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:

@@ -22,7 +22,7 @@ from include.lifecycle.intervals import width_fault
 from include.lifecycle.kinds import kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.numbers import distinct_texts
-from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, render
+from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.promotion import GateEvidence
 from include.lifecycle.specs import ModelSpec
 
@@ -212,8 +212,9 @@ def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
     interval, (low, high) = training["intervals"]["candidate"], training["coverage_range"]
     text = (
         f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
-        f"out-of-fold predictions to hold {interval['nominal']:.0%} of the outcomes, holds "
-        f"{interval['measured']:.1%} of those of the holdout (95 % interval {low:.1%} to {high:.1%}). "
+        f"out-of-fold predictions to hold {percent(interval['nominal'], 0)} of the outcomes, holds "
+        f"{percent(interval['measured'], 1)} of those of the holdout (95 % interval {percent(low, 1)} to "
+        f"{percent(high, 1)}). "
         f"{_WIDTHS[width_fault(interval['nominal'], interval['measured'], (low, high))]}"
     )
     return [Section("Interval", text)]

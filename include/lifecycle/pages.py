@@ -29,7 +29,7 @@ _STATUS_WORDS: dict[Status, str] = {
 _MAIN, _END = "<main>", "</main>"
 _BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
-_PERCENT = re.compile(r"(?<=\d) ?%(?!\w)")
+_PERCENT = re.compile(r"(?<=\d) %")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
 
 
@@ -121,9 +121,15 @@ def with_navigation(html: str, navigation: Navigation) -> str:
     return html.replace(_MAIN, _MAIN + links, 1)
 
 
-def percent(share: float) -> str:
-    """A share of 1 as people read it, with three digits."""
-    return f"{100 * share:.3g} %"
+def percent(share: float, decimals: int | None = None) -> str:
+    """A share of 1 as people read it: with three significant digits, or with so many decimals."""
+    layout = "z.3g" if decimals is None else f"z.{decimals}f"
+    return f"{100 * share:{layout}} %"
+
+
+def unbreakable(text: str) -> str:
+    """Text whose percentages, 5 %, stay on one line. What is written otherwise, 5%, stays as it came."""
+    return _PERCENT.sub("\u00a0%", text)
 
 
 def _template(name: str) -> Template:
@@ -147,8 +153,7 @@ def _environment() -> Environment:
 
 def _wrappable(cell: Cell) -> Markup:
     """Escaped text whose long names may be broken after dots and underscores, and percentages, 5 %, may not."""
-    text = str(escape(_text(cell)))
-    return Markup(_BREAK.sub("<wbr>", _PERCENT.sub("\u00a0%", text)))
+    return Markup(_BREAK.sub("<wbr>", unbreakable(str(escape(_text(cell))))))
 
 
 def _with_whole_days(text: Markup) -> Markup:

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Literal
 
 from include.lifecycle.kinds import kind_of
+from include.lifecycle.pages import percent
 from include.lifecycle.specs import ModelSpec, Spec
 
 KIND = "performance"
@@ -58,7 +59,7 @@ def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdic
 def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
     if evidence.rows < model.drift.min_rows:
         day = evidence.next_outcomes_on
-        waiting = f" The next outcomes are known on {day}, at the earliest." if day else ""
+        waiting = f" The next outcomes will be known on {day} at the earliest." if day else ""
         needed = f"a verdict needs {model.drift.min_rows}.{waiting}"
         return "not enough evidence", f"The outcomes of {evidence.rows} predictions are known; {needed}"
     if evidence.shortage:
@@ -68,8 +69,8 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
         return "worse", f"The predictions are worse than the naive baseline. {sentence}"
     if evidence.coverage is not None and evidence.promised is not None:
         held = (
-            f"The intervals held {evidence.coverage:.1%} of the outcomes; the training promised "
-            f"{evidence.promised:.0%}."
+            f"The intervals held {percent(evidence.coverage, 1)} of the outcomes; the training promised "
+            f"{percent(evidence.promised, 0)}."
         )
         gap = evidence.coverage - evidence.promised
         # Shares of rows have no digits beyond these; a gap of exactly the tolerance is within it.

@@ -88,7 +88,7 @@ def _missing(evidence: GateEvidence) -> tuple[str, ...]:
     if evidence.is_opposed:
         scores["champion"] = evidence.champion_score
     absent = [
-        f"{_title(evidence)}: the {who} has none on the holdout ({_shown(score)})."
+        f"{_title(evidence)} could not be measured for the {who} on the holdout."
         for who, score in scores.items()
         if not _is_number(score)
     ]
@@ -145,7 +145,3 @@ def _is_number(score: float | None) -> bool:
 
 def _title(evidence: GateEvidence) -> str:
     return evidence.title or evidence.metric
-
-
-def _shown(score: float | None) -> str:
-    return "not measured" if score is None else f"it is {score}"

@@ -6,7 +6,7 @@ Addresses are relative to the report's own, `<area>/<kind>/<day>/` or `<area>/<k
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def maker(self) -> str | None:
-        """The DAG that makes the report; None where the kind is unknown."""
+        """The DAG that makes the report if its area is one of the catalog's; None where the kind is unknown."""
         dag_id = _MAKERS.get(self.kind)
         return dag_id and dag_id.format(area=self.area)
 
@@ -113,8 +113,11 @@ def list_page(lake: Lake, report: Report) -> str | None:
     return with_navigation(render(page), Navigation(groups=groups))
 
 
-def missing_page(lake: Lake, report: Report, day: date, file: str | None = None) -> str:
-    """A page that says that there is no such report, or no such file of it, and links to the nearest ones."""
+def missing_page(lake: Lake, report: Report, day: date, dags: Collection[str], file: str | None = None) -> str:
+    """A page that says that there is no such report, or no such file of it, and links to the nearest ones.
+
+    The DAG that makes the report is named if it is one of `dags`.
+    """
     before, after = _days_before(lake, report, day), _days_after(lake, report, day)
     if file is not None and lake.find_manifest(report.prefix, day) is not None:
         headline = f"The {report.title} for {day} has no file {file}"
@@ -122,19 +125,19 @@ def missing_page(lake: Lake, report: Report, day: date, file: str | None = None)
     headline = f"There is no {report.title} for {day}"
     near = [Link(str(near), f"../{near}/") for near in (*before[-_NEAREST:], *after[:_NEAREST])]
     if near:
-        made = f" The DAG {report.maker} makes them." if report.maker else ""
+        made = f" The DAG {report.maker} makes them." if report.maker in dags else ""
         return _nothing(headline, f"The nearest pages are linked here.{made}", [*near, Link("All days", "../")])
     base = "../" if report.version is None else "../../"
     versions = _versions(lake, Report(report.area, report.kind))[-_NEAREST:]
     if versions:
         cards = [_version_link(*place, base) for place in versions]
         return _nothing(headline, "The pages of the newest versions are linked here.", cards)
-    return missing_report(report)
+    return missing_report(report, dags)
 
 
-def missing_report(report: Report) -> str:
-    """A page that says that nothing of the kind has been published."""
-    run = f", or run the DAG {report.maker}, which makes it" if report.maker else ""
+def missing_report(report: Report, dags: Collection[str]) -> str:
+    """A page that says that nothing of the kind has been published, and which of `dags` makes it."""
+    run = f", or run the DAG {report.maker}, which makes it" if report.maker in dags else ""
     return _nothing(f"There is no {report.title} yet", f"Nothing has been published. Check the address{run}.")
 
 

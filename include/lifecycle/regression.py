@@ -30,12 +30,12 @@ class Regression:
 
     measures: Mapping[str, Measure] = {
         "skill": Measure(
-            "Skill over the baseline", "share of the baseline's squared error that is saved; 0 is no better"
+            "skill over the baseline", "share of the baseline's squared error that is saved; 0 is no better"
         ),
-        "skill_low": Measure("Skill, lower end", "of the 95 % interval; above 0 the skill is not chance"),
-        "skill_high": Measure("Skill, upper end", "of the 95 % interval"),
-        "rmse": Measure("Root mean squared error", "lower is better"),
-        "mae": Measure("Mean absolute error", "lower is better"),
+        "skill_low": Measure("lower end of the skill", "of the 95 % interval; above 0 the skill is not chance"),
+        "skill_high": Measure("upper end of the skill", "of the 95 % interval"),
+        "rmse": Measure("root mean squared error", "lower is better"),
+        "mae": Measure("mean absolute error", "lower is better"),
         "r2": Measure("R²", "higher is better; always saying these rows' mean gives 0"),
     }
     pictures: Mapping[str, Picture] = {

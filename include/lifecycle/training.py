@@ -32,6 +32,7 @@ from include.lifecycle.intervals import (
 )
 from include.lifecycle.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.pages import percent
 from include.lifecycle.rehearsal import rehearse
 from include.lifecycle.segment_training import SegmentFits
 from include.lifecycle.segments import SegmentModels
@@ -321,7 +322,7 @@ def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> lis
     name, limit = model.suspicious
     if measured[f"holdout_{name}"] > limit:
         warnings.append(
-            f"The holdout {kind_of(model).measures[name].title} of {measured[f'holdout_{name}']:.3f} is above "
+            f"The holdout {kind_of(model).measures[name].within} of {measured[f'holdout_{name}']:.3f} is above "
             f"{limit:g}, which is more likely a leak than skill: look for a feature that knows the outcome."
         )
     if split.by == "key":
@@ -362,8 +363,9 @@ def _coverage_warnings(result: _Result) -> list[str]:
     if broken is None:
         return []
     return [
-        f"The interval promises to hold {interval.nominal:.0%} of the outcomes, but held {measured:.1%} of the "
-        f"holdout's (95 % interval {ends[0]:.1%} to {ends[1]:.1%}): it is {broken}."
+        f"The interval promises to hold {percent(interval.nominal, 0)} of the outcomes, but held "
+        f"{percent(measured, 1)} of the holdout's (95 % interval {percent(ends[0], 1)} to {percent(ends[1], 1)}): "
+        f"it is {broken}."
     ]
 
 

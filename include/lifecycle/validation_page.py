@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from include.lifecycle.lake import Lake, partition
-from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render
+from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render, unbreakable
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.table_rules import LEVEL_DAYS
 from include.lifecycle.verdicts import FEWEST_DAYS, RECENT_DAYS, DayVerdict, TableVerdict
@@ -63,7 +63,7 @@ def render_validation(
             title=f"{dataset.title}: validation, {verdict.day}",
             verdict=_verdict(verdict),
             sections=[
-                *_advice(dataset, verdict),
+                *_advice(dataset, verdict, tables),
                 *_overview(verdict, tables),
                 *(section for table in tables for section in _table_sections(table)),
             ],
@@ -110,20 +110,20 @@ def _range(table: TableVerdict) -> str | None:
     return percent(highest) if lowest == highest else f"{percent(lowest)} to {percent(highest)}"
 
 
-def _advice(dataset: DatasetSpec, verdict: DayVerdict) -> list[Section]:
+def _advice(dataset: DatasetSpec, verdict: DayVerdict, tables: Sequence[CheckedTable]) -> list[Section]:
     if not verdict.accepted:
-        has_rows = any(table.quarantined for table in verdict.tables.values())
+        has_too_many_bad_rows = any(_bad_share(table) > table.spec.max_bad_share for table in tables)
         text = _REJECTED.format(
             dataset=dataset.name,
             stale=_STALE if verdict.stale else "",
-            rows=_ROWS_BELOW if has_rows else "",
+            rows=_ROWS_BELOW if has_too_many_bad_rows else "",
         )
         if verdict.only_rows_are_unusual:
             text += _NEW_LEVEL.format(days=LEVEL_DAYS, dataset=dataset.name)
         return [Section("What to do", text)]
-    tables = verdict.tables.values()
-    if any(table.quarantined for table in tables):
-        is_unusual = any(table.has_unusually_many_bad_rows for table in tables)
+    found = verdict.tables.values()
+    if any(table.quarantined for table in found):
+        is_unusual = any(table.has_unusually_many_bad_rows for table in found)
         return [Section("What to do", (_UNUSUAL if is_unusual else _USUAL).format(dataset=dataset.name))]
     return []
 
@@ -243,7 +243,7 @@ def _bar(table: CheckedTable, top: float, scale: float) -> str:
     colour = "var(--bad)" if share > limit else "var(--accent)"
     width = max(share * scale, _THINNEST_BAR) if share else 0
     limit_at, middle = _LABEL + limit * scale, top + _ROW / 2
-    label = f"{percent(share)}, limit {percent(limit)}".replace(" %", "\u00a0%")
+    label = unbreakable(f"{percent(share)}, limit {percent(limit)}")
     return (
         f'<text x="{_LABEL - 10}" y="{middle + 5}" text-anchor="end">{escape(table.spec.name)}</text>'
         f'<rect x="{_LABEL}" y="{middle - _BAR / 2}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>'

@@ -167,11 +167,11 @@ def _expected(summary: Mapping[str, Any], *, is_flat: bool) -> Section:
     rows: list[list[Cell]] = [
         [
             name,
-            _fixed(row["expected_return"]),
-            _fixed(row["expected_volatility"]),
-            _fixed(row["turnover"]),
-            _fixed(row["traded_value"]),
-            _fixed(row["cost"], 3),
+            percent(row["expected_return"], 1),
+            percent(row["expected_volatility"], 1),
+            percent(row["turnover"], 1),
+            percent(row["traded_value"], 1),
+            percent(row["cost"], 3),
             row["note"] or (_FLAT_SHARPE if is_flat and name == MAXIMUM_SHARPE else None),
         ]
         for name, row in summary["strategies"].items()
@@ -196,12 +196,12 @@ def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Sectio
     rows: list[list[Cell]] = [
         [
             name,
-            _fixed(row.annual_return),
-            _fixed(row.volatility),
+            percent(row.annual_return, 1),
+            percent(row.volatility, 1),
             f"{row.sharpe:.2f}",
-            _fixed(row.max_drawdown),
-            _fixed(row.turnover_per_year),
-            _fixed(row.costs_per_year, 3),
+            percent(row.max_drawdown, 1),
+            percent(row.turnover_per_year, 1),
+            percent(row.costs_per_year, 3),
         ]
         for name, row in measured.items()
     ]
@@ -252,11 +252,6 @@ def _span(backtest: pl.DataFrame) -> str:
         return "none"
     dates = backtest["date"]
     return f"{dates[0]} to {dates[-1]} ({dates.n_unique():,} sessions)"
-
-
-def _fixed(share: float, decimals: int = 1) -> str:
-    """A share of 1 in percent, with the same decimals in all rows of a column."""
-    return f"{100 * share:z.{decimals}f} %"
 
 
 def _ratio(ratio: float) -> str:

@@ -12,6 +12,7 @@ import httpx
 import polars as pl
 
 from include.lifecycle.lake import Lake, partition
+from include.lifecycle.registry import VERDICT_TAG
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.services import Services
@@ -102,7 +103,7 @@ def champion(services: Services, model: str) -> Champion | None:
     return Champion(
         int(found["version"]),
         {item["key"]: item["value"] for item in metrics},
-        tags.get("gate_verdict") == "baseline",
+        tags.get(VERDICT_TAG) == "baseline",
         found.get("description", ""),
     )
 

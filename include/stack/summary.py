@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.catalog import MODELS
+from include.lifecycle.pages import percent
 from include.stack import results
 from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services
 from include.stack.settings import HOST, StackSettings
@@ -20,6 +21,8 @@ MEASURES = {
     "skill_low": "  lower end of its 95 % interval",
     "rmse": "root mean squared error (lower is better)",
 }
+# As in include.portfolio.weights, whose solvers take seconds to import.
+MINIMUM_VARIANCE, MAXIMUM_SHARPE = "minimum variance", "maximum Sharpe"
 SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 
@@ -98,7 +101,7 @@ def _show_signals(services: Services, console: Console) -> None:
     table.add_column("volatility", justify="right")
     table.add_column("because")
     for symbol, signal, expected, volatility, reason in rows:
-        table.add_row(symbol, signal, f"{expected:.2%}", f"{volatility:.1%}", reason)
+        table.add_row(symbol, signal, percent(expected, 2), percent(volatility, 1), reason)
     console.print(table)
 
 
@@ -111,8 +114,10 @@ def _show_portfolio(services: Services, console: Console) -> None:
     for strategy in weights.columns[1:]:
         table.add_column(strategy.replace("_", " "), justify="right")
     for symbol, *shares in weights.rows():
-        table.add_row(symbol, *("" if share is None else f"{share:.1%}" for share in shares))
+        table.add_row(symbol, *("" if share is None else percent(share, 1) for share in shares))
     console.print(table)
+    if weights[MINIMUM_VARIANCE].equals(weights[MAXIMUM_SHARPE]):
+        _line(console, "note", "Maximum Sharpe holds the same as minimum variance; the page says why.")
     _line(console, "page", f"{services.airflow_pages}/ml/reports/portfolio/portfolio/{day}/")
 
 

@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
+from include.catalog import DATASETS, MODELS
 from include.lifecycle import published_pages
 from include.lifecycle.lake import Lake, NoSuchFileError, PartitionNotFoundError
 from include.lifecycle.pages import with_navigation
@@ -23,6 +24,12 @@ from ml_lifecycle.web import HEADERS, LATEST, html, to_date, web_app
 
 _PAGE = "index.html"
 _NAME = re.compile(r"\w+", re.ASCII)
+_DAGS = frozenset(
+    [f"{dataset}_etl" for dataset in DATASETS]
+    + [f"{model}_{stage}" for model in MODELS for stage in ("training", "monitoring")]
+    + ["maintenance", "portfolio"]
+)
+"""The DAGs that make reports."""
 
 
 class _Version(IntegerConvertor):
@@ -47,7 +54,7 @@ Named = Annotated[Report, Depends(_report)]
 def show_list(report: Named) -> Response:
     """Links to all pages of a report."""
     page = published_pages.list_page(lake(), report)
-    return html(page) if page else html(published_pages.missing_report(report), status.HTTP_404_NOT_FOUND)
+    return html(page) if page else html(published_pages.missing_report(report, _DAGS), status.HTTP_404_NOT_FOUND)
 
 
 @app.get("/{area}/{kind}/version={version:version}/{day:day}/")
@@ -69,7 +76,7 @@ def show_file(report: Named, day: str, name: str) -> Response:
 def _to_newest(report: Report, name: str = "") -> Response:
     address = published_pages.newest(lake(), report, datetime.now(UTC).date())
     if address is None:
-        return html(published_pages.missing_report(report), status.HTTP_404_NOT_FOUND)
+        return html(published_pages.missing_report(report, _DAGS), status.HTTP_404_NOT_FOUND)
     return RedirectResponse(f"../{address}{name}", headers={"Cache-Control": "no-store"})
 
 
@@ -79,7 +86,7 @@ def _file(lake: Lake, report: Report, day: date, name: str) -> Response:
             [path] = lake.download(report.prefix, day, Path(scratch), name)
         except (PartitionNotFoundError, NoSuchFileError):
             missing = None if name == _PAGE else name
-            return html(published_pages.missing_page(lake, report, day, missing), status.HTTP_404_NOT_FOUND)
+            return html(published_pages.missing_page(lake, report, day, _DAGS, missing), status.HTTP_404_NOT_FOUND)
         content = path.read_bytes()
     if name == _PAGE:
         return html(with_navigation(content.decode(), published_pages.around(lake, report, day)))

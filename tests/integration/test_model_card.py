@@ -103,4 +103,4 @@ def test_mlflow_says_what_the_card_says(trainings: Trainings) -> None:
     assert "model_card.html" in {item.path for item in client.list_artifacts(version.run_id)}
     baseline = client.get_model_version(trainings.model.name, str(refused + 1))
     assert baseline.tags["gate_verdict"] == "baseline"
-    assert "The naive baseline, champion because" in baseline.description
+    assert "The naive baseline is champion because" in baseline.description

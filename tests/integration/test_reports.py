@@ -205,6 +205,15 @@ def test_a_missing_page_links_to_the_nearest_ones(browser: TestClient, days: lis
     assert "There is no weekly of churn for 2026-02-10" in answer.text
 
 
+@pytest.mark.parametrize("address", ["", "latest/", "2026-02-10/"])
+def test_a_page_of_nothing_in_the_catalog_names_no_dag(browser: TestClient, address: str) -> None:
+    unknown, known = (browser.get(f"/{area}/drift/{address}") for area in ("nonsense", "volatility"))
+
+    assert (unknown.status_code, known.status_code) == (404, 404)
+    assert "Check the address.</p>" in unknown.text
+    assert "run the DAG volatility_<wbr>monitoring" in known.text
+
+
 def test_keys_that_belong_to_no_version_or_day_break_no_page(
     browser: TestClient, published: Lake, run: RunInfo, tmp_path: Path
 ) -> None:

@@ -353,6 +353,18 @@ def page(lake: Lake, day: date) -> str:
     return body.decode()
 
 
+def test_a_rejected_day_points_to_bad_rows_only_where_they_are_why(lake: Lake, land: Any, run: RunInfo) -> None:
+    land(MONDAY, orders=ORDERS + "o21,many\n", visits="visitor,pages\n")
+    land(TUESDAY, orders=ORDERS.replace(",1", ",-1"), visits=VISITS)
+
+    verdicts = validate(SHOP, lake, [MONDAY, TUESDAY], run)
+
+    assert verdicts[0].problems == ("visits has 0 rows, and the minimum is 1.",)
+    assert not verdicts[1].accepted
+    pages = [page(lake, day) for day in (MONDAY, TUESDAY)]
+    assert ["The rows below show what is wrong" in html for html in pages] == [False, True]
+
+
 def test_the_page_is_amber_only_where_the_share_of_bad_rows_leaves_that_of_recent_days(
     lake: Lake, land: Any, run: RunInfo
 ) -> None:

@@ -55,6 +55,7 @@ MODEL = ModelSpec(
     trusted_types=(),
     drift=DriftPolicy(window_days=3),
 )
+EVERY_DAY_COUNTS = MODEL.model_copy(update={"drift": DriftPolicy(window_days=3, all_days_of_a_key=True)})
 
 
 def people(rows: int, *, charges: float = 0.0, payment: str = "Check", gaps: float = 0.0) -> pl.DataFrame:
@@ -73,25 +74,27 @@ def page(
     *,
     missing: Sequence[date] = DAYS[:1],
     scored: Sequence[date] = DAYS[1:],
+    model: ModelSpec = MODEL,
+    reference: pl.DataFrame | None = None,
     **outside: float,
 ) -> str:
-    samples = Samples(people(1_000), current)
+    samples = Samples(people(1_000) if reference is None else reference, current)
     clipped = clip(samples, ("charges", SCORE))
-    compared = compare(clipped, ("charges", SCORE), ("payment",), MODEL.drift).columns
+    compared = compare(clipped, ("charges", SCORE), ("payment",), model.drift).columns
     columns = {
         name: column.model_copy(update={"outside": outside.get(name, 0.0)}) for name, column in compared.items()
     }
     evidence = Evidence(
-        reference_rows=1_000,
+        reference_rows=samples.reference.height,
         current_rows=current.height,
         days=tuple(day for day in DAYS if day not in missing),
         missing_days=tuple(missing),
         scored_days=tuple(scored),
         score=columns[SCORE],
-        columns={name: columns[name] for name in MODEL.features},
+        columns={name: columns[name] for name in model.features},
     )
-    verdict = decide(evidence, MODEL.drift)
-    html = render_drift(MODEL, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples, clipped)
+    verdict = decide(evidence, model.drift)
+    html = render_drift(model, DAYS[-1], Reference(date(2026, 10, 1), 3), verdict, samples, clipped)
     return html.replace("<wbr>", "")
 
 
@@ -138,10 +141,13 @@ def test_too_little_evidence_says_which_days_are_missing() -> None:
 @pytest.mark.parametrize(
     ("missing", "scored", "advice"),
     [
-        ([], DAYS, "If the champion is new, wait: only its own scores count, and each day adds some."),
-        (DAYS[:1], DAYS[1:], "Wait: each further day brings more rows and scores into the window."),
+        ([], DAYS, "The window is too short for the 500 rows that a verdict needs: widen it"),
+        (DAYS[:1], DAYS[1:], "Wait: each further day brings more rows into the window."),
+        (DAYS[2:], DAYS[:2], "Wait: each further day"),
         (DAYS[1:2], DAYS[:1], "customers_etl for 2026-11-19 and churn_scoring for 2026-11-19 to 2026-11-20, then"),
-        ([], DAYS[2:], "Wait: each further day"),
+        (DAYS[1:], DAYS[:1], "Wait: each further day"),
+        (DAYS[2:], DAYS[:1], "Run churn_scoring for 2026-11-19, then"),
+        ([], DAYS[2:], "The window is too short"),
         (
             [],
             DAYS[:1],
@@ -153,7 +159,42 @@ def test_too_little_evidence_says_which_days_are_missing() -> None:
 def test_too_little_evidence_names_the_runs_that_give_it_or_says_to_wait(
     missing: list[date], scored: list[date], advice: str
 ) -> None:
-    assert advice in page(people(100), missing=missing, scored=scored)
+    assert advice in page(people(100), missing=missing, scored=scored, model=EVERY_DAY_COUNTS)
+
+
+@pytest.mark.parametrize("missing", [[], DAYS[:1], DAYS[1:2], DAYS[2:]])
+def test_where_a_key_counts_once_no_further_day_is_waited_for_or_asked_for(missing: list[date]) -> None:
+    scored = [day for day in DAYS if day not in missing]
+
+    html = page(people(100), missing=missing, scored=scored)
+
+    assert "there are fewer keys than the 500 rows that a verdict needs. Lower that number" in html
+    assert "Wait:" not in html
+    assert "customers_etl" not in html
+    assert "widen" not in html
+
+
+def test_a_reference_without_scores_asks_for_a_training_and_not_for_another_window() -> None:
+    unscored = people(1_000).with_columns(pl.lit(None, pl.Float64).alias(SCORE))
+
+    assert "run churn_training once more labels are known" in page(people(1_000), reference=unscored)
+
+
+def test_too_few_scores_in_a_window_with_enough_rows_are_waited_for() -> None:
+    is_scored = pl.int_range(pl.len()) < 100
+    current = people(1_000).with_columns(pl.when(is_scored).then(SCORE).alias(SCORE))
+
+    assert "Wait: only the champion's own scores count" in unescape(page(current, scored=DAYS, missing=[]))
+
+
+def test_features_that_are_mostly_missing_on_both_sides_are_the_sources_to_fix() -> None:
+    empty = people(1_000).with_columns(
+        pl.lit(None, pl.Float64).alias("charges"), pl.lit(None, pl.String).alias("payment")
+    )
+
+    html = page(empty, scored=DAYS, missing=[], reference=empty)
+
+    assert "The features have too many gaps to be compared. Fix the source and run customers_etl" in html
 
 
 def test_days_without_scores_are_named() -> None:

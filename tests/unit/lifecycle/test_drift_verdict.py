@@ -61,7 +61,7 @@ def features(*distances: float | None) -> dict[str, ColumnEvidence]:
         (
             evidence(columns=features(0.2, 0.2, 0.2, 0.0)),
             "drift",
-            "drifted (feature_0, feature_1, feature_2); the limit is 50%.",
+            "drifted (feature_0, feature_1, feature_2); the limit is 50 %.",
         ),
         (evidence(columns=features(0.2, 0.2, 0.0, 0.0)), "no drift", "2 of 4 features drifted"),
         (evidence(columns=features(0.2, None, None, None)), "drift", "1 of 1 features drifted"),
@@ -136,7 +136,7 @@ def test_the_reason_names_five_features_without_counting_more() -> None:
     reason = decide(evidence(columns=features(0.5, 0.5, 0.5, 0.5, 0.5)), POLICY).reason
 
     assert reason == (
-        "5 of 5 features drifted (feature_0, feature_1, feature_2, feature_3, feature_4); the limit is 50%."
+        "5 of 5 features drifted (feature_0, feature_1, feature_2, feature_3, feature_4); the limit is 50 %."
     )
 
 

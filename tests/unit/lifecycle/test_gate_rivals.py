@@ -31,7 +31,8 @@ def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing(
     [sentence] = rivals(RETURNS, holdout(signal=0.0), "candidate_score")
 
     assert (
-        "Beside the naive model 'mean', the candidate's skill, lower end is 0, which is not above 0." in sentence
+        "For the candidate beside the naive model 'mean', the lower end of the skill is 0, which is not above 0."
+        in sentence
     )
 
 

@@ -67,7 +67,7 @@ def test_a_training_warns_of_an_interval_that_breaks_its_promise(held: int, warn
 
     warnings = _coverage_warnings(result)
 
-    expected = f"promises to hold 80% of the outcomes, but held {held}.0% of the holdout's"
+    expected = f"promises to hold 80 % of the outcomes, but held {held}.0 % of the holdout's"
     assert [expected in warning for warning in warnings] == [True] * warned
     width = "too narrow" if held < 80 else "too wide"
     assert all(width in warning for warning in warnings)

@@ -39,7 +39,7 @@ def pages() -> Iterator[tuple[str, str]]:
         yield f"{model.name}, {verdict}", html
     yield from maintenance_pages()
     yield "unknown address", published_pages.unknown_address()
-    yield "no report", published_pages.missing_report(Report("churn", "model_card", 3))
+    yield "no report", published_pages.missing_report(Report("churn", "model_card", 3), {"churn_training"})
     yield "broken", published_pages.broken_page("The lake cannot be reached", "Try again.")
 
 
@@ -72,10 +72,12 @@ def maintenance_pages() -> Iterator[tuple[str, str]]:
 
 
 def test_a_page_that_was_never_published_names_the_dag_that_makes_it() -> None:
-    missing = published_pages.missing_report
+    def missing(area: str, kind: str) -> str:
+        return published_pages.missing_report(Report(area, kind), {"churn_monitoring"})
 
-    assert "run the DAG churn_<wbr>monitoring, which makes it." in missing(Report("churn", "drift"))
-    assert "Check the address.</p>" in missing(Report("churn", "weekly"))
+    assert "run the DAG churn_<wbr>monitoring, which makes it." in missing("churn", "drift")
+    assert "Check the address.</p>" in missing("churn", "weekly")
+    assert "Check the address.</p>" in missing("nonsense", "drift")
 
 
 def test_the_maintenance_page_links_to_the_runs_that_it_started() -> None:
@@ -112,7 +114,7 @@ def test_the_maintenance_page_shows_the_sample_that_was_drawn_and_what_counts_as
     _, html = next(maintenance_pages())
 
     assert "Older partitions in the sample</dt><dd>117</dd>" in html
-    assert "Days</dt><dd>the last 30, and what else was written in them</dd>" in html
+    assert "Days</dt><dd>the last 30, partitions written in them, and a sample of the others</dd>" in html
 
 
 def test_methods_have_their_proper_names() -> None:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from include.lifecycle.pages import Page, Section, Status, Table, Verdict, render
+from include.lifecycle.pages import Page, Section, Status, Table, Verdict, percent, render
 
 PAGE = Page(
     title="Orders: validation",
@@ -101,6 +101,25 @@ def test_long_names_may_wrap_and_percentages_may_not() -> None:
 
     assert "orders.<wbr>sent_<wbr>on breaks 5\u00a0% of v1.25" in html
     assert "<i>" not in html
+
+
+def test_a_percentage_that_somebody_else_wrote_stays_as_it_came() -> None:
+    html = render(
+        Page("t", Verdict("good", "h", "50%"), [Section("s", table=Table(["found"], [["tariff: 50%"]]))])
+    )
+
+    assert "<p>50%</p>" in html
+    assert "<span>tariff: 50%</span>" in html
+
+
+@pytest.mark.parametrize(
+    ("share", "decimals", "text"),
+    [(0.05, None, "5 %"), (0.12345, None, "12.3 %"), (0.5, 1, "50.0 %"), (-0.0001, 1, "0.0 %"), (1, 0, "100 %")],
+)
+def test_a_share_is_shown_with_three_digits_or_with_as_many_decimals_as_its_column(
+    share: float, decimals: int | None, text: str
+) -> None:
+    assert percent(share, decimals) == text
 
 
 def test_days_in_a_table_stay_in_one_piece() -> None:

@@ -72,11 +72,11 @@ def swapped(model: Any) -> dict[str, Any]:
         (
             {"coverage": 0.80, "promised": 0.8},
             "as expected",
-            "held 80.0% of the outcomes; the training promised 80%",
+            "held 80.0 % of the outcomes; the training promised 80 %",
         ),
-        ({"coverage": 0.75, "promised": 0.8}, "as expected", "held 75.0%"),
-        ({"coverage": 0.85, "promised": 0.8}, "as expected", "held 85.0%"),
-        ({"coverage": 0.7499999997, "promised": 0.8}, "as expected", "held 75.0%"),
+        ({"coverage": 0.75, "promised": 0.8}, "as expected", "held 75.0 %"),
+        ({"coverage": 0.85, "promised": 0.8}, "as expected", "held 85.0 %"),
+        ({"coverage": 0.7499999997, "promised": 0.8}, "as expected", "held 75.0 %"),
         ({"coverage": 0.2}, "as expected", "600 outcomes of 5"),
         ({"coverage": 0.72, "promised": 0.8}, "intervals off", "They are too narrow; the tolerance is 5 points."),
         ({"coverage": 0.93, "promised": 0.8}, "intervals off", "They are too wide; the tolerance is 5 points."),
@@ -104,8 +104,8 @@ def test_the_reason_of_a_regression_gives_the_skill_and_its_interval() -> None:
     decided = decide(evidence(VOLATILITY, measures=measured, rows=1234, coverage=0.9, promised=0.8), VOLATILITY)
 
     assert decided.reason == (
-        "The intervals held 90.0% of the outcomes; the training promised 80%. They are too wide; the tolerance is "
-        "5 points. Skill over the baseline 0.100 (-0.050 to 0.250) on 1,234 outcomes of 5 sessions."
+        "The intervals held 90.0 % of the outcomes; the training promised 80 %. They are too wide; the tolerance "
+        "is 5 points. Skill over the baseline 0.100 (-0.050 to 0.250) on 1,234 outcomes of 5 sessions."
     )
 
 

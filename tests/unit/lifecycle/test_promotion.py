@@ -78,7 +78,9 @@ def test_missing_evidence_is_a_no_that_names_what_is_missing(score: str, missing
     decision = decide(evidence(**{score: missing}))
 
     assert decision.action == "keep"
-    assert f"Average precision: the {score.removesuffix('_score')} has none" in decision.reasons[0]
+    assert (
+        f"Average precision could not be measured for the {score.removesuffix('_score')} on" in decision.reasons[0]
+    )
 
 
 @pytest.mark.parametrize("score", ["candidate_score", "baseline_score"])

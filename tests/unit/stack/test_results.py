@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+import polars as pl
 import pytest
 from rich.console import Console
 
+from include.lifecycle.registry import VERDICT_TAG
+from include.portfolio import weights
 from include.stack import results, summary
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
@@ -47,7 +51,7 @@ def test_the_summary_says_where_the_champion_is_the_naive_baseline_and_why(
         "version": "2",
         "run_id": "r",
         "description": why,
-        "tags": [{"key": "gate_verdict", "value": verdict}],
+        "tags": [{"key": VERDICT_TAG, "value": verdict}],
     }
     answers = {"registered-models/alias": {"model_version": version}, "runs/get": {"run": {"data": {}}}}
     monkeypatch.setattr(results, "_ask_mlflow", lambda _, path, **__: answers[path])
@@ -58,3 +62,19 @@ def test_the_summary_says_where_the_champion_is_the_naive_baseline_and_why(
     shown = console.export_text()
     assert ("returns, version 2: the naive baseline" in shown) == is_baseline
     assert (why in shown) == is_baseline
+
+
+@pytest.mark.parametrize(("share", "is_noted"), [(0.25, True), (0.3, False)])
+def test_the_summary_says_where_two_strategies_hold_the_same(
+    monkeypatch: pytest.MonkeyPatch, share: float, is_noted: bool
+) -> None:
+    held = pl.DataFrame({"symbol": ["AAA"], weights.MINIMUM_VARIANCE: [0.25], weights.MAXIMUM_SHARPE: [share]})
+    monkeypatch.setattr(results, "portfolio_day", lambda _: date(2026, 3, 2))
+    monkeypatch.setattr(results, "portfolio_weights", lambda _: held)
+    console = Console(record=True, width=200)
+
+    summary._show_portfolio(StackSettings(), console)
+
+    shown = console.export_text()
+    assert "25.0 %" in shown
+    assert ("Maximum Sharpe holds the same as minimum variance" in shown) == is_noted
