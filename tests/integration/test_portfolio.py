@@ -230,7 +230,9 @@ def test_a_symbol_that_is_gone_and_that_only_some_strategies_held_is_shown_as_so
     publish.make(market, DAYS[-1], SETTINGS, run)
 
     html = page_of(market, DAYS[-1], tmp_path)
-    [held_now, traded] = re.findall(rf"<tr>\s*<t[hd][^>]*><span>{dropped}</span></t[hd]>.*?</tr>", html, re.DOTALL)[:2]
+    [held_now, traded] = re.findall(
+        rf"<tr>\s*<t[hd][^>]*><span>{dropped}</span></t[hd]>.*?</tr>", html, re.DOTALL
+    )[:2]
     assert held_now.count("0.0\xa0%") == len(STRATEGIES)
     assert "+0.0\xa0%" in traded
 

@@ -57,6 +57,11 @@ def features(*distances: float | None) -> dict[str, ColumnEvidence]:
         (evidence(), "no drift", "The scores stayed in place"),
         (evidence(scored_days=(TUESDAY,)), "no drift", "The scores of 1 of 2 days stayed in place"),
         (evidence(scored_days=(MONDAY,), score=column(0.2)), "drift", "The scores of 1 of 2 days drifted"),
+        (
+            evidence(days=(TUESDAY,), missing_days=(MONDAY,), scored_days=(TUESDAY,)),
+            "no drift",
+            "The scores of 1 of 2 days stayed in place",
+        ),
         (evidence(score=column(0.2)), "drift", "The scores drifted (Wasserstein distance 0.200, limit 0.1)"),
         (
             evidence(columns=features(0.2, 0.2, 0.2, 0.0)),
