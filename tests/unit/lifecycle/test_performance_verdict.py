@@ -119,3 +119,13 @@ def test_the_reason_of_a_classification_gives_both_figures() -> None:
         f"{title} 0.410, baseline 0.200, on 600 outcomes of 1 day.",
         f"{title} 0.410, baseline 0.200, on 600 outcomes of 2 days.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("day", "waiting"),
+    [(None, ""), (date(2026, 12, 21), " The next outcomes will be known on 2026-12-21 at the earliest.")],
+)
+def test_too_few_outcomes_say_when_there_will_be_more_where_that_is_known(day: date | None, waiting: str) -> None:
+    verdict = decide(evidence(CHURN, rows=499, next_outcomes_on=day), CHURN)
+
+    assert verdict.reason == f"The outcomes of 499 predictions are known; a verdict needs 500.{waiting}"
