@@ -144,13 +144,13 @@ class Evidence(Spec):
 
     partitions: int
     checked: int
+    sampled: int
     damages: tuple[Damage, ...]
     stray: tuple[StrayFile, ...]
     unknown: tuple[str, ...]
     tried: Mapping[str, date]
     code_version: str
     trainings: tuple[Training, ...] = ()
-    sampled: int = 0
 
 
 class Wake(Spec):

@@ -61,7 +61,8 @@ def trained(
 
 
 def evidence(*damages: Damage, **found: Any) -> Evidence:
-    known = {"partitions": 9, "checked": 9, "stray": (), "unknown": (), "tried": {}, "code_version": "code"}
+    counts = {"partitions": 9, "checked": 9, "sampled": 0}
+    known = {**counts, "stray": (), "unknown": (), "tried": {}, "code_version": "code"}
     return Evidence(damages=damages, **known | found)
 
 
