@@ -65,6 +65,15 @@ class World:
                 tasks[instance["task_id"]] = instance["state"]
         return Finished(run_id, state, tasks)
 
+    def switch_on(self, dag_id: str) -> None:
+        """Unpause a DAG, and wait for the run that is due then, which might come before or after one of ours."""
+        self.api.unpause(dag_id)
+        end = time.monotonic() + RUN_SECONDS
+        while self.api.due_run(dag_id):
+            assert time.monotonic() < end, f"{dag_id} has not begun the run that is due within {RUN_SECONDS} s."
+            time.sleep(0.5)
+        self.wait_until_quiet(dag_id)
+
     def wait_until_quiet(self, dag_id: str) -> None:
         """Wait until a DAG has no run that is queued or running."""
         for run in self.api.runs(dag_id):

@@ -84,6 +84,7 @@ def wait_until_settled(lake: Lake, places: list[tuple[str, date]]) -> None:
 
 
 def test_maintenance_finds_and_heals_all_of_it_without_being_told_where(lived_in: World) -> None:
+    lived_in.switch_on("maintenance")
     before, places = whole(lived_in.lake), kinds(lived_in.lake)
     wanted = list(zip(places, cycle(DAMAGES), strict=False))
     wait_until_settled(lived_in.lake, [place for place, kind in wanted if kind == "the manifest deleted"])
