@@ -102,9 +102,8 @@ def etl(dataset: DatasetSpec) -> DAG:
             from ml_lifecycle.runs import run_info, show_verdicts
 
             found = [ExtractedDays.model_validate(some) for some in extracted]
-            return show_verdicts(dataset, validate_chunks(dataset, lake(), found, run_info())).model_dump(
-                mode="json"
-            )
+            verdicts = validate_chunks(dataset, lake(), found, run_info())
+            return show_verdicts(dataset, verdicts).model_dump(mode="json")
 
         @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def report_rejections(

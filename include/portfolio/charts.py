@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from include.lifecycle import plots
+from include.lifecycle.pages import percent, unbreakable
 from include.portfolio.weights import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
 
 STYLE = plots.STYLE
@@ -94,7 +95,7 @@ def _one_panel() -> tuple[Figure, Axes]:
 
 def _draw_bars(axes: Axes, strategy: str, weights: list[float], max_weight: float) -> None:
     bars = axes.barh(range(len(weights)), weights, color=_COLORS[strategy], height=0.7)
-    axes.bar_label(bars, [f"{100 * weight:.1f}\u00a0%" for weight in weights], padding=3, fontsize=8)
+    axes.bar_label(bars, [unbreakable(percent(weight, 1)) for weight in weights], padding=3, fontsize=8)
     axes.axvline(max_weight, color=plots.INK, linewidth=0.8, linestyle=":")
     axes.set_title(strategy, fontsize=10)
     axes.set_xlim(0, max(max_weight, *weights) * 1.3)
