@@ -16,8 +16,17 @@ from include.datasets.customers import CUSTOMERS
 from include.lifecycle import drift_verdict, ledger, performance_verdict, state_metrics
 from include.lifecycle.backup import Store
 from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
-from include.lifecycle.maintenance_policy import REPORT
+from include.lifecycle.maintenance_policy import (
+    REPORT,
+    Damage,
+    Decision,
+    Evidence,
+    MaintenanceReport,
+    Outcome,
+    Scope,
+)
 from include.lifecycle.metrics import Sample
+from include.lifecycle.pages import Verdict
 from include.models.churn import CHURN
 
 NOW = datetime.now(UTC)
@@ -211,19 +220,20 @@ def test_the_reports_give_scores_and_verdicts(lake: Lake, publish: Any) -> None:
 def test_damage_that_maintenance_did_not_heal_is_counted(
     lake: Lake, publish: Any, outcome: str | None, left: int
 ) -> None:
-    damages = [
-        {"prefix": "features/customers", "day": DAY - timedelta(days=n), "problem": "Gone."} for n in (0, 1)
-    ]
-    healed = {"healed": damages[:1], "remaining": damages[1:], "freed": 0, "tried": {}}
-    evidence = {"partitions": 9, "checked": 9, "damages": damages, "stray": [], "unknown": [], "tried": {}}
-    report = {
-        "verdict": {"status": "bad", "headline": "Damaged", "reason": "Gone."},
-        "scope": {"until": DAY, "started_at": NOW},
-        "evidence": evidence | {"code_version": "1"},
-        "decision": {"wakes": [], "lost": {}, "sweep": []},
-        "outcome": healed if outcome else None,
-    }
-    publish(REPORT, DAY, report)
+    damages = tuple(
+        Damage(prefix="features/customers", day=DAY - timedelta(days=n), problem="Gone.") for n in (0, 1)
+    )
+    evidence = Evidence(
+        partitions=9, checked=9, sampled=0, damages=damages, stray=(), unknown=(), tried={}, code_version="1"
+    )
+    report = MaintenanceReport(
+        verdict=Verdict(status="bad", headline="Damaged", reason="Gone."),
+        scope=Scope(until=DAY, started_at=NOW),
+        evidence=evidence,
+        decision=Decision(wakes=(), lost={}, sweep=()),
+        outcome=Outcome(healed=damages[:1], remaining=damages[1:], freed=0, tried={}) if outcome else None,
+    )
+    publish(REPORT, DAY, report.model_dump(mode="json"))
 
     assert values(state_metrics.of_lake(lake, NOW)) == {
         "ml_damaged_partitions": left,
