@@ -97,12 +97,15 @@ class Deployment:
     @cached_property
     def released_image(self) -> str | None:
         """The published image of the release that is checked out; None where it is none, or ML_IMAGE chooses."""
-        registry = self.environment.get("ML_REGISTRY_IMAGE")
-        tag = _git("describe", "--tags", "--exact-match", f"--match={RELEASES}")
-        is_changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
-        if not registry or not tag or is_changed or self.environment.get("ML_IMAGE"):
+        if not self.wants_release or _git("status", "--porcelain", "--untracked-files=no"):
             return None
-        return f"{registry}:{tag}"
+        release = _release()
+        return f"{self.environment['ML_REGISTRY_IMAGE']}:{release}" if release else None
+
+    @property
+    def wants_release(self) -> bool:
+        """Whether releases have published images, and no other image is chosen."""
+        return bool(self.environment.get("ML_REGISTRY_IMAGE")) and not self.environment.get("ML_IMAGE")
 
     def run(self, *arguments: str) -> None:
         """Run a command of Compose whose output the person sees.
@@ -240,6 +243,8 @@ def _check_https(deployment: Deployment) -> None:
 
 
 def _prepare_image(deployment: Deployment, console: Console) -> None:
+    if deployment.wants_release:
+        _check_git()
     if image := deployment.released_image:
         if not _succeeds(["docker", "image", "inspect", image]):  # the registry may be out of reach
             deployment.run("pull", "storage")
@@ -248,6 +253,15 @@ def _prepare_image(deployment: Deployment, console: Console) -> None:
     else:
         console.print("Building the image", highlight=False)
         deployment.run("build", "storage")
+
+
+def _check_git() -> None:
+    answer = _run_git("rev-parse", "HEAD")
+    if answer.returncode:
+        raise StackError(
+            "Which release is checked out is unknown, and so is its image of ML_REGISTRY_IMAGE. Correct what git "
+            f"complains of, or name the image by ML_IMAGE and set ML_PULL=1:\n\n{answer.stderr.strip()}"
+        )
 
 
 def _wait_until_ready(
@@ -288,10 +302,25 @@ def _succeeds(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def _release() -> str:
+    """The release that is checked out; of several on one commit, the one that `deploy/rollout` has noted."""
+    noted = _git("config", "ml.release")
+    if noted in _git("tag", "--points-at", "HEAD", "--list", RELEASES).split():
+        return noted
+    return _git("describe", "--tags", "--exact-match", f"--match={RELEASES}")
+
+
 def _git(*arguments: str) -> str:
     """What git says of the project; nothing where it fails."""
+    return _run_git(*arguments).stdout.strip()
+
+
+def _run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
     line = ["git", "-C", str(PROJECT_DIR), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(line, 127, "", "git is not installed.")
 
 
 COMMANDS = {"up": up, "down": down, "restore": restore}

@@ -9,15 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from include.stack import compose
+from include.stack.compose import Deployment
+
 ROLLOUT = Path(__file__).parents[3] / "deploy" / "rollout"
+# Tables that a release has migrated are too new for others.
 MAKE = """#!/usr/bin/env bash
-echo "$(git describe --tags): make $*" >> "$STARTED"
-if [ "$1" = smoke ]; then test ! -e broken; fi
+echo "$(git config ml.release): make $*" >> "$STARTED"
+case "$1" in
+    up) if [ -e migrates ]; then touch "$STARTED.migrated"; else test ! -e "$STARTED.migrated"; fi ;;
+    smoke) test ! -e broken ;;
+esac
 """
+RELEASES = {"v1": "works", "v2": "works", "v3": "broken", "v4": "migrates"}  # the file that each adds or changes
 
 
 class Server:
-    """A clone with the releases v1, which runs, v2, and v3, which does not work; `make` notes what it is asked."""
+    """A clone with the releases v1, which runs, v2, v3, which does not work, and v4, which also migrates tables.
+
+    `make` notes what it is asked, and for which release.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._started = folder / "clone", folder / "started"
@@ -34,8 +45,8 @@ class Server:
         (self.folder / "deploy").mkdir(parents=True)
         shutil.copy(ROLLOUT, self.folder / "deploy" / "rollout")
         self.run("git", "init", "--quiet")
-        for version in ("v1", "v2", "v3"):
-            (self.folder / ("broken" if version == "v3" else "works")).write_text(version)
+        for version, name in RELEASES.items():
+            (self.folder / name).write_text(version)
             self.run("git", "add", "--all")
             self.run("git", "commit", "--quiet", "--message", version)
             self.run("git", "tag", version)
@@ -51,6 +62,11 @@ class Server:
 
     def release(self) -> str:
         return self.run("git", "describe", "--tags").stdout.strip()
+
+    def image(self, monkeypatch: pytest.MonkeyPatch) -> str | None:
+        """What `make up` takes."""
+        monkeypatch.setattr(compose, "PROJECT_DIR", self.folder)
+        return Deployment({"ML_REGISTRY_IMAGE": "acme/ml"}).released_image
 
 
 @pytest.fixture
@@ -72,6 +88,40 @@ def test_a_release_that_does_not_work_is_taken_back(server: Server) -> None:
     assert "v1 is running again" in done.stderr
     assert server.started() == ["v3: make up", "v3: make smoke", "v1: make up", "v1: make smoke"]
     assert server.release() == "v1"
+
+
+def test_a_release_that_migrated_tables_and_does_not_work_leaves_no_way_back(server: Server) -> None:
+    done = server.run("deploy/rollout", "v4")
+
+    assert done.returncode == 1
+    assert "v1 does not start any more, either: docs/runbooks/upgrade.md says how" in done.stderr
+    assert "is running" not in done.stdout + done.stderr
+    assert server.started() == ["v4: make up", "v4: make smoke", "v1: make up"]
+
+
+def test_of_two_releases_of_one_commit_the_one_asked_for_is_running(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run("git", "tag", "v2-rc1", "v2")
+    server.run("git", "tag", "--annotate", "--message=older", "v1.9", "v2")
+
+    for release in ("v2", "v2-rc1", "v1.9"):
+        done = server.run("deploy/rollout", release)
+
+        assert f"{release} is running" in done.stdout
+        assert server.image(monkeypatch) == f"acme/ml:{release}"
+
+
+def test_the_way_back_leads_to_the_one_of_two_releases_that_ran(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run("git", "tag", "--annotate", "--message=older", "v0.9", "v1")
+    server.run("deploy/rollout", "v1")
+
+    done = server.run("deploy/rollout", "v3")
+
+    assert "v1 is running again" in done.stderr
+    assert server.image(monkeypatch) == "acme/ml:v1"
 
 
 def test_an_unknown_release_changes_nothing(server: Server) -> None:

@@ -83,6 +83,55 @@ def test_a_release_of_a_registry_has_its_image_unless_another_is_chosen(
     assert Deployment({"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml", **chosen}).variables["ML_IMAGE"] == image
 
 
+def test_of_two_releases_of_one_commit_the_one_that_was_rolled_out_is_taken(release: Path) -> None:
+    git(release, "tag", "v1-rc1")
+    deployment = {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}
+
+    for noted in ("v1", "v1-rc1"):
+        git(release, "config", "ml.release", noted)
+        assert Deployment(deployment).released_image == f"ghcr.io/acme/ml:{noted}"
+
+
+@pytest.mark.parametrize("noted", ["v0", "before-upgrade"])
+def test_what_was_rolled_out_before_another_checkout_has_no_say(release: Path, noted: str) -> None:
+    git(release, "tag", "before-upgrade")
+    git(release, "config", "ml.release", noted)
+
+    assert Deployment({"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"}).released_image == "ghcr.io/acme/ml:v1"
+
+
+@pytest.fixture(params=["not installed", "dubious ownership"])
+def git_refuses(request: pytest.FixtureRequest, release: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Git does not answer in the clone of `release`; why."""
+    if request.param == "not installed":
+        monkeypatch.setenv("PATH", str(release / "empty"))
+    else:  # as in a clone of another user; no setting of this machine permits it
+        for name, value in (("TEST_ASSUME_DIFFERENT_OWNER", "1"), ("CONFIG_NOSYSTEM", "1")):
+            monkeypatch.setenv(f"GIT_{name}", value)
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    return str(request.param)
+
+
+def test_where_git_does_not_answer_no_image_is_built_in_place_of_the_releases(
+    git_refuses: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment({"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml"})
+
+    assert "ML_IMAGE" not in deployment.variables  # `make down` needs none
+    with pytest.raises(StackError, match=f"(?s)Which release is checked out is unknown.*{git_refuses}"):
+        _asked_for_its_image(deployment, monkeypatch)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"ML_REGISTRY_IMAGE": "ghcr.io/acme/ml", "ML_IMAGE": "mine"}])
+def test_where_no_release_is_wanted_git_need_not_answer(
+    git_refuses: str, chosen: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment(chosen)
+
+    assert _asked_for_its_image(deployment, monkeypatch) == [("build", "storage")]
+    assert deployment.variables["ML_CODE_VERSION"] == "unknown"
+
+
 @pytest.mark.parametrize("what", ["no registry", "changed files", "a tag of one's own"])
 def test_what_is_no_release_of_a_registry_is_built_here(
     release: Path, what: str, monkeypatch: pytest.MonkeyPatch
