@@ -161,16 +161,6 @@ def test_prometheus_asks_the_exporter_in_a_job_of_its_own() -> None:
     assert f'- targets: ["exporter.ml:{port["port"]}"]' in (PROJECT_DIR / "docs" / "deploying.md").read_text()
 
 
-def test_certificates_can_be_had_by_http_behind_the_policies() -> None:
-    [policy] = [
-        each.values[0] for each in MANIFESTS if each.values[0]["metadata"]["name"] == "certificate-challenges"
-    ]
-
-    assert policy["spec"]["podSelector"]["matchLabels"] == {"acme.cert-manager.io/http01-solver": "true"}
-    [rule] = policy["spec"]["ingress"]
-    assert rule["ports"] == [{"port": 8089, "protocol": "TCP"}]
-
-
 @pytest.mark.parametrize("script", [FOLDER / "rollout", PROJECT_DIR / "deploy" / "rollout"], ids=str)
 def test_scripts_of_the_rollout_can_be_read_by_bash(script: Path) -> None:
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0

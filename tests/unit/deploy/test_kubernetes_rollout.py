@@ -16,7 +16,7 @@ RELEASE = ("ghcr.io/acme/ml", "v2", "https://airflow.example.com")
 PROGRAM = r"""#!/usr/bin/env bash
 call="$(basename "$0") $*"
 case "$call" in
-    *"get deployment mlflow"*) printf %s "$REVISION" ;;
+    *"get replicasets --selector app=mlflow"*) echo "$REVISIONS" ;;
     *"create configmap"*) echo "kind: ConfigMap" ;;
     *"--filename -")
         call+=" $(sed -n 's/^  name: //p; s/.*image: \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | xargs)" ;;
@@ -30,10 +30,14 @@ UNDONE = "kubectl --namespace ml rollout undo deployment/mlflow"
 
 
 class Cluster:
-    """What a rollout asks of the programs that speak to the cluster; `revision` is MLflow's before it."""
+    """What a rollout asks of the programs that speak to the cluster.
 
-    def __init__(self, folder: Path, revision: str = "4") -> None:
-        self._folder, self.revision = folder, revision
+    `revisions` are MLflow's before it, each with the number of its ready pods, where it has any; `said` is what
+    the rollout says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.revisions, self.said = folder, "3 \n4 2", ""
         for name in ("kubectl", "helm", "make"):
             (folder / name).write_text(PROGRAM)
             (folder / name).chmod(0o755)
@@ -45,10 +49,11 @@ class Cluster:
             **os.environ,
             "PATH": f"{self._folder}{os.pathsep}{os.environ['PATH']}",
             "CALLS": str(calls),
-            "REVISION": self.revision,
+            "REVISIONS": self.revisions,
             "FAILING": failing,
         }
-        done = subprocess.run([ROLLOUT, *RELEASE], env=environment, capture_output=True, check=False)
+        done = subprocess.run([ROLLOUT, *RELEASE], env=environment, capture_output=True, text=True, check=False)
+        self.said = done.stderr
         return done.returncode, calls.read_text().splitlines()
 
 
@@ -93,9 +98,28 @@ def test_what_fails_before_airflow_is_new_takes_mlflow_back_alone(cluster: Clust
 
 
 def test_the_first_release_of_all_has_nothing_to_go_back_to(cluster: Cluster) -> None:
-    cluster.revision = ""
+    cluster.revisions = ""
 
     code, calls = cluster.roll_out("make smoke")
 
     assert code == 1
     assert calls[-1].startswith(TAKEN_BACK)
+    assert "No MLflow was ready before" in cluster.said
+
+
+@pytest.mark.parametrize(("revisions", "ran"), [("4 2\n5 ", 4), ("5 \n4 2", 4), ("9 2\n10 2\n11 ", 10)])
+def test_a_revision_that_never_became_ready_is_no_way_back(cluster: Cluster, revisions: str, ran: int) -> None:
+    """A rollout that was killed leaves one."""
+    cluster.revisions = revisions
+
+    _, calls = cluster.roll_out("make smoke")
+
+    assert calls[-1] == f"{UNDONE} --to-revision={ran}"
+
+
+def test_where_the_exporter_alone_fails_the_release_stays_and_the_rollout_says_so(cluster: Cluster) -> None:
+    code, calls = cluster.roll_out(f"{APPLIED} exporter")
+
+    assert code == 1
+    assert calls[-1].startswith(f"kubectl --namespace ml {APPLIED} exporter")
+    assert "v2 is running, but without its exporter" in cluster.said
