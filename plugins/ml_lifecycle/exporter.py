@@ -31,6 +31,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from psycopg2 import extensions
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -53,8 +54,9 @@ _OUTAGES = (
     OSError,
     AirflowNotFoundException,
     AirflowRuntimeError,
-    ValueError,  # of a connection that lacks something, or says too much
 )
+# A connection that lacks something, or says too much, is refused with a ValueError before it is opened.
+_NOT_OPENED = (*_OUTAGES, ValueError)
 
 
 @dataclass(eq=False)
@@ -106,7 +108,7 @@ def _of_backups(now: datetime) -> Iterator[Sample]:
     """The age of the newest backup; that none is set up is no outage, and its age says it."""
     try:
         store = None if hooks.backup_settings() is None else hooks.backup_store()
-    except _OUTAGES as error:
+    except _NOT_OPENED as error:
         yield _down("backup bucket", error)
         return
     figures = partial(state_metrics.of_backups, store, now)
@@ -143,22 +145,27 @@ def _of_disks(disks: Mapping[str, str]) -> Iterator[Sample]:
 def _of_champions() -> Iterator[Sample]:
     from mlflow.exceptions import MlflowException
 
-    def usable(name: str) -> Iterator[Sample]:
-        with hooks.WarehouseHook().connection() as connection:
-            history = ledger.entries(connection, name)
-            version = ledger.champion(connection, name)
+    def usable(tracking_uri: str, connection: extensions.connection, name: str) -> Iterator[Sample]:
+        history = ledger.entries(connection, name)
+        version = ledger.champion(connection, name)
         if version is None:
             return
         digest = ledger.digest_of(history, version)
         try:
-            fault = registry.fault(hooks.MlflowHook().tracking_uri, MODELS[name], version, digest)
+            fault = registry.fault(tracking_uri, MODELS[name], version, digest)
         except MlflowException as error:
             raise ConnectionError(str(error)) from error
         if fault:
             log.error("%s", fault)
         yield Sample(metrics.CHAMPION_USABLE, not fault, {"model": name})
 
-    return _of_service("mlflow", [partial(usable, name) for name in MODELS])
+    def parts() -> Iterator[Callable[[], Iterable[Sample]]]:
+        tracking_uri = hooks.MlflowHook().tracking_uri
+        for name in MODELS:
+            with hooks.WarehouseHook().connection() as connection:
+                yield partial(usable, tracking_uri, connection, name)
+
+    return _of_service("mlflow", parts())
 
 
 def _of_sources() -> Iterator[Sample]:
@@ -166,7 +173,7 @@ def _of_sources() -> Iterator[Sample]:
         try:
             with hooks.source(dataset) as source:
                 limit = source.max_lag_days
-        except (*_OUTAGES, KeyError) as error:
+        except (*_NOT_OPENED, KeyError) as error:
             yield _down(f"source of {name}", error)
             continue
         yield Sample(metrics.SERVICE_UP, 1, {"service": f"source of {name}"})
@@ -176,14 +183,22 @@ def _of_sources() -> Iterator[Sample]:
 
 
 def _of_service(service: str, parts: Iterable[Callable[[], Iterable[Sample]]]) -> Iterator[Sample]:
-    """The samples of each part, and whether the service was reached. Damage costs its own figures alone."""
+    """The samples of each part, and whether the service was reached.
+
+    A ValueError is an outage where `parts` opens a connection; of a part it costs that part's figures alone, as
+    damage does.
+    """
     try:
         for part in parts:
             try:
                 yield from list(part())
+            except _OUTAGES:
+                raise
             except (LakeError, ValidationError) as error:
                 log.warning("Some figures are absent: %s", error)
-    except _OUTAGES as error:
+            except ValueError:
+                log.exception("Some figures are absent.")
+    except _NOT_OPENED as error:
         yield _down(service, error)
     else:
         yield Sample(metrics.SERVICE_UP, 1, {"service": service})

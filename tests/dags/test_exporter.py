@@ -7,11 +7,12 @@ import json
 import math
 import os
 import re
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +94,9 @@ def test_what_is_out_of_reach_is_down_and_costs_no_other_figures(
     def unreachable() -> Iterator[Sample]:
         raise psycopg2.OperationalError("connection refused")
 
+    def untrusted() -> Iterator[Sample]:
+        raise ssl.SSLCertVerificationError("self-signed certificate")
+
     def damaged() -> Iterator[Sample]:
         raise LakeError("The bytes are others.")
 
@@ -107,6 +111,20 @@ def test_what_is_out_of_reach_is_down_and_costs_no_other_figures(
         "ml_service_up warehouse": 0,
     }
     assert "warehouse is out of reach: connection refused" in caplog.text
+    assert values(exporter._of_service("backup bucket", [untrusted])) == {"ml_service_up backup bucket": 0}
+
+
+def test_a_figure_that_cannot_be_computed_is_no_outage_and_costs_no_other_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def faulty() -> Iterator[Sample]:
+        raise ValueError("math domain error")
+
+    shown = values(exporter._of_service("lake", [faulty, lambda: [Sample(metrics.DAMAGED, 0)]]))
+
+    assert shown == {"ml_damaged_partitions": 0, "ml_service_up lake": 1}
+    assert "math domain error" in caplog.text
+    assert "out of reach" not in caplog.text
 
 
 def test_without_a_lake_and_a_warehouse_the_other_figures_are_there(
@@ -133,6 +151,18 @@ def test_a_lake_connection_without_bucket_is_a_lake_out_of_reach(
 
     assert values(exporter._of_lake(NOW)) == {"ml_service_up lake": 0}
     assert "The connection `lake` names no bucket: write" in caplog.text
+
+
+@pytest.mark.parametrize("look", [exporter._of_champions, lambda: exporter._of_warehouse(NOW)])
+def test_a_warehouse_connection_that_says_too_much_is_a_service_out_of_reach(
+    look: Callable[[], Iterable[Sample]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, kind in (("LAKE", "aws"), ("MLFLOW", "http"), ("WAREHOUSE", "postgres")):
+        extra = {"service_config": {"s3": {"bucket_name": "ml-lake"}}} if kind == "aws" else {"bucket": "ml-lake"}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": kind, "extra": extra}))
+
+    assert [*values(look()).values()] == [0]
+    assert "The connection `warehouse` has ['bucket'] in its extra" in caplog.text
 
 
 def test_without_the_variable_the_backup_is_infinitely_old_and_no_service_is_down(
