@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 # Needs no .venv: a server has Docker, Python and make.
 ON_SERVER := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich --with httpx python -m
 
-.PHONY: run start stop status logs restore up down restore-server smoke audit install test chaos lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server smoke audit install check test chaos lint bench mutants lock
 
 run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
@@ -39,6 +39,10 @@ restore-server: | $(UV)
 	@$(ON_SERVER) include.stack.compose restore
 
 install: .venv/.installed
+
+# The quick loop while one writes.
+check: lint
+	$(PYTHON) -m pytest tests/unit --numprocesses auto --dist loadfile --quiet
 
 # The end-to-end tests have stacks of their own, which want the whole machine.
 test: install
