@@ -217,7 +217,7 @@ def _entry(
         candidate=decision.evidence.candidate_version,
         from_version=decision.evidence.champion_version,
         to_version=winner,
-        effective_from=as_of,
+        effective_from=model.in_force_from(as_of),
         actor=actor,
         reason=_REASON_SEPARATOR.join(decision.reasons),
         evidence=json.loads(decision.evidence.model_dump_json()),

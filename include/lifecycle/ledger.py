@@ -65,8 +65,8 @@ class Entry:
     action : `fallback` where scoring could not use `candidate` and used others instead; the champion stays.
     candidate : the version that was judged, that was asked for by a rollback, or that could not be used.
     from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
-    effective_from : the first day whose data `to_version` is for, the `as_of` day of its training: it has seen
-        the future of the days before. Without meaning where the champion was kept.
+    effective_from : the first day whose data `to_version` is for, the last day of data that its training knew: it
+        has seen the future of the days before. Without meaning where the champion was kept.
     evidence : what the decision was made from, as JSON.
     digests : SHA-256 of the model file, in hexadecimal, by version (as text) that was judged or came into force.
     """

@@ -7,7 +7,7 @@ every parse, so the callables import their heavy libraries themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -82,6 +82,9 @@ class TableSpec(Spec):
     )
     may_repeat: bool = Field(
         False, description="A day may have the same rows as another; else one of 100 rows or more is rejected."
+    )
+    max_bytes: int = Field(
+        512 * 2**20, gt=0, description="A day with a larger file is rejected unread: it might not fit into memory."
     )
     first_date: date = Field(date(1900, 1, 1), description="No date in a row lies before this day.")
     days_ahead: Mapping[str, int] = Field(
@@ -350,6 +353,13 @@ class ModelSpec(Spec):
     def label_window(self, day: date, outcome_days: Iterable[date]) -> list[date]:
         """Those of `outcome_days` that the labels of `day` are made of."""
         return [known for known in outcome_days if day <= known <= self.matures_on(day)]
+
+    def in_force_from(self, as_of: date) -> date:
+        """The first day that a version trained as of a day may score: it has seen no later one.
+
+        That is the calendar's last day until `as_of`, e.g. the Friday before a Sunday.
+        """
+        return self.dataset.calendar.later(as_of + timedelta(days=1), -1)
 
     def horizon_ends_on(self, day: date) -> date:
         """The last day that the labels of `day` look at."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from include.datasets.market.calendar import NEW_YORK
 from include.lifecycle import gate, ledger, registry
 from include.lifecycle.lake import Lake, RunInfo
 from include.lifecycle.ledger import Aliases
@@ -75,6 +76,25 @@ def test_the_first_candidate_above_the_baseline_becomes_champion(
     [entry] = ledger.entries(postgres, model.name)
     assert (entry.from_version, entry.to_version, entry.effective_from, entry.actor) == (None, 1, AS_OF, "gate")
     assert entry.evidence["candidate_score"] == decision.evidence.candidate_score > 0.9
+
+
+def test_a_model_trained_as_of_a_weekend_scores_the_last_session_before_it(
+    lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, postgres: Any
+) -> None:
+    # given
+    churn = small_model(f"returns_{uuid.uuid4().hex[:8]}")
+    model = churn.model_copy(update={"dataset": churn.dataset.model_copy(update={"calendar": NEW_YORK})})
+    friday, sunday = date(2026, 11, 27), date(2026, 11, 29)
+    digest = stage(model, lake, run, tmp_path, as_of=sunday).digest
+    pushed = registry.push(mlflow_url, model, lake, sunday, digest, run)
+
+    # when
+    gate.judge(model, lake, sunday, digest, mlflow_url, postgres, run, pushed.version)
+
+    # then
+    entries = ledger.entries(postgres, model.name)
+    assert ledger.champion_as_of(entries, friday) == ledger.replay(entries).champion is not None
+    assert ledger.champion_as_of(entries, friday - timedelta(days=1)) is None
 
 
 def test_the_same_model_trained_again_later_is_refused(
