@@ -204,6 +204,23 @@ def test_a_row_of_a_weekend_belongs_to_the_next_session_and_is_quarantined(
     assert len(extracted(database(market, first_day=str(monday)), monday, tmp_path)) == 5
 
 
+def test_a_row_behind_the_last_session_is_quarantined_on_that_and_alone_it_is_a_fault(
+    lake: Lake, run: RunInfo, market: Any
+) -> None:
+    saturday, friday = date(2026, 6, 27), date(2026, 6, 26)
+    execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", saturday)
+
+    source = database(market, last_day=str(saturday))
+    (verdict,) = etl(lake, source, [friday], run)
+    alone = database(market, first_day=str(saturday), last_day=str(saturday))
+
+    assert source.days()[-1] == friday
+    assert verdict.tables["prices"].rules["prices.date.day_of_partition"] == 1
+    assert source.faults() == []
+    assert alone.days() == []
+    assert "market.prices of AAPL has 1 rows that are left out" in " ".join(alone.faults())
+
+
 @pytest.mark.parametrize("stray", [date(1, 1, 1), date(1985, 1, 2), date(2033, 1, 3)])
 def test_a_stray_row_stretches_nothing_and_is_quarantined_on_the_newest_day(
     lake: Lake, run: RunInfo, market: Any, stray: date

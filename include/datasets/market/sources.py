@@ -1,10 +1,10 @@
 """Where prices come from: files, one per symbol, an HTTP server that gives such files, or PostgreSQL.
 
 Each row belongs to a session. One dated on a day without a session belongs to the next session; one whose date
-nobody can read, to that of the nearest dated row before it in its file; one dated after today, or years away from
-all others, to the newest. There the rules set it aside: it stops nothing, and nobody has to wonder where it went.
-Where a symbol has more such rows than a day can bear, they are left out; that, and a symbol without a file, is a
-fault of the source. All other rows go on.
+nobody can read, to that of the nearest dated row before it in its file; one dated after today, years away from
+all others, or after the last session that there are rows of, to the newest. There the rules set it aside: it stops
+nothing, and nobody has to wonder where it went. Where a symbol has more such rows than a day can bear, they are
+left out; that, and a symbol without a file, is a fault of the source. All other rows go on.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def _placed(files: Sequence[PriceFile], period: Period, today: date, faults: Seq
     is_read = pl.col("parsed").is_between(read.first, read.last)
     dates = pl.concat([file.rows.filter(is_read)["parsed"] for file in files] or [pl.Series([], dtype=pl.Date)])
     days = dates.unique().sort().to_list()
-    body = Period(first_plausible(days), first_plausible(days[::-1])) if days else read
+    body = _until_last_session(first_plausible(days), first_plausible(days[::-1])) if days else read
     kept, found = [_NO_ROWS], list(faults)
     for file in files:
         rows = _with_places(file.rows, body, period)
@@ -251,6 +251,12 @@ def _placed(files: Sequence[PriceFile], period: Period, today: date, faults: Seq
             for row in misplaced.iter_slices(1):
                 log.warning("%s of %s: %s goes to quarantine.", file.path, file.symbol, _described(row))
     return _Prices(pl.concat(kept).sort("place", maintain_order=True), tuple(found))
+
+
+def _until_last_session(first: date, last: date) -> Period:
+    """The days from `first` to the last session until `last`; none where there is no session between them."""
+    sessions = NEW_YORK.days(first, last)
+    return Period(first, sessions[-1] if sessions else first - timedelta(days=1))
 
 
 _NO_ROWS = pl.DataFrame(
@@ -345,11 +351,12 @@ class PostgresSource:
 
     def faults(self) -> list[str]:
         """Symbols with more strays than a day can bear, in a sentence each."""
+        most = _MOST_MISPLACED if self.days() else 0
         return [
             f"market.prices of {symbol} has {count:,} rows that are left out: their date cannot be right, e.g. "
             f"{day}. Correct them, or set `first_day` and `last_day`."
             for symbol, (count, day) in self._strays.items()
-            if count > _MOST_MISPLACED
+            if count > most
         ]
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
@@ -377,11 +384,11 @@ class PostgresSource:
 
     @cached_property
     def _body(self) -> Period | None:
-        """The days from the first to the last plausible one; None where there are none."""
+        """The days from the first plausible one to the last session; None where there are no rows."""
         if not self._columns:
             return None
         earliest, latest = self._end_days("asc"), self._end_days("desc")
-        return Period(first_plausible(earliest), first_plausible(latest)) if earliest else None
+        return _until_last_session(first_plausible(earliest), first_plausible(latest)) if earliest else None
 
     def _end_days(self, order: Literal["asc", "desc"]) -> list[date]:
         """The days at one end of the symbols' rows, from the outermost on: enough to tell which are strays."""

@@ -97,8 +97,30 @@ def test_a_row_of_a_day_without_a_session_belongs_to_the_next_session_and_no_oth
     assert origin.days() == [FRIDAY, HALF_DAY, WEDNESDAY, THURSDAY, LAST]
     assert extracted(origin, WEDNESDAY, folder) == ["MSFT,2017-07-04,1,1,1,1,1"]
     belonging = [row for day in origin.days() for row in extracted(origin, day, folder)]
-    assert len(belonging) == len(set(belonging)) == 6
-    assert extracted(origin, date(2017, 7, 10), folder) == ["MSFT,2017-07-08,2,2,2,2,2"]
+    assert len(belonging) == len(set(belonging)) == 7
+
+
+def test_a_row_behind_the_last_session_belongs_to_that_until_the_next_one_has_come(folder: Path) -> None:
+    saturday, monday = "2017-07-08,2,2,2,2,2,0\n", "2017-07-10,3,3,3,3,3,0\n"
+    write(folder, MSFT=MSFT + saturday)
+    before = source(folder, "MSFT")
+    assert extracted(before, LAST, folder)[1:] == ["MSFT,2017-07-08,2,2,2,2,2"]
+
+    write(folder, MSFT=MSFT + saturday + monday)
+    after = source(folder, "MSFT")
+
+    assert extracted(after, LAST, folder)[1:] == []
+    on_monday = extracted(after, date(2017, 7, 10), folder)
+    assert on_monday == ["MSFT,2017-07-08,2,2,2,2,2", "MSFT,2017-07-10,3,3,3,3,3"]
+
+
+def test_rows_without_any_session_are_a_fault(folder: Path) -> None:
+    write(folder, MSFT="2017-07-08,2,2,2,2,2,0\n")
+
+    origin = source(folder, "MSFT")
+
+    assert origin.days() == []
+    assert "of MSFT has 1 rows that are left out" in " ".join(origin.faults())
 
 
 def test_two_rows_of_a_symbol_and_day_are_both_kept(folder: Path) -> None:
