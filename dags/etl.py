@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.catalog import DATASETS
@@ -32,7 +33,8 @@ Brings **{title}** from the source to features, day by day.
   such as a symbol without a file. Rows that broke a rule alone are in `quarantine/{name}/` and stop nothing.
   `find_days` red means that the source has stopped delivering, lacks the day asked for, or does not exist.
   `extract` red after its retries means that the source or the lake is out of reach; `validate` red, that the lake
-  is, or that a rule is written wrongly. The next run makes up for it.
+  is, or that a rule is written wrongly. The next run makes up for days that are new; trigger this DAG with the
+  others.
 """
 
 
@@ -112,27 +114,29 @@ def etl(dataset: DatasetSpec) -> DAG:
             judged: dict[str, Any] | None,
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
-            from include.lifecycle.etl import ExtractedDays, JudgedDays
-            from include.lifecycle.verdicts import published_by
+            from include.lifecycle.etl import ExtractedDays, judged_days
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import fail_on_shortfall, run_info
+            from ml_lifecycle.runs import fail_on_shortfall
 
             days = [date.fromisoformat(day) for chunk in planned for day in chunk]
             found = [ExtractedDays.model_validate(some) for some in extracted]
-            if judged:
-                known = JudgedDays.model_validate(judged)
-            else:
-                known = JudgedDays.of(published_by(dataset, lake(), days, run_info().run_id))
-            fail_on_shortfall(dataset, days, found, known)
+            fail_on_shortfall(dataset, days, found, judged_days(dataset, lake(), found, judged))
 
-        @task
-        def find_features(judged: dict[str, Any]) -> list[list[str]]:
+        # Also where `validate` failed, so that the days which it had come to have their features.
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def find_features(
+            planned: list[list[str]], extracted: Sequence[dict[str, Any]], judged: dict[str, Any] | None
+        ) -> list[list[str]]:
             """The days to build features of: those accepted, and those that an older day has changed."""
-            from include.lifecycle.etl import JudgedDays, chunks, features_to_build
+            from include.lifecycle.etl import ExtractedDays, chunks, features_to_build, judged_days
             from ml_lifecycle.hooks import lake
 
+            if not planned:
+                raise AirflowSkipException("There is no day to work on.")
+            found = [ExtractedDays.model_validate(some) for some in extracted]
             until = yesterday(get_current_context(), dataset.timezone)
-            days = features_to_build(dataset, lake(), JudgedDays.model_validate(judged).accepted, until)
+            accepted = judged_days(dataset, lake(), found, judged).accepted
+            days = features_to_build(dataset, lake(), accepted, until)
             return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
 
         @task(
@@ -153,7 +157,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         extracted = extract.expand(days=planned)
         judged = validate(extracted)
         report_rejections(planned, extracted, judged)
-        build_features.expand(days=find_features(judged))
+        build_features.expand(days=find_features(planned, extracted, judged))
 
     return build()
 

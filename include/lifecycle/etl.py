@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import polars as pl
 from pydantic import Field, ValidationError
@@ -16,7 +16,7 @@ from include.lifecycle.failures import lies_in_a_days_data, one_line
 from include.lifecycle.lake import CorruptManifestError, Lake, LakeError, LocalFile, RunInfo, partition
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.verdicts import DayVerdict, present_verdicts
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,17 @@ class JudgedDays(Spec):
         )
 
 
+def judged_days(
+    dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], judged: Mapping[str, Any] | None
+) -> JudgedDays:
+    """What validation said of extracted days; where it failed and gave nothing, what the lake has of it."""
+    if judged is not None:
+        return JudgedDays.model_validate(judged)
+    days = sorted(day for some in extracted for day in some.days)
+    faults = {day: tables for some in extracted for day, tables in some.faults.items()}
+    return JudgedDays.of(present_verdicts(dataset, lake, days, faults))
+
+
 def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> ExtractedDays:
     """Copy each of the source's tables as it is into the lake: `raw/<dataset>/<table>/dt=<day>/table.csv`.
 
@@ -142,10 +153,12 @@ def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], judge
     """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
     without_verdict = set(planned) - {*judged.accepted, *judged.rejected}
     sentences = [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
+    if judged.rejected:
+        sentences.append("Correct the source, then trigger this DAG with the days that were rejected.")
     if without_verdict:
         sentences.append(
-            "Without a verdict, because a task failed, so that the next run takes them up: "
-            f"{_some(sorted(without_verdict))}."
+            f"Without a verdict, because a task failed: {_some(sorted(without_verdict))}. The next run takes up "
+            "those that are new; trigger this DAG with the others."
         )
     return sentences + list(dict.fromkeys(fault for some in extracted for fault in some.source_faults))
 

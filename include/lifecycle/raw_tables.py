@@ -54,8 +54,26 @@ class RawTable:
 
 def no_rows(table: TableSpec, day: date, fault: str) -> RawTable:
     """A table that could not be had; `fault` goes on from its name, e.g. "was not extracted"."""
-    schema: dict[str, Any] = dict.fromkeys(table.columns, pl.String)
-    return RawTable(day, pl.DataFrame(schema=schema | ENGINE_COLUMNS), fault=fault)
+    return RawTable(day, pl.DataFrame(schema=_schema(table)), fault=fault)
+
+
+def plain_rows(table: TableSpec) -> pl.DataFrame:
+    """A row in which every column has a plain value of its type, as `RawTable.frame` has rows."""
+    texts = {name: _plain_text(dtype) for name, dtype in table.columns.items()}
+    place = {"dt": date(2000, 1, 1), "raw_row": 1, "raw_lines": 1, "raw_line": None, "unreadable": None}
+    return pl.DataFrame([texts | place], schema=_schema(table))
+
+
+def _schema(table: TableSpec) -> dict[str, Any]:
+    return dict.fromkeys(table.columns, pl.String) | ENGINE_COLUMNS
+
+
+def _plain_text(dtype: Any) -> str:
+    if dtype == pl.Boolean:
+        return "true"
+    if dtype == pl.Datetime:
+        return "2000-01-01 00:00:00"
+    return "2000-01-01" if dtype == pl.Date else "1"
 
 
 def read_raw(path: Path, table: TableSpec, day: date, counted: int | None = None) -> RawTable:

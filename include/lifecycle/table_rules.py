@@ -1,9 +1,9 @@
 """What a day's table must be beside the same table on the days before it. Pure: facts in, sentences out.
 
-A day is compared with days that were accepted, or rejected for their number of rows alone. So a lasting change of
-that number rejects `LEVEL_DAYS` days and no more; done again, they are accepted, because the days after them have
-as many rows. Later days never make an earlier one bad. Few rows vary and repeat by chance, so they are not
-compared.
+A day is compared with days before it that were accepted, or rejected for their number of rows alone. So a lasting
+change of that number rejects `LEVEL_DAYS` days and no more; done again, or in one run with the days after them,
+they are accepted, because those have as many rows. Later days never make an earlier one bad. Few rows vary and
+repeat by chance, so they are not compared.
 """
 
 from __future__ import annotations

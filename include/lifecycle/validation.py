@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -18,14 +18,15 @@ from typing import Any
 import polars as pl
 
 from include.lifecycle.etl import ExtractedDays
-from include.lifecycle.failures import lies_in_the_data, one_line
-from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
+from include.lifecycle.failures import lies_in_a_days_data, lies_in_the_data, one_line
+from include.lifecycle.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.pages import percent
 from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
-from include.lifecycle.raw_tables import RawTable, no_rows, read_raw
+from include.lifecycle.raw_tables import RawTable, no_rows, plain_rows, read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.table_rules import (
+    LEVEL_DAYS,
     Facts,
     TableFacts,
     content_digest,
@@ -42,6 +43,7 @@ Faults = Mapping[date, Mapping[str, str]]
 """By day and table, why the table could not be extracted, to follow the table's name in a sentence."""
 
 _NO_FAULTS: Faults = MappingProxyType({})
+_LOOK_AHEAD = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,9 @@ def validate_chunks(
     dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], run: RunInfo
 ) -> list[DayVerdict]:
     """Judge chunks of extracted days one after the other, the oldest first; see `validate`."""
-    return [
-        verdict
-        for chunk in sorted(extracted, key=lambda chunk: chunk.days)
-        for verdict in validate(dataset, lake, chunk.days, run, chunk.faults)
-    ]
+    chunks = sorted(extracted, key=lambda chunk: chunk.days)
+    past = PastVerdicts(dataset, lake, [day for chunk in chunks for day in chunk.days])
+    return [verdict for chunk in chunks for verdict in _validate(past, chunk.days, run, chunk.faults)]
 
 
 def validate(
@@ -82,20 +82,25 @@ def validate(
     A table that cannot be read or judged, as its raw file is damaged or a rule cannot be computed on its rows,
     rejects its day and no other.
 
-    A day is compared with the days before it that have a verdict by now, so validate days in their order. Done
-    again after earlier days were backfilled, or, in another run, after the days behind it have shown that a number
-    of rows lasts, a day may get another verdict.
+    A day is compared with the days before it that have a verdict by now, so validate days in their order. After
+    earlier days were backfilled, or the days behind it have shown that a number of rows lasts, a day may get
+    another verdict; a run that is tried again gives the same ones.
 
     Raises
     ------
     RuleError
         If a rule of the dataset is written wrongly.
     """
+    return _validate(PastVerdicts(dataset, lake, days), days, run, faults)
+
+
+def _validate(past: PastVerdicts, days: Sequence[date], run: RunInfo, faults: Faults) -> list[DayVerdict]:
+    dataset = past.dataset
     with TemporaryDirectory() as folder:
-        scratch, past = Path(folder), PastVerdicts(dataset, lake, days, run.run_id)
-        checked = [_check(dataset, table, lake, days, faults, scratch) for table in dataset.tables]
+        scratch = Path(folder)
+        checked = [_check(dataset, table, past.lake, days, faults, scratch) for table in dataset.tables]
         return [
-            _conclude(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
+            _conclude_alone(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
             for day in sorted(days)
         ]
 
@@ -110,7 +115,7 @@ def _check(
         for day in days
         if (fault := faults.get(day, {}).get(table.name)) or day >= since
     ]
-    return _judge_raws(table, make_rules(table.rules), raws)
+    return _judge_raws(table, make_rules(table.rules), raws) if raws else {}
 
 
 def _read(
@@ -122,41 +127,77 @@ def _read(
     prefix = dataset.raw(table.name)
     try:
         manifest = lake.find_manifest(prefix, day)
-        if manifest is None:
-            return no_rows(table, day, "was not extracted")
+    except LakeError as error:
+        log.exception("%s of %s cannot be read.", table.name, day)
+        return no_rows(table, day, f"cannot be read: {one_line(error)}")
+    if manifest is None:
+        return no_rows(table, day, "was not extracted")
+    found = _read_file(table, lake, prefix, day, manifest, scratch)
+    return replace(found, inputs={partition(prefix, day): manifest.digest})
+
+
+def _read_file(
+    table: TableSpec, lake: Lake, prefix: str, day: date, manifest: Manifest, scratch: Path
+) -> RawTable:
+    [file] = manifest.files
+    counted, lines = (file.rows, 0) if manifest.counted == "rows" else (None, file.rows or 0)
+    if file.bytes > table.max_bytes:
+        fault = f"has {file.bytes:,} bytes, and the table's limit (`max_bytes`) is {table.max_bytes:,}"
+        return replace(no_rows(table, day, fault), lines=lines, counted=counted)
+    try:
         [path] = lake.download(prefix, day, scratch)
-        [file] = manifest.files
-        counted = file.rows if manifest.counted == "rows" else None
-        return replace(read_raw(path, table, day, counted), inputs={partition(prefix, day): manifest.digest})
+        return read_raw(path, table, day, counted)
     except Exception as error:
         if not (isinstance(error, LakeError) or lies_in_the_data(error)):
             raise
         log.exception("%s of %s cannot be read.", table.name, day)
-        return no_rows(table, day, f"cannot be read: {one_line(error)}")
+        fault = f"cannot be read: {one_line(error)}"
+        return replace(no_rows(table, day, fault), lines=lines, counted=counted)
 
 
 def _judge_raws(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
     """Judge a table on all days together: the rules cost much less once on many rows than many times on few.
 
-    Where that fails, each day is judged alone, and one that it fails for has that as its fault.
+    Where that fails, each day is judged alone, and one that it fails for has that as its fault. What fails on a
+    plain row as well lies in no day's data.
     """
-    if not raws:
-        return {}
     try:
-        judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
-        book = rule_book(table, rules)
-        return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
+        return _judged(table, rules, raws)
     except Exception as error:
-        if not lies_in_the_data(error) or (len(raws) == 1 and raws[0].fault):
+        if not lies_in_the_data(error):
             raise
-        log.exception("%s of %s to %s could not be judged.", table.name, raws[0].day, raws[-1].day)
-        if len(raws) == 1:
-            fault = f"could not be judged: {one_line(error)}"
-            return _judge_raws(table, rules, [replace(no_rows(table, raws[0].day, fault), inputs=raws[0].inputs)])
-    return {day: found for raw in raws for day, found in _judge_raws(table, rules, [raw]).items()}
+        log.exception("%s of %s to %s could not be judged together.", table.name, raws[0].day, raws[-1].day)
+        judge(table, plain_rows(table), rules)
+    return {raw.day: _judge_alone(table, rules, raw) for raw in raws}
+
+
+def _judge_alone(table: TableSpec, rules: Mapping[str, Any], raw: RawTable) -> CheckedTable:
+    try:
+        return _judged(table, rules, [raw])[raw.day]
+    except Exception as error:
+        if not lies_in_the_data(error):
+            raise
+        log.exception("%s of %s could not be judged.", table.name, raw.day)
+        return _unjudged(table, raw.day, raw, raw.inputs, error)
+
+
+def _unjudged(
+    table: TableSpec, day: date, found: RawTable | TableVerdict, inputs: Mapping[str, str], error: Exception
+) -> CheckedTable:
+    """A table of which an error leaves no row to judge; `found` knows how many there were."""
+    empty = no_rows(table, day, f"could not be judged: {one_line(error)}")
+    raw = replace(empty, lines=found.lines, counted=found.counted, inputs=inputs)
+    return _judged(table, make_rules(table.rules), [raw])[day]
+
+
+def _judged(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
+    judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
+    book = rule_book(table, rules)
+    return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
 
 
 def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:
+    """The part of a day in what was judged together."""
     is_day = pl.col("dt") == raw.day
     good = judged.good.filter(is_day).drop("dt")
     quarantined = judged.quarantined.filter(is_day)
@@ -202,7 +243,7 @@ def _compared(past: PastVerdicts, found: CheckedTable, day: date) -> CheckedTabl
     if not verdict.problems:
         before = _facts(past.before(day), table)
         unusual, repeated = unusual_rows(table, facts, before), repeated_rows(table, facts, before)
-        if unusual and is_level(table, facts, before, _facts(past.after(day), table)):
+        if unusual and is_level(table, facts, before, _raw_after(past, table, day)):
             unusual = None
         update["problems"] = tuple(problem for problem in (unusual, repeated) if problem is not None)
         update["only_rows_are_unusual"] = unusual is not None and repeated is None
@@ -215,6 +256,15 @@ def _facts(verdicts: Sequence[DayVerdict], table: TableSpec) -> Facts:
         for verdict in verdicts
         if (found := verdict.tables.get(table.name)) is not None
     }
+
+
+def _raw_after(past: PastVerdicts, table: TableSpec, day: date) -> Facts:
+    """Rows of the next days as they were extracted: their verdicts may change while a run judges its days."""
+    lake, prefix = past.lake, past.dataset.raw(table.name)
+    until = day + min(_LOOK_AHEAD, date.max - day)
+    following = [later for later in lake.days(prefix, day, until) if later > day][:LEVEL_DAYS]
+    manifests = ((later, lake.usable_manifest(prefix, later)) for later in following)
+    return {later: TableFacts(manifest.rows, None) for later, manifest in manifests if manifest is not None}
 
 
 def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
@@ -236,10 +286,24 @@ def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:
     return (f"{table.name} also has {_names(raw.unexpected)}, which nothing reads; raw data keep it.",)
 
 
+def _conclude_alone(
+    past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
+) -> DayVerdict:
+    """Conclude a day; where its rows make that fail, reject it without them, so that it stops no other."""
+    try:
+        return _conclude(past, day, tables, run, scratch)
+    except Exception as error:
+        if not lies_in_a_days_data(error):
+            raise
+        log.exception("%s of %s could not be concluded.", past.dataset.name, day)
+        emptied = [_unjudged(table.spec, day, table.verdict, table.inputs, error) for table in tables]
+    return _conclude(past, day, emptied, run, scratch)
+
+
 def _conclude(
     past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
 ) -> DayVerdict:
-    """Publish a day: quarantine, clean tables if it is accepted, and last the report."""
+    """Write a day's report, and publish quarantine, clean tables if the day is accepted, and last the report."""
     dataset, lake = past.dataset, past.lake
     tables = [_compared(past, table, day) for table in tables]
     accepted = not any(table.verdict.problems for table in tables)
@@ -253,13 +317,15 @@ def _conclude(
             for table in tables
         },
     )
+    report = _report(dataset, lake, verdict, tables, scratch)
     for table in tables:
         rows, prefix = table.quarantined, dataset.quarantine(table.spec.name)
         lake.publish_frame(prefix, day, rows, run=run, scratch=scratch, inputs=table.inputs)
     for table in tables if accepted else ():
         rows, prefix = table.good, dataset.clean(table.spec.name)
         lake.publish_frame(prefix, day, rows, run=run, scratch=scratch, inputs=table.inputs)
-    _publish_report(dataset, lake, verdict, tables, run, scratch)
+    inputs = {path: digest for table in tables for path, digest in table.inputs.items()}
+    lake.publish(dataset.validation_prefix, day, report, run=run, inputs=inputs)
     past.add(verdict)
     outcome = "accepted" if accepted else "rejected"
     log.info("%s of %s was %s. %s", dataset.name, day, outcome, " ".join(verdict.problems))
@@ -270,20 +336,13 @@ def _has_clean_table(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
     return any(lake.has_manifest(dataset.clean(table.name), day) for table in dataset.tables)
 
 
-def _publish_report(
-    dataset: DatasetSpec,
-    lake: Lake,
-    verdict: DayVerdict,
-    tables: Sequence[CheckedTable],
-    run: RunInfo,
-    scratch: Path,
-) -> None:
+def _report(
+    dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Sequence[CheckedTable], scratch: Path
+) -> list[LocalFile]:
     page, json = scratch / "index.html", scratch / "verdict.json"
     page.write_text(render_validation(dataset, lake, verdict, tables))
     json.write_text(verdict.model_dump_json(indent=2))
-    inputs = {path: digest for table in tables for path, digest in table.inputs.items()}
-    files = [LocalFile(page), LocalFile(json)]
-    lake.publish(dataset.validation_prefix, verdict.day, files, run=run, inputs=inputs)
+    return [LocalFile(page), LocalFile(json)]
 
 
 def _names(columns: Sequence[str]) -> str:

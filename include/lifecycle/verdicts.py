@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from include.lifecycle.lake import Lake, LakeError
+from include.lifecycle.lake import Lake, LakeError, partition
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.table_rules import COMPARED_DAYS
 
@@ -129,6 +129,15 @@ class DayVerdict(BaseModel):
                 f"The verdict of {dataset.name} on {day} cannot be read: {error}"
             ) from error
 
+    @classmethod
+    def find(cls, lake: Lake, dataset: DatasetSpec, day: date) -> Self | None:
+        """The verdict of a day; None where it cannot be read."""
+        try:
+            return cls.read(lake, dataset, day)
+        except LakeError as error:
+            log.warning("%s of %s counts as not judged: %s", dataset.name, day, error)
+            return None
+
     @property
     def only_rows_are_unusual(self) -> bool:
         """Whether the day was rejected for nothing but numbers of rows."""
@@ -143,16 +152,11 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of the days around those to be judged, listed and read once.
-
-    Of later days only verdicts that another run than `run_id` published count, so that a run which was cut short
-    judges the same when it is tried again.
-    """
+    """The verdicts of the days before those to be judged, listed and read once."""
 
     dataset: DatasetSpec
     lake: Lake
     judged: Sequence[date]
-    run_id: str
     _read: dict[date, DayVerdict | None] = field(default_factory=dict, init=False)
 
     def recent(self, day: date) -> list[DayVerdict]:
@@ -162,10 +166,6 @@ class PastVerdicts:
     def before(self, day: date) -> list[DayVerdict]:
         """Verdicts of the `COMPARED_DAYS` comparable days next before `day`, of the 60 before it, oldest first."""
         return _comparable(self._before(day))[::-1]
-
-    def after(self, day: date) -> list[DayVerdict]:
-        """Verdicts of the `COMPARED_DAYS` comparable days next after `day`, of the 60 after it, oldest first."""
-        return _comparable(self._after(day))
 
     def add(self, verdict: DayVerdict) -> None:
         """Take note of a new verdict."""
@@ -182,18 +182,8 @@ class PastVerdicts:
     def _before(self, day: date) -> Iterator[DayVerdict]:
         """Verdicts of the 60 days before `day`, newest first."""
         since = _look_back(day)
-        known = sorted(self._published | self._read.keys(), reverse=True)
-        return self._verdicts(earlier for earlier in known if since <= earlier < day)
-
-    def _after(self, day: date) -> Iterator[DayVerdict]:
-        """Verdicts of the 60 days after `day`, oldest first."""
-        until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
-        known = self.lake.days(self.dataset.validation_prefix, day, until)
-        return self._verdicts(later for later in known if later > day and not self._is_of_this_run(later))
-
-    def _is_of_this_run(self, day: date) -> bool:
-        manifest = self.lake.usable_manifest(self.dataset.validation_prefix, day)
-        return manifest is not None and manifest.run_id == self.run_id
+        known = (earlier for earlier in self._published | self._read.keys() if since <= earlier < day)
+        return self._verdicts(sorted(known, reverse=True))
 
     @cached_property
     def _published(self) -> set[date]:
@@ -206,21 +196,33 @@ class PastVerdicts:
     def _verdict(self, day: date) -> DayVerdict | None:
         """The verdict of a day; None where it cannot be read."""
         if day not in self._read:
-            try:
-                self._read[day] = DayVerdict.read(self.lake, self.dataset, day)
-            except LakeError as error:
-                log.warning("%s of %s is compared with nothing: %s", self.dataset.name, day, error)
-                self._read[day] = None
+            self._read[day] = DayVerdict.find(self.lake, self.dataset, day)
         return self._read[day]
 
 
-def published_by(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run_id: str) -> list[DayVerdict]:
-    """The verdicts of `days` that a run has published, also where its task failed later."""
+def present_verdicts(
+    dataset: DatasetSpec, lake: Lake, days: Sequence[date], faults: Mapping[date, Collection[str]]
+) -> list[DayVerdict]:
+    """The verdicts of those of `days` whose raw tables are still as they were judged.
+
+    `faults` names, by day, the tables that could not be extracted, so that what the lake has of them counts not.
+    """
     return [
-        DayVerdict.read(lake, dataset, day)
+        verdict
         for day in days
-        if (manifest := lake.usable_manifest(dataset.validation_prefix, day)) and manifest.run_id == run_id
+        if _is_present(dataset, lake, day, faults.get(day, ()))
+        and (verdict := DayVerdict.find(lake, dataset, day)) is not None
     ]
+
+
+def _is_present(dataset: DatasetSpec, lake: Lake, day: date, lacking: Collection[str]) -> bool:
+    report = lake.usable_manifest(dataset.validation_prefix, day)
+    raw = {
+        partition(dataset.raw(table.name), day): manifest.digest
+        for table in dataset.tables
+        if table.name not in lacking and (manifest := lake.usable_manifest(dataset.raw(table.name), day))
+    }
+    return report is not None and report.inputs == raw
 
 
 def _look_back(day: date) -> date:

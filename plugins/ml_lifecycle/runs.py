@@ -104,7 +104,4 @@ def fail_on_shortfall(
         show_report(dataset.validation_prefix, min(judged.rejected))
     sentences = shortfall(planned, extracted, judged)
     if sentences:
-        raise AirflowFailException(
-            f"{dataset.title} is incomplete. {' '.join(sentences)} "
-            "Trigger this DAG with the days that were rejected once the source is corrected."
-        )
+        raise AirflowFailException(f"{dataset.title} is incomplete. {' '.join(sentences)}")

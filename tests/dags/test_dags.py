@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.published_pages import Report
+from include.lifecycle.verdicts import DayVerdict
 from ml_lifecycle.links import PredictionFileLink, prediction_file
 
 ROOT = Path(__file__).parents[2]
@@ -168,10 +170,10 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
     [
         ("", ["2026-03-01", "2026-03-02"], ("success", "success", "success")),
         ("extract", ["2026-03-02"], ("success", "failed", "success")),
-        ("validate", [], ("failed", "failed", "upstream_failed")),
+        ("validate", ["2026-03-01"], ("failed", "failed", "success")),
     ],
 )
-def test_days_that_were_not_extracted_leave_the_others_their_features_and_the_run_red(
+def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_and_the_run_red(
     monkeypatch: pytest.MonkeyPatch, broken: str, built: list[str], task_states: tuple[str, ...]
 ) -> None:
     from include.lifecycle import etl
@@ -193,6 +195,8 @@ def test_days_that_were_not_extracted_leave_the_others_their_features_and_the_ru
         "validate": validate,
     }
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
+    first = DayVerdict(day=date(2026, 3, 1), accepted=True, tables={})
+    monkeypatch.setattr(etl, "present_verdicts", lambda dataset, lake, days, faults: [first])
     monkeypatch.setattr(etl, "features_to_build", lambda dataset, lake, days, until: days)
     monkeypatch.setattr(etl, "build_features", lambda dataset, lake, days, run: features.extend(map(str, days)))
     for task in dag.tasks:

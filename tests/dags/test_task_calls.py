@@ -19,7 +19,7 @@ from airflow.utils.types import DagRunType
 from include.catalog import DATASETS
 from include.lifecycle import backup, ledger, model_card, registry, scoring, training
 from include.lifecycle.etl import ExtractedDays, JudgedDays
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.verdicts import DayVerdict, TableVerdict
 from ml_lifecycle import runs
 
@@ -237,14 +237,17 @@ def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() 
         runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], whole)
 
 
-@pytest.mark.parametrize("is_of_this_run", [True, False])
+@pytest.mark.parametrize("is_of_this_raw", [True, False])
 def test_a_validation_that_failed_names_the_days_that_it_had_rejected_and_those_it_had_not_come_to(
-    call: Call, monkeypatch: pytest.MonkeyPatch, lake: Lake, tmp_path: Path, is_of_this_run: bool
+    call: Call, monkeypatch: pytest.MonkeyPatch, lake: Lake, tmp_path: Path, is_of_this_raw: bool
 ) -> None:
-    file = tmp_path / "verdict.json"
+    file, raw = tmp_path / "verdict.json", tmp_path / "table.csv"
     file.write_text(verdict(DAYS[0], "customers is empty.").model_dump_json())
-    run = RunInfo("manual 1" if is_of_this_run else "another", STARTED, "test")
-    lake.publish(DATASETS["customers"].validation_prefix, DAYS[0], [LocalFile(file)], run=run)
+    raw.write_text("customer_id\n")
+    run, dataset = RunInfo("another", STARTED, "test"), DATASETS["customers"]
+    digest = lake.publish(dataset.raw("customers"), DAYS[0], [LocalFile(raw)], run=run).digest
+    inputs = {partition(dataset.raw("customers"), DAYS[0]): digest if is_of_this_raw else "another"}
+    lake.publish(dataset.validation_prefix, DAYS[0], [LocalFile(file)], run=run, inputs=inputs)
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
     days = [str(day) for day in DAYS[:2]]
 
@@ -252,9 +255,9 @@ def test_a_validation_that_failed_names_the_days_that_it_had_rejected_and_those_
         call("customers_etl", "report_rejections", [days], [{"days": days}], None)
 
     message = str(raised.value)
-    assert (f"{days[0]} was rejected: customers is empty." in message) == is_of_this_run
-    open_days = days[1:] if is_of_this_run else days
-    assert f"so that the next run takes them up: {', '.join(open_days)}." in message
+    assert (f"{days[0]} was rejected: customers is empty." in message) == is_of_this_raw
+    open_days = days[1:] if is_of_this_raw else days
+    assert f"Without a verdict, because a task failed: {', '.join(open_days)}." in message
 
 
 def test_a_run_on_the_whole_lake_makes_a_backup_and_deletes_expired_ones(

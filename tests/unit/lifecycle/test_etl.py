@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.exceptions import PolarsError
 
-from include.lifecycle import quarantine, validation
+from include.lifecycle import row_rules, validation
 from include.lifecycle.etl import (
     LOOK_BACK_DAYS,
     ExtractedDays,
@@ -27,6 +28,7 @@ from include.lifecycle.etl import (
     chunks,
     extract,
     features_to_build,
+    judged_days,
     outdated_features,
     plan,
     shortfall,
@@ -387,9 +389,12 @@ def test_what_a_run_owes_is_said_in_a_sentence_each() -> None:
 
     assert shortfall([D1, D2, D3], extracted, judged) == [
         "2026-03-02 was rejected: sales is empty. So are opinions.",
-        "Without a verdict, because a task failed, so that the next run takes them up: 2026-03-03.",
+        "Correct the source, then trigger this DAG with the days that were rejected.",
+        "Without a verdict, because a task failed: 2026-03-03. The next run takes up those that are new; trigger "
+        "this DAG with the others.",
         "TSLA has no file.",
     ]
+    assert shortfall([D1], [extracted[0]], JudgedDays(accepted=(D1,))) == ["TSLA has no file."]
     assert shortfall([D1], [ExtractedDays(days=(D1,))], JudgedDays(accepted=(D1,))) == []
 
 
@@ -413,45 +418,176 @@ def test_a_raw_table_that_is_damaged_rejects_its_day_and_no_other(world: World, 
     assert verdicts[1] == DayVerdict.read(world.lake, SHOPS, D2)
 
 
+def _ruled_by(*rules: Any) -> DatasetSpec:
+    """The shops, whose sales have rules."""
+    sales, opinions = SHOPS.tables
+    own = sales.model_copy(update={"rules": lambda: [rule.copy() for rule in rules]})
+    return SHOPS.model_copy(update={"tables": (own, opinions)})
+
+
+def _amounts_are_positive(column: str = "amount") -> Any:
+    import great_expectations.expectations as gxe
+
+    meta = {"rule_id": "sales.amount.positive", "why": "Nobody pays to sell."}
+    return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, meta=meta)
+
+
 @pytest.mark.parametrize(
     "error", [RuleError("not to be computed"), TypeError("no order"), OverflowError("too large")]
 )
 def test_a_day_whose_rows_cannot_be_judged_is_rejected_and_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+    source = Shops({day: f"shop,amount\nnorth,{day.day}\n" for day in (D1, D2, D3)}, records=1)
+    extracted = extract(SHOPS, world.lake, source, [D1, D2, D3], world.run)
+    to_pandas = row_rules._to_pandas
 
-    def fail_on_the_second(table: TableSpec, frame: pl.DataFrame, rules: Mapping[str, Any]) -> Any:
-        if D2 in frame["dt"]:
+    def fail_on_the_second(frame: pl.DataFrame) -> Any:
+        if D2.day in frame["amount"]:
             raise error
-        return quarantine.judge(table, frame, rules)
+        return to_pandas(frame)
 
-    monkeypatch.setattr(validation, "judge", fail_on_the_second)
+    monkeypatch.setattr(row_rules, "_to_pandas", fail_on_the_second)
 
-    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+    verdicts = validate_chunks(_ruled_by(_amounts_are_positive()), world.lake, [extracted], world.run)
 
     assert [verdict.accepted for verdict in verdicts] == [True, False, True]
     assert verdicts[1].problems == (f"sales could not be judged: {error}.",)
+    assert (verdicts[1].tables["sales"].lines, verdicts[1].tables["sales"].counted) == (1, 1)
     report = world.lake.manifest(SHOPS.validation_prefix, D2)
     assert list(report.inputs) == [partition(SHOPS.raw("sales"), D2)]
 
 
-def test_a_run_that_is_tried_again_judges_as_if_it_had_not_been_cut_short(world: World) -> None:
-    # given a number of rows that changes for good on the fifth day
+def test_a_rule_on_a_column_that_is_not_there_fails_the_task_and_rejects_no_day(world: World) -> None:
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+
+    with pytest.raises(RuleError, match=r"sales\.amount\.positive"):
+        validate_chunks(_ruled_by(_amounts_are_positive("amuont")), world.lake, [extracted], world.run)
+
+    assert world.lake.days(SHOPS.validation_prefix) == []
+
+
+def test_a_day_of_which_no_page_can_be_made_is_rejected_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+    render = validation.render_validation
+
+    def fail_on_the_second(dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Any) -> str:
+        if verdict.day == D2 and verdict.accepted:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        return render(dataset, lake, verdict, tables)
+
+    monkeypatch.setattr(validation, "render_validation", fail_on_the_second)
+
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert "surrogates not allowed" in verdicts[1].problems[0]
+    assert verdicts[1] == DayVerdict.read(world.lake, SHOPS, D2)
+
+
+def test_a_file_that_might_not_fit_into_memory_rejects_its_day_unread(world: World) -> None:
+    source = Shops({D1: GOOD, D2: GOOD + "south,2\n" * 50, D3: GOOD})
+    sales, opinions = SHOPS.tables
+    small = SHOPS.model_copy(update={"tables": (sales.model_copy(update={"max_bytes": 200}), opinions)})
+    extracted = extract(small, world.lake, source, [D1, D2, D3], world.run)
+
+    verdicts = validate_chunks(small, world.lake, [extracted], world.run)
+
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert verdicts[1].problems == ("sales has 420 bytes, and the table's limit (`max_bytes`) is 200.",)
+    assert verdicts[1].tables["sales"].lines == 51
+
+
+@given(
+    rows=st.lists(st.sampled_from([100, 200, 1000]), min_size=12, max_size=12),
+    corrected=st.lists(st.sampled_from([100, 200, 1000]), min_size=12, max_size=12),
+    redone=st.tuples(st.integers(0, 11), st.integers(0, 11)).map(sorted),
+    cut_after=st.integers(0, 12),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_a_redoing_that_is_cut_short_and_tried_again_judges_as_one_that_was_not(
+    rows: list[int], corrected: list[int], redone: list[int], cut_after: int, s3_client: Any, run: RunInfo
+) -> None:
     days = [date(2026, 3, day) for day in range(1, 13)]
-    source = Shops({day: _shops(1000 if day >= days[4] else 200, day) for day in days})
-    extracted = extract(SHOPS, world.lake, source, days, world.run)
+    again, first, last = replace(run, run_id="again"), *redone
 
-    # when
-    first = validate_chunks(SHOPS, world.lake, [extracted], world.run)
-    again = validate_chunks(SHOPS, world.lake, [extracted], world.run)
-    later = validate_chunks(SHOPS, world.lake, [extracted], replace(world.run, run_id="later"))
+    def redo(tries: int) -> list[DayVerdict]:
+        lake = new_lake(s3_client)
+        extract(SHOPS, lake, _shops_of(days, rows), days, run)
+        validate(SHOPS, lake, days, run)
+        some = days[first : last + 1]
+        found = extract(SHOPS, lake, _shops_of(days, corrected), some, again)
+        for _ in range(tries - 1):
+            cut = Lake(_Killed(lake.client, after=cut_after), lake.bucket)
+            with contextlib.suppress(KeyboardInterrupt):
+                validate_chunks(SHOPS, cut, [found], again)
+        return validate_chunks(SHOPS, lake, [found], again)
 
-    # then
-    rejected = [verdict.day for verdict in first if not verdict.accepted]
-    assert rejected == days[4:7]
-    assert again == first
-    assert all(verdict.accepted for verdict in later)
+    assert redo(tries=2) == redo(tries=1)
+
+
+@dataclass
+class _Killed:
+    """A client whose process is killed before it writes another object."""
+
+    client: Any
+    after: int
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("put_object", "upload_file", "upload_fileobj"):
+            self.after -= 1
+            if self.after < 0:
+                raise KeyboardInterrupt
+        return getattr(self.client, name)
+
+
+def _shops_of(days: Sequence[date], rows: Sequence[int]) -> Shops:
+    return Shops({day: _shops(count, day) for day, count in zip(days, rows, strict=True)})
+
+
+@pytest.mark.parametrize("change", [None, "raw", "verdict"])
+def test_where_validation_failed_the_verdicts_count_that_are_of_the_raw_tables_there_are(
+    world: World, change: str | None
+) -> None:
+    bad = Shops({D1: GOOD, D2: "shop,amount\nnorth,many\n", D3: GOOD})
+    extracted = extract(SHOPS, world.lake, bad, [D1, D2, D3], world.run)
+    validate_chunks(SHOPS, world.lake, [extracted], world.run)
+    later = replace(world.run, run_id="later")
+    if change == "raw":
+        extract(SHOPS, world.lake, SOURCE, [D2], later)
+    elif change == "verdict":
+        damage(world.lake, (SHOPS.validation_prefix, D2), "the manifest changed")
+
+    found = judged_days(SHOPS, world.lake, [extracted], None)
+
+    assert found.accepted == (D1, D3)
+    assert list(found.rejected) == ([] if change else [D2])
+
+
+def test_a_day_that_could_not_be_extracted_again_counts_by_its_verdict_whatever_the_lake_has(world: World) -> None:
+    run_etl(world, SOURCE, [D1, D2])
+    silent = replace(SOURCE, errors={D2: ValueError("no table")})
+    extracted = extract(SHOPS, world.lake, silent, [D1, D2], world.run)
+    validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    found = judged_days(SHOPS, world.lake, [extracted], None)
+
+    assert (found.accepted, list(found.rejected)) == ((D1,), [D2])
+
+
+def test_a_number_of_rows_that_lasts_is_usual_in_a_run_that_has_all_its_days(world: World) -> None:
+    days = [date(2026, 3, day) for day in range(1, 13)]
+    once, for_good = [200] * 4 + [1000] + [200] * 7, [200] * 4 + [1000] * 8
+
+    rejected = []
+    for rows in (once, for_good):
+        extracted = extract(SHOPS, world.lake, _shops_of(days, rows), days, world.run)
+        verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+        rejected.append([verdict.day for verdict in verdicts if not verdict.accepted])
+
+    assert rejected == [[days[4]], []]
 
 
 def _shops(rows: int, day: date) -> str:
