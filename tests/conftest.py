@@ -18,9 +18,13 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
+from hypothesis import settings
 
 from include.lifecycle.lake import Lake, RunInfo
 
+# The same examples at each run: a change is not blamed for what chance found. `--hypothesis-profile=default` searches.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Several programs that spin on all cores slow each other tenfold.
 

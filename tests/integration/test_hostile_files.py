@@ -1,6 +1,7 @@
 """Days of hostile files through extract, validate and the warehouse: nothing crashes, and no line is lost.
 
-`HOSTILE_DAYS=1000 python -m pytest tests/integration/test_hostile_files.py` tries as many days.
+Tries other days, and as many:
+`HOSTILE_DAYS=1000 python -m pytest --hypothesis-profile=default tests/integration/test_hostile_files.py`
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Hostile price files, Telco files and database texts end as good or quarantined, or in a sentence; none crashes.
 
-`HOSTILE_DAYS=1000 python -m pytest tests/integration/test_hostile_sources.py` tries as many files of each kind.
+Tries other files, and as many of each kind:
+`HOSTILE_DAYS=1000 python -m pytest --hypothesis-profile=default tests/integration/test_hostile_sources.py`
 """
 
 from __future__ import annotations
