@@ -22,7 +22,8 @@ from hypothesis import settings
 
 from include.lifecycle.lake import Lake, RunInfo
 
-# The same examples at each run: a change is not blamed for what chance found. `--hypothesis-profile=default` searches.
+# The same examples at each run, so that no change is blamed for what chance found; `--hypothesis-profile=default`
+# searches for others.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 os.environ.setdefault("DO_NOT_TRACK", "true")
