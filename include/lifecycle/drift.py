@@ -64,6 +64,15 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class _Drawn:
+    """The samples, and what else is known of the window: `scored_days` and `keys` of `DriftEvidence`."""
+
+    samples: Samples
+    scored_days: tuple[date, ...] = ()
+    keys: int | None = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Evidence per column, and Evidently's report: None where no column has enough values."""
 
@@ -109,11 +118,11 @@ def monitor(
         with TemporaryDirectory() as folder:
             scratch = Path(folder)
             numeric = (*model.numeric, SCORE)
-            samples = _read_samples(model, lake, window, reference, scratch)
-            clipped = clip(samples, numeric)
+            drawn = _read_samples(model, lake, window, reference, scratch)
+            clipped = clip(drawn.samples, numeric)
             comparison = compare(clipped, numeric, model.categorical, model.drift)
-            verdict = decide(_evidence(model, window, samples, comparison), model.drift)
-            page = drift_page.render_drift(model, day, reference, verdict, samples, clipped)
+            verdict = decide(_evidence(model, window, drawn, comparison), model.drift)
+            page = drift_page.render_drift(model, day, reference, verdict, drawn.samples, clipped)
             files = _write_files(verdict, page, comparison.report, scratch)
             lake.publish(prefix, day, files, run=run, inputs=inputs)
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "column_name"))
@@ -252,7 +261,7 @@ def _inputs(model: ModelSpec, lake: Lake, window: _Window, reference: Reference)
     }
 
 
-def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> Samples:
+def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path) -> _Drawn:
     numeric, on = (*model.numeric, SCORE), [*model.dataset.key, "dt"]
     columns = dict.fromkeys((*on, *numeric, *model.categorical))
 
@@ -270,24 +279,40 @@ def _read_samples(model: ModelSpec, lake: Lake, window: _Window, reference: Refe
     reference_rows = sample(pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE)))
     holdout = tidied(reference_rows.lazy())
     if not window.features:
-        return Samples(holdout, holdout.clear())
-    rows = sample(lake.scan(model.dataset.features_prefix, window.features, scratch)).drop(SCORE, strict=False)
+        return _Drawn(Samples(holdout, holdout.clear()))
+    features = lake.scan(model.dataset.features_prefix, window.features, scratch)
+    rows = sample(features).drop(SCORE, strict=False)
     unscored = rows.clear().lazy().select(*on, pl.lit(None, pl.Float64).alias(SCORE))
-    scores = pl.concat([unscored, *_read_scores(model, lake, window, reference, scratch)])
-    return Samples(holdout, tidied(rows.lazy().join(scores, on=on, how="left", maintain_order="left")))
+    scores = _read_scores(model, lake, window, reference, scratch)
+    joined = rows.lazy().join(pl.concat([unscored, *scores.values()]), on=on, how="left", maintain_order="left")
+    is_short = rows.height < model.drift.min_rows and not model.drift.all_days_of_a_key
+    keys = _count_keys(features, model.dataset.key) if is_short else None
+    return _Drawn(Samples(holdout, tidied(joined)), tuple(scores), keys)
+
+
+def _count_keys(frame: pl.LazyFrame, key: Sequence[str]) -> int:
+    return int(frame.select(key).unique().select(pl.len()).collect(engine="streaming").item())
 
 
 def _read_scores(
     model: ModelSpec, lake: Lake, window: _Window, reference: Reference, scratch: Path
-) -> Iterator[pl.LazyFrame]:
-    """The champion's scores of each day. Those of other versions do not compare with its training."""
-    for day in window.predictions:
+) -> dict[date, pl.LazyFrame]:
+    """The champion's scores, by those days with features that have any.
+
+    Those of other versions do not compare with its training.
+    """
+    found = {}
+    for day in sorted({*window.features} & {*window.predictions}):
         predictions = pl.scan_parquet(lake.download(model.predictions_prefix, day, scratch, scoring.PARQUET))
         of_champion = predictions.filter(pl.col("model_version") == reference.model_version)
-        yield of_champion.select(*model.dataset.key, pl.lit(day).alias("dt"), pl.col(SCORE).cast(pl.Float64))
+        scores = of_champion.select(*model.dataset.key, pl.lit(day).alias("dt"), pl.col(SCORE).cast(pl.Float64))
+        if scores.select(pl.col(SCORE).is_finite().any()).collect(engine="streaming").item():
+            found[day] = scores
+    return found
 
 
-def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: Comparison) -> DriftEvidence:
+def _evidence(model: ModelSpec, window: _Window, drawn: _Drawn, comparison: Comparison) -> DriftEvidence:
+    samples = drawn.samples
     # A day without predictions has no scores: that is no gap in those of the others.
     scored = samples.current.filter(pl.col("dt").is_in(list(window.predictions)))
     columns = {
@@ -300,7 +325,9 @@ def _evidence(model: ModelSpec, window: _Window, samples: Samples, comparison: C
         current_rows=samples.current.height,
         days=window.features,
         missing_days=tuple(day for day in window.days if day not in window.features),
-        scored_days=window.predictions,
+        scored_days=drawn.scored_days,
+        predicted_days=window.predictions,
+        keys=drawn.keys,
         score=score,
         columns={name: columns[name] for name in model.features},
     )

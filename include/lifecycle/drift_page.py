@@ -43,6 +43,12 @@ _ADVICE = {
         "Waiting does not help: each key counts once, however many {unit}s the window has, and there are fewer "
         "keys than the {rows} rows that a verdict needs. Lower that number in the drift policy of {model}."
     ),
+    "incomplete days": (
+        "The window has {keys:,} keys, but not every {unit} has every key: each counts on a single {unit}, and "
+        "only {drawn:,} have features on that one. If the source lost rows, fix it and run {dataset}_etl again "
+        "for these {unit}s. If keys come and go by nature, let them count on every {unit}, in the drift policy of "
+        "{model}."
+    ),
     "window not full": "Wait: each further {unit} brings more rows into the window.",
     "window too short": (
         "The window is too short for the {rows} rows that a verdict needs: widen it in the drift policy of "
@@ -93,6 +99,8 @@ def _advice(model: ModelSpec, verdict: DriftVerdict) -> str:
         dataset=model.dataset.name,
         unit=model.dataset.calendar.unit,
         rows=model.drift.min_rows,
+        keys=verdict.keys,
+        drawn=verdict.current_rows,
         runs=runs,
     )
 
@@ -105,12 +113,11 @@ def _situation(model: ModelSpec, verdict: DriftVerdict, *, has_gaps: bool) -> st
     policy = model.drift
     if min(verdict.reference_rows, verdict.score.reference_rows) < policy.min_rows:
         return "reference too small"
-    has_few_rows = verdict.current_rows < policy.min_rows
-    if has_few_rows and verdict.days and not policy.all_days_of_a_key:
-        return "too few keys"
+    if verdict.keys is not None:
+        return "too few keys" if verdict.keys < policy.min_rows else "incomplete days"
     if has_gaps:
         return "days missing"
-    if has_few_rows:
+    if verdict.current_rows < policy.min_rows:
         return "window not full" if verdict.missing_days else "window too short"
     is_compared = any(column.distance is not None or column.drifted for column in verdict.columns.values())
     return "too few scores" if is_compared else "too many gaps"
@@ -123,7 +130,10 @@ def _runs(model: ModelSpec, verdict: DriftVerdict) -> str:
     """
     window, missing = _window(verdict), {}
     last = verdict.days[-1] if verdict.days else date.max
-    for dag, days in ((f"{model.dataset.name}_etl", verdict.days), (f"{model.name}_scoring", verdict.scored_days)):
+    for dag, days in (
+        (f"{model.dataset.name}_etl", verdict.days),
+        (f"{model.name}_scoring", verdict.predicted_days),
+    ):
         first = days[0] if days else date.min
         gaps = [day for day in _without(days, window) if first <= day <= last]
         if gaps:
@@ -218,8 +228,8 @@ def _facts(model: ModelSpec, reference: Reference, verdict: DriftVerdict) -> dic
     return {
         "Compared": f"{len(verdict.days)} {units}{so_far}: {_ranges(verdict.days, window)}",
         "Without features": _ranges(verdict.missing_days, window),
-        "With scores": f"{len(verdict.scored_days)} {units}{so_far}",
-        "Without scores": _ranges(_without(verdict.scored_days, window), window),
+        "With the champion's scores": f"{len(verdict.scored_days)} {units}{so_far}",
+        "Without the champion's scores": _ranges(_without(verdict.scored_days, window), window),
         "Rows drawn": f"{verdict.current_rows:,} from the window, {verdict.reference_rows:,} from the reference",
         "Champion": f"{model.name}, version {reference.model_version}",
         "Reference": f"holdout of its training of {reference.day}",

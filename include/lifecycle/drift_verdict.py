@@ -49,9 +49,10 @@ class ColumnDrift(ColumnEvidence):
 class DriftEvidence(Spec):
     """All that a verdict rests on.
 
-    Rows are those of the samples, each of another key. `days` are the days of the window that have features,
-    `scored_days` those that have predictions. The null rate of `score` is the share of the rows of these that the
-    champion has not scored.
+    Rows are those of the samples. `days` are the days of the window that have features, `scored_days` those of
+    them that the champion has scored, `predicted_days` those that have predictions of any version. The null rate
+    of `score` is the share of the rows of `predicted_days` that the champion has not scored. `keys` is how many
+    keys the window has, counted where each gives one row at most and these are too few for a verdict.
     """
 
     reference_rows: int
@@ -59,6 +60,8 @@ class DriftEvidence(Spec):
     days: tuple[date, ...]
     missing_days: tuple[date, ...]
     scored_days: tuple[date, ...] = ()
+    predicted_days: tuple[date, ...] = ()
+    keys: int | None = None
     score: ColumnEvidence
     columns: Mapping[str, ColumnEvidence]
 
@@ -118,9 +121,9 @@ def _conclude(
 
 
 def _scores(evidence: DriftEvidence) -> str:
-    """Which scores were compared: where days of the window have none, of how many days they are."""
+    """Which scores were compared: where the champion has not scored all days of the window, those of how many."""
     scored, days = len(evidence.scored_days), len(evidence.days) + len(evidence.missing_days)
-    return "The scores" if scored == days else f"The scores of {scored} of {days} days"
+    return "The scores" if scored == days else f"The champion's scores of {scored} of {days} days"
 
 
 def _drifted(columns: Mapping[str, ColumnDrift]) -> list[str]:

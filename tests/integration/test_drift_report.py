@@ -233,6 +233,29 @@ def test_scores_of_another_version_are_not_compared_with_the_champions_training(
     assert verdict.score.current_rows == 0
 
 
+def test_days_that_another_version_scored_are_not_counted_among_the_champions(world: World, postgres: Any) -> None:
+    world.features()
+    world.predictions(version=2, risk=2.0)
+    world.predictions(days=WINDOW[2:])
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert (verdict.scored_days, verdict.predicted_days) == ((DAY,), tuple(WINDOW))
+    assert verdict.reason.startswith("The champion's scores of 1 of 3 days stayed in place")
+    assert verdict.score.null_rate_current == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_scores_beside_no_features_and_scores_without_a_number_are_not_counted(
+    world: World, postgres: Any
+) -> None:
+    world.features(days=WINDOW[1:])
+    world.predictions()
+    unknown = scored(people(21), 21).with_columns(score=pl.lit(float("nan")))
+    world._publish("predictions/leaving", WINDOW[1], unknown, "predictions.parquet")
+
+    assert monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE).scored_days == (DAY,)
+
+
 def test_a_window_without_features_is_not_enough_evidence_and_names_the_days(world: World, postgres: Any) -> None:
     verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
 
@@ -296,7 +319,32 @@ def test_few_customers_give_no_verdict_however_many_days_show_them(world: World,
 
     verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
 
-    assert (verdict.verdict, verdict.current_rows) == ("not enough evidence", 400)
+    assert (verdict.verdict, verdict.current_rows, verdict.keys) == ("not enough evidence", 400, 400)
+
+
+def test_where_days_lack_keys_the_report_does_not_say_that_there_are_too_few(world: World, postgres: Any) -> None:
+    world.features(rows=100, days=WINDOW[:2])
+    world.features(rows=1_000, days=WINDOW[2:])
+    world.predictions()
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert verdict.verdict == "not enough evidence"
+    assert verdict.current_rows < 500 < verdict.keys == 1_000
+    [page] = world.lake.download("reports/leaving/drift", DAY, world.scratch, "index.html")
+    assert "The window has 1,000 keys, but not every day has every key" in page.read_text()
+    assert "Lower" not in page.read_text()
+
+
+def test_keys_are_counted_only_where_each_gives_one_row_and_these_are_too_few(world: World, postgres: Any) -> None:
+    all_days = MODEL.drift.model_copy(update={"all_days_of_a_key": True})
+    world.features(rows=100)
+    few = monitor(MODEL.model_copy(update={"drift": all_days}), world.lake, postgres, DAY, world.run, REFERENCE)
+    world.features()
+    many = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert (few.current_rows, few.keys) == (300, None)
+    assert (many.current_rows, many.keys) == (2_000, None)
 
 
 def test_a_baseline_champion_is_compared_with_its_own_scores(world: World, postgres: Any) -> None:

@@ -73,7 +73,9 @@ def page(
     current: pl.DataFrame,
     *,
     missing: Sequence[date] = DAYS[:1],
-    scored: Sequence[date] = DAYS[1:],
+    predicted: Sequence[date] = DAYS[1:],
+    scored: Sequence[date] | None = None,
+    keys: int | None = None,
     model: ModelSpec = MODEL,
     reference: pl.DataFrame | None = None,
     **outside: float,
@@ -89,7 +91,9 @@ def page(
         current_rows=current.height,
         days=tuple(day for day in DAYS if day not in missing),
         missing_days=tuple(missing),
-        scored_days=tuple(scored),
+        scored_days=tuple(predicted if scored is None else scored),
+        predicted_days=tuple(predicted),
+        keys=keys,
         score=columns[SCORE],
         columns={name: columns[name] for name in model.features},
     )
@@ -139,7 +143,7 @@ def test_too_little_evidence_says_which_days_are_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "scored", "advice"),
+    ("missing", "predicted", "advice"),
     [
         ([], DAYS, "The window is too short for the 500 rows that a verdict needs: widen it"),
         (DAYS[:1], DAYS[1:], "Wait: each further day brings more rows into the window."),
@@ -157,21 +161,41 @@ def test_too_little_evidence_says_which_days_are_missing() -> None:
     ],
 )
 def test_too_little_evidence_names_the_runs_that_give_it_or_says_to_wait(
-    missing: list[date], scored: list[date], advice: str
+    missing: list[date], predicted: list[date], advice: str
 ) -> None:
-    assert advice in page(people(100), missing=missing, scored=scored, model=EVERY_DAY_COUNTS)
+    assert advice in page(people(100), missing=missing, predicted=predicted, model=EVERY_DAY_COUNTS)
+
+
+def test_no_run_is_asked_for_where_another_version_has_scored_the_days() -> None:
+    html = page(people(1_000), missing=[], predicted=DAYS, scored=DAYS[1:2])
+
+    assert "The champion's scores of 1 of 3 days stayed in place" in unescape(html)
+    assert "With the champion's scores</dt><dd>1 of 3 days</dd>" in unescape(html)
+    assert "Without the champion's scores</dt><dd>2026-11-18, 2026-11-20</dd>" in unescape(html)
+    few = page(people(100), missing=[], predicted=DAYS, scored=DAYS[1:2], model=EVERY_DAY_COUNTS)
+    assert "churn_scoring" not in few
 
 
 @pytest.mark.parametrize("missing", [[], DAYS[:1], DAYS[1:2], DAYS[2:]])
 def test_where_a_key_counts_once_no_further_day_is_waited_for_or_asked_for(missing: list[date]) -> None:
-    scored = [day for day in DAYS if day not in missing]
+    predicted = [day for day in DAYS if day not in missing]
 
-    html = page(people(100), missing=missing, scored=scored)
+    html = page(people(100), missing=missing, predicted=predicted, keys=499)
 
     assert "there are fewer keys than the 500 rows that a verdict needs. Lower that number" in html
     assert "Wait:" not in html
     assert "customers_etl" not in html
     assert "widen" not in html
+
+
+def test_where_days_lack_keys_the_policy_is_not_to_be_lowered() -> None:
+    html = page(people(266), missing=[], predicted=DAYS, keys=1_200)
+
+    assert "The window has 1,200 keys, but not every day has every key" in html
+    assert "only 266 have features on that one." in html
+    assert "run customers_etl again for these days" in html
+    assert "Lower" not in html
+    assert "Lower that number" not in page(people(266), missing=[], predicted=DAYS, keys=500)
 
 
 def test_a_reference_without_scores_asks_for_a_training_and_not_for_another_window() -> None:
@@ -184,7 +208,7 @@ def test_too_few_scores_in_a_window_with_enough_rows_are_waited_for() -> None:
     is_scored = pl.int_range(pl.len()) < 100
     current = people(1_000).with_columns(pl.when(is_scored).then(SCORE).alias(SCORE))
 
-    assert "Wait: only the champion's own scores count" in unescape(page(current, scored=DAYS, missing=[]))
+    assert "Wait: only the champion's own scores count" in unescape(page(current, predicted=DAYS, missing=[]))
 
 
 def test_features_that_are_mostly_missing_on_both_sides_are_the_sources_to_fix() -> None:
@@ -192,13 +216,15 @@ def test_features_that_are_mostly_missing_on_both_sides_are_the_sources_to_fix()
         pl.lit(None, pl.Float64).alias("charges"), pl.lit(None, pl.String).alias("payment")
     )
 
-    html = page(empty, scored=DAYS, missing=[], reference=empty)
+    html = page(empty, predicted=DAYS, missing=[], reference=empty)
 
     assert "The features have too many gaps to be compared. Fix the source and run customers_etl" in html
 
 
 def test_days_without_scores_are_named() -> None:
-    assert "Without scores</dt><dd>2026-11-18 to 2026-11-19</dd>" in page(people(100), scored=DAYS[2:])
+    html = page(people(100), predicted=DAYS[2:])
+
+    assert "Without the champion's scores</dt><dd>2026-11-18 to 2026-11-19</dd>" in unescape(html)
 
 
 def test_moved_features_are_spoken_of_only_where_there_are_some() -> None:

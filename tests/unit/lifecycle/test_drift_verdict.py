@@ -40,6 +40,7 @@ def evidence(
             "days": (MONDAY, TUESDAY),
             "missing_days": (),
             "scored_days": (MONDAY, TUESDAY),
+            "predicted_days": (MONDAY, TUESDAY),
             "score": score or column(),
             "columns": default if columns is None else columns,
             **changes,
@@ -55,12 +56,16 @@ def features(*distances: float | None) -> dict[str, ColumnEvidence]:
     ("found", "verdict", "reason"),
     [
         (evidence(), "no drift", "The scores stayed in place"),
-        (evidence(scored_days=(TUESDAY,)), "no drift", "The scores of 1 of 2 days stayed in place"),
-        (evidence(scored_days=(MONDAY,), score=column(0.2)), "drift", "The scores of 1 of 2 days drifted"),
+        (evidence(scored_days=(TUESDAY,)), "no drift", "The champion's scores of 1 of 2 days stayed in place"),
+        (
+            evidence(scored_days=(MONDAY,), score=column(0.2)),
+            "drift",
+            "The champion's scores of 1 of 2 days drifted",
+        ),
         (
             evidence(days=(TUESDAY,), missing_days=(MONDAY,), scored_days=(TUESDAY,)),
             "no drift",
-            "The scores of 1 of 2 days stayed in place",
+            "The champion's scores of 1 of 2 days stayed in place",
         ),
         (evidence(score=column(0.2)), "drift", "The scores drifted (Wasserstein distance 0.200, limit 0.1)"),
         (
