@@ -163,7 +163,7 @@ def render_card(
 def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
     rate = training["mean_label"]["holdout"]
     columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
-    if evidence.champion_version is not None:
+    if evidence.champion_measures:
         columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_measures)
     columns["baseline"] = _plain(training["baseline_metrics"])
     columns |= {_words(name): _plain(values) for name, values in training["reference_metrics"].items()}
@@ -172,7 +172,7 @@ def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvide
         for name, measure in kind_of(model).measures.items()
     ]
     table = Table(["metric", *columns, "how to read it"], rows)
-    who = "Candidate" if evidence.champion_version is None else "Candidate, champion"
+    who = "Candidate, champion" if evidence.champion_measures else "Candidate"
     rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
     text = f"{who} and naive models, measured on {rows_measured}."
     return Section("On the holdout", text, table=table)

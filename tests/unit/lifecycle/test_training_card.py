@@ -125,6 +125,24 @@ def test_a_card_judges_its_interval(held: float, ends: tuple[float, float], judg
     assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
 
 
+@pytest.mark.parametrize(
+    ("champion", "who"),
+    [
+        ({}, "Candidate and naive models"),
+        ({"champion_fault": "The champion, version 1, cannot be loaded."}, "Candidate and naive models"),
+        ({"champion_score": 0.1, "champion_measures": {"skill": 0.1}}, "Candidate, champion and naive models"),
+    ],
+)
+def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str, Any], who: str) -> None:
+    number = 1 if champion else None
+    first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0, champion_version=number, **champion)
+
+    html = render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
+
+    assert f"{who}, measured on the same 1,234 rows" in html
+    assert ("champion (version 1)" in html) == ("champion_measures" in champion)
+
+
 @given(
     st.lists(
         st.none() | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6), max_size=5
