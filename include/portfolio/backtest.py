@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.portfolio.returns import shares_history
 from include.portfolio.settings import PortfolioSettings
-from include.portfolio.weights import (
-    EQUAL_WEIGHT,
-    STRATEGIES,
-    Vector,
-    allocate_all,
-    historical_moments,
-    traded_value,
-)
+from include.portfolio.strategies import EQUAL_WEIGHT, STRATEGIES
+from include.portfolio.weights import Vector, allocate_all, historical_moments, traded_value
 
 Answer = Literal["better", "worse", "no evidence"]
 

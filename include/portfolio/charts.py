@@ -14,7 +14,7 @@ from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormat
 
 from include.lifecycle import plots
 from include.lifecycle.pages import percent, unbreakable
-from include.portfolio.weights import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
+from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
 
 STYLE = plots.STYLE
 _COLORS = {

@@ -11,7 +11,7 @@ import polars as pl
 from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.portfolio import charts
 from include.portfolio.backtest import BLOCK_SESSIONS, figures, growth
-from include.portfolio.weights import EQUAL_WEIGHT, MAXIMUM_SHARPE
+from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE
 
 _ALLOCATION = (
     "What each strategy holds from this close on, in percent of the portfolio; the dotted line is the weight cap."

@@ -20,14 +20,9 @@ from skfolio.prior import BasePrior, ReturnDistribution
 
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.portfolio.settings import PortfolioSettings
+from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, RISK_PARITY, STRATEGIES
 
 Vector = NDArray[np.float64]
-
-EQUAL_WEIGHT = "equal weight"
-MINIMUM_VARIANCE = "minimum variance"
-MAXIMUM_SHARPE = "maximum Sharpe"
-RISK_PARITY = "risk parity"
-STRATEGIES = (EQUAL_WEIGHT, MINIMUM_VARIANCE, MAXIMUM_SHARPE, RISK_PARITY)
 
 UNIT = 1e-6
 """Published weights are whole multiples of this."""

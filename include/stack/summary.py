@@ -7,6 +7,7 @@ from rich.table import Table
 
 from include.catalog import MODELS
 from include.lifecycle.pages import percent
+from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results
 from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services
 from include.stack.settings import HOST, StackSettings
@@ -21,8 +22,6 @@ MEASURES = {
     "skill_low": "  lower end of its 95 % interval",
     "rmse": "root mean squared error (lower is better)",
 }
-# As in include.portfolio.weights, whose solvers take seconds to import.
-MINIMUM_VARIANCE, MAXIMUM_SHARPE = "minimum variance", "maximum Sharpe"
 SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 

@@ -16,7 +16,7 @@ from include.datasets.market.features import suspected_splits
 from include.portfolio.backtest import compare, figures, growth, walk_forward
 from include.portfolio.returns import daily_returns
 from include.portfolio.settings import PortfolioSettings
-from include.portfolio.weights import EQUAL_WEIGHT, STRATEGIES
+from include.portfolio.strategies import EQUAL_WEIGHT, STRATEGIES
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv"
 START = date(2015, 1, 1)

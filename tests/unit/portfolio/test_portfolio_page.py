@@ -10,7 +10,7 @@ import pytest
 
 from include.portfolio.charts import draw_frontier, draw_growth
 from include.portfolio.page import verdict_of
-from include.portfolio.weights import STRATEGIES
+from include.portfolio.strategies import STRATEGIES
 
 DAYS = [date(2025, 1, 1) + timedelta(number) for number in range(50)]
 

@@ -8,12 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.portfolio.settings import PortfolioSettings
+from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
 from include.portfolio.weights import (
-    EQUAL_WEIGHT,
-    MAXIMUM_SHARPE,
-    MINIMUM_VARIANCE,
-    RISK_PARITY,
-    STRATEGIES,
     Moments,
     PortfolioError,
     allocate,

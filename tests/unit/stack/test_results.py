@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from include.lifecycle.registry import VERDICT_TAG
-from include.portfolio import weights
+from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results, summary
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
@@ -68,7 +71,7 @@ def test_the_summary_says_where_the_champion_is_the_naive_baseline_and_why(
 def test_the_summary_says_where_two_strategies_hold_the_same(
     monkeypatch: pytest.MonkeyPatch, share: float, is_noted: bool
 ) -> None:
-    held = pl.DataFrame({"symbol": ["AAA"], weights.MINIMUM_VARIANCE: [0.25], weights.MAXIMUM_SHARPE: [share]})
+    held = pl.DataFrame({"symbol": ["AAA"], MINIMUM_VARIANCE: [0.25], MAXIMUM_SHARPE: [share]})
     monkeypatch.setattr(results, "portfolio_day", lambda _: date(2026, 3, 2))
     monkeypatch.setattr(results, "portfolio_weights", lambda _: held)
     console = Console(record=True, width=200)
@@ -78,3 +81,12 @@ def test_the_summary_says_where_two_strategies_hold_the_same(
     shown = console.export_text()
     assert "25.0 %" in shown
     assert ("Maximum Sharpe holds the same as minimum variance" in shown) == is_noted
+
+
+def test_the_summary_loads_no_solver() -> None:
+    code = "import sys, include.stack.summary; print({'cvxpy', 'skfolio'} & set(sys.modules))"
+    root = Path(__file__).parents[3]
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
