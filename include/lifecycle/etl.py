@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -13,7 +14,15 @@ import polars as pl
 from pydantic import Field, ValidationError
 
 from include.lifecycle.failures import lies_in_a_days_data, one_line
-from include.lifecycle.lake import CorruptManifestError, Lake, LakeError, LocalFile, RunInfo, partition
+from include.lifecycle.lake import (
+    CorruptFileError,
+    CorruptManifestError,
+    Lake,
+    LakeError,
+    LocalFile,
+    RunInfo,
+    partition,
+)
 from include.lifecycle.line_count import count_data_lines
 from include.lifecycle.specs import DatasetSpec, Extracted, Source, Spec, TableSpec
 from include.lifecycle.verdicts import DayVerdict, present_verdicts
@@ -28,10 +37,14 @@ Day = TypeVar("Day", date, str)
 
 
 class _Settled(Spec):
-    """The note that all of the source's `days` days until `until` are dealt with."""
+    """The note that all of the source's days until `until` are dealt with; `days` is a digest of these."""
 
     until: date
-    days: int
+    days: str
+
+
+class DamagedInputsError(LakeError):
+    """Features were not built, since a partition that they look at is damaged."""
 
 
 class StaleSourceError(ValueError):
@@ -108,8 +121,12 @@ class ExtractedDays(Spec):
 
 
 class JudgedDays(Spec):
-    """What validation said of some days: those accepted, and by rejected day the problems, in sentences."""
+    """What validation said of some days: those accepted, and by rejected day the problems, in sentences.
 
+    `is_complete` is false where validation failed, and this is what the lake has of the days.
+    """
+
+    is_complete: bool = True
     accepted: tuple[date, ...]
     rejected: dict[date, tuple[str, ...]] = Field(default_factory=dict)
 
@@ -130,7 +147,8 @@ def judged_days(
         return JudgedDays.model_validate(judged)
     days = sorted(day for some in extracted for day in some.days)
     faults = {day: tables for some in extracted for day, tables in some.faults.items()}
-    return JudgedDays.of(present_verdicts(dataset, lake, days, faults))
+    found = JudgedDays.of(present_verdicts(dataset, lake, days, faults))
+    return found.model_copy(update={"is_complete": False})
 
 
 def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[date], run: RunInfo) -> ExtractedDays:
@@ -152,7 +170,10 @@ def extract(dataset: DatasetSpec, lake: Lake, source: Source, days: Sequence[dat
 def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], judged: JudgedDays) -> list[str]:
     """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
     without_verdict = set(planned) - {*judged.accepted, *judged.rejected}
-    sentences = [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
+    sentences = []
+    if planned and not judged.is_complete:
+        sentences.append("Validation did not end well, so a verdict may be from before; its log says why.")
+    sentences += [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
     if judged.rejected:
         sentences.append("Correct the source, then trigger this DAG with the days that were rejected.")
     if without_verdict:
@@ -169,7 +190,20 @@ def features_to_build(dataset: DatasetSpec, lake: Lake, validated: Sequence[date
     Others, whose runs ended between the two, count for `LOOK_BACK_DAYS` before `until`.
     """
     since = min([*validated, until - timedelta(days=LOOK_BACK_DAYS)])
-    return sorted({*validated, *outdated_features(dataset, lake, since)})
+    changed = set(outdated_features(dataset, lake, since)) - set(validated)
+    return sorted({*validated, *(day for day in changed if not _is_half_published(dataset, lake, day))})
+
+
+def _is_half_published(dataset: DatasetSpec, lake: Lake, day: date) -> bool:
+    """Whether a validation was cut short that had published clean tables of a day and not its verdict."""
+    verdict = lake.usable_manifest(dataset.validation_prefix, day)
+    for table in dataset.tables if verdict else ():
+        clean, raw = (lake.usable_manifest(prefix(table.name), day) for prefix in (dataset.clean, dataset.raw))
+        path = partition(dataset.raw(table.name), day)
+        if verdict and clean and raw and clean.inputs.get(path) == raw.digest != verdict.inputs.get(path):
+            log.warning("The features of %s stay as they are: its validation was cut short; do it again.", day)
+            return True
+    return False
 
 
 def outdated_features(dataset: DatasetSpec, lake: Lake, since: date = date.min) -> list[date]:
@@ -201,28 +235,47 @@ def build_features(dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: 
     ------
     PartitionNotFoundError
         If one of `days` is not clean.
-    CorruptManifestError
+    DamagedInputsError
         If a partition that some of the days look at is damaged; the features of the other days are published.
     """
     pending, faults = sorted(days), dict[date, str]()
     while pending:
         inputs, damaged = _readable_inputs(dataset, lake, pending)
-        faults |= damaged
-        with TemporaryDirectory() as folder:
-            _publish_features(dataset, lake, inputs, run, Path(folder))
+        unreadable = _publish_features(dataset, lake, inputs, run)
+        faults |= damaged | unreadable
         now, _ = _readable_inputs(dataset, lake, list(inputs))
-        pending = [day for day in inputs if inputs[day] != now.get(day)]
+        pending = [day for day in inputs if day not in unreadable and inputs[day] != now.get(day)]
     if faults:
         named, reasons = ", ".join(map(str, sorted(faults))), " ".join(dict.fromkeys(faults.values()))
-        raise CorruptManifestError(f"The features of {named} were not built. {reasons}")
+        raise DamagedInputsError(f"The features of {named} were not built. {reasons}")
 
 
 def _publish_features(
+    dataset: DatasetSpec, lake: Lake, inputs: Mapping[date, Mapping[str, str]], run: RunInfo
+) -> dict[date, str]:
+    """Build and publish days, where a file is damaged those that can be; by other day what is damaged."""
+    days = list(inputs)
+    if not days:
+        return {}
+    try:
+        with TemporaryDirectory() as folder:
+            _publish_together(dataset, lake, inputs, run, Path(folder))
+    except CorruptFileError as error:
+        if len(days) == 1:
+            log.warning("The features of %s stay as they are: %s", days[0], error)
+            return {days[0]: str(error)}
+        middle = len(days) // 2
+        halves = ({day: inputs[day] for day in half} for half in (days[:middle], days[middle:]))
+        return {
+            day: fault for half in halves for day, fault in _publish_features(dataset, lake, half, run).items()
+        }
+    return {}
+
+
+def _publish_together(
     dataset: DatasetSpec, lake: Lake, inputs: Mapping[date, Mapping[str, str]], run: RunInfo, scratch: Path
 ) -> None:
     days = list(inputs)
-    if not days:
-        return
     tables = {table.name: _rows(dataset, table, lake, days, scratch) for table in dataset.tables}
     for day, features in dataset.features(days, tables):
         lake.publish_frame(dataset.features_prefix, day, features, run=run, scratch=scratch, inputs=inputs[day])
@@ -284,7 +337,7 @@ def _history(dataset: DatasetSpec, table: str, day: date) -> list[date]:
 def _settled_until(dataset: DatasetSpec, lake: Lake, given: Sequence[date]) -> date:
     """The day until which an earlier plan found each of the source's days made or rejected.
 
-    It counts as long as the source has as many days until then; where it has others now, or the note of it is
+    It counts as long as the source has the same days until then; where it has others now, or the note of it is
     missing or damaged, all are looked for.
     """
     body = lake.read_object(_settled_key(dataset))
@@ -292,15 +345,19 @@ def _settled_until(dataset: DatasetSpec, lake: Lake, given: Sequence[date]) -> d
         mark = _Settled.model_validate_json(body or b"")
     except ValidationError:
         return date.min
-    return mark.until if sum(day <= mark.until for day in given) == mark.days else date.min
+    return mark.until if _digest([day for day in given if day <= mark.until]) == mark.days else date.min
 
 
 def _settle(dataset: DatasetSpec, lake: Lake, given: Sequence[date], first_open: date) -> None:
     """Note that the days before `first_open` are dealt with."""
     dealt_with = [day for day in given if day < first_open]
     if dealt_with:
-        mark = _Settled(until=dealt_with[-1], days=len(dealt_with))
+        mark = _Settled(until=dealt_with[-1], days=_digest(dealt_with))
         lake.write_object(_settled_key(dataset), mark.model_dump_json().encode())
+
+
+def _digest(days: Sequence[date]) -> str:
+    return hashlib.sha256(" ".join(map(str, days)).encode()).hexdigest()
 
 
 def _settled_key(dataset: DatasetSpec) -> str:
@@ -350,7 +407,7 @@ def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extr
 
 def _other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> str | None:
     """Why a table that the source lacks is a fault: validation would mix two sources, or two extracts."""
-    if lake.find_manifest(dataset.raw(table), day) is None:
+    if not lake.has_manifest(dataset.raw(table), day):
         return None
     return (
         "is not in the source, but the lake has rows of it from an earlier extract; give the day's table back, or "

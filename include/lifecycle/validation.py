@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -26,7 +26,6 @@ from include.lifecycle.raw_tables import RawTable, no_rows, plain_rows, read_raw
 from include.lifecycle.row_rules import make_rules
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.table_rules import (
-    LEVEL_DAYS,
     Facts,
     TableFacts,
     content_digest,
@@ -43,7 +42,6 @@ Faults = Mapping[date, Mapping[str, str]]
 """By day and table, why the table could not be extracted, to follow the table's name in a sentence."""
 
 _NO_FAULTS: Faults = MappingProxyType({})
-_LOOK_AHEAD = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,10 @@ class CheckedTable:
     good: pl.DataFrame
     quarantined: pl.DataFrame
     broken: pl.DataFrame
+
+
+Checked = Sequence[Mapping[date, CheckedTable]]
+"""Of each table, by day, what was found on the days that are judged together."""
 
 
 def validate_chunks(
@@ -99,10 +101,7 @@ def _validate(past: PastVerdicts, days: Sequence[date], run: RunInfo, faults: Fa
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         checked = [_check(dataset, table, past.lake, days, faults, scratch) for table in dataset.tables]
-        return [
-            _conclude_alone(past, day, [by_day[day] for by_day in checked if day in by_day], run, scratch)
-            for day in sorted(days)
-        ]
+        return [_conclude_alone(past, day, checked, run, scratch) for day in sorted(days)]
 
 
 def _check(
@@ -139,6 +138,8 @@ def _read(
 def _read_file(
     table: TableSpec, lake: Lake, prefix: str, day: date, manifest: Manifest, scratch: Path
 ) -> RawTable:
+    if len(manifest.files) != 1:
+        return no_rows(table, day, f"cannot be read: its manifest names {len(manifest.files)} files, and not one")
     [file] = manifest.files
     counted, lines = (file.rows, 0) if manifest.counted == "rows" else (None, file.rows or 0)
     if file.bytes > table.max_bytes:
@@ -235,15 +236,16 @@ def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str
     return ()
 
 
-def _compared(past: PastVerdicts, found: CheckedTable, day: date) -> CheckedTable:
+def _compared(past: PastVerdicts, by_day: Mapping[date, CheckedTable], day: date) -> CheckedTable:
     """The table with what is wrong with it beside the same table on other days, where nothing else is."""
+    found = by_day[day]
     table, verdict = found.spec, found.verdict
     facts = TableFacts(verdict.rows, content_digest(found.good, day))
     update: dict[str, Any] = {"content": facts.content}
     if not verdict.problems:
         before = _facts(past.before(day), table)
         unusual, repeated = unusual_rows(table, facts, before), repeated_rows(table, facts, before)
-        if unusual and is_level(table, facts, before, _raw_after(past, table, day)):
+        if unusual and is_level(table, facts, before, _after(past, by_day, table, day)):
             unusual = None
         update["problems"] = tuple(problem for problem in (unusual, repeated) if problem is not None)
         update["only_rows_are_unusual"] = unusual is not None and repeated is None
@@ -258,13 +260,13 @@ def _facts(verdicts: Sequence[DayVerdict], table: TableSpec) -> Facts:
     }
 
 
-def _raw_after(past: PastVerdicts, table: TableSpec, day: date) -> Facts:
-    """Rows of the next days as they were extracted: their verdicts may change while a run judges its days."""
-    lake, prefix = past.lake, past.dataset.raw(table.name)
-    until = day + min(_LOOK_AHEAD, date.max - day)
-    following = [later for later in lake.days(prefix, day, until) if later > day][:LEVEL_DAYS]
-    manifests = ((later, lake.usable_manifest(prefix, later)) for later in following)
-    return {later: TableFacts(manifest.rows, None) for later, manifest in manifests if manifest is not None}
+def _after(past: PastVerdicts, by_day: Mapping[date, CheckedTable], table: TableSpec, day: date) -> Facts:
+    """The next days: those judged together with it that have nothing else wrong, and those of other runs."""
+    facts = dict(_facts(past.after(day), table))
+    for later, found in by_day.items():
+        if later > day and not found.verdict.problems:
+            facts[later] = TableFacts(found.verdict.rows, None)
+    return dict(sorted(facts.items()))
 
 
 def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
@@ -286,26 +288,23 @@ def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:
     return (f"{table.name} also has {_names(raw.unexpected)}, which nothing reads; raw data keep it.",)
 
 
-def _conclude_alone(
-    past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
-) -> DayVerdict:
+def _conclude_alone(past: PastVerdicts, day: date, checked: Checked, run: RunInfo, scratch: Path) -> DayVerdict:
     """Conclude a day; where its rows make that fail, reject it without them, so that it stops no other."""
     try:
-        return _conclude(past, day, tables, run, scratch)
+        return _conclude(past, day, checked, run, scratch)
     except Exception as error:
         if not lies_in_a_days_data(error):
             raise
         log.exception("%s of %s could not be concluded.", past.dataset.name, day)
-        emptied = [_unjudged(table.spec, day, table.verdict, table.inputs, error) for table in tables]
+        tables = [by_day[day] for by_day in checked if day in by_day]
+        emptied = [{day: _unjudged(one.spec, day, one.verdict, one.inputs, error)} for one in tables]
     return _conclude(past, day, emptied, run, scratch)
 
 
-def _conclude(
-    past: PastVerdicts, day: date, tables: Sequence[CheckedTable], run: RunInfo, scratch: Path
-) -> DayVerdict:
+def _conclude(past: PastVerdicts, day: date, checked: Checked, run: RunInfo, scratch: Path) -> DayVerdict:
     """Write a day's report, and publish quarantine, clean tables if the day is accepted, and last the report."""
     dataset, lake = past.dataset, past.lake
-    tables = [_compared(past, table, day) for table in tables]
+    tables = [_compared(past, by_day, day) for by_day in checked if day in by_day]
     accepted = not any(table.verdict.problems for table in tables)
     usual = past.usual_bad_shares(day)
     verdict = DayVerdict(

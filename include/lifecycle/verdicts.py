@@ -152,7 +152,11 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of the days before those to be judged, listed and read once."""
+    """The verdicts of the days around those to be judged, listed and read once.
+
+    As later days only others than those to be judged count, so that a run which was cut short judges the same when
+    it is tried again.
+    """
 
     dataset: DatasetSpec
     lake: Lake
@@ -166,6 +170,12 @@ class PastVerdicts:
     def before(self, day: date) -> list[DayVerdict]:
         """Verdicts of the `COMPARED_DAYS` comparable days next before `day`, of the 60 before it, oldest first."""
         return _comparable(self._before(day))[::-1]
+
+    def after(self, day: date) -> list[DayVerdict]:
+        """Verdicts of the `COMPARED_DAYS` comparable days next after `day`, of the 60 after it, oldest first."""
+        until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
+        known = self.lake.days(self.dataset.validation_prefix, day, until)
+        return _comparable(self._verdicts(later for later in known if later > day and later not in self.judged))
 
     def add(self, verdict: DayVerdict) -> None:
         """Take note of a new verdict."""

@@ -21,6 +21,7 @@ from polars.exceptions import PolarsError
 from include.lifecycle import row_rules, validation
 from include.lifecycle.etl import (
     LOOK_BACK_DAYS,
+    DamagedInputsError,
     ExtractedDays,
     JudgedDays,
     StaleSourceError,
@@ -35,7 +36,6 @@ from include.lifecycle.etl import (
 )
 from include.lifecycle.lake import (
     MANIFEST,
-    CorruptManifestError,
     Lake,
     LocalFile,
     Manifest,
@@ -250,6 +250,27 @@ def test_days_once_dealt_with_are_not_looked_for_again(world: World) -> None:
     assert plan(SHOPS, world.lake, SOURCE, (D1, D1), until=D5) == [D1]
 
 
+def test_a_source_that_has_another_day_in_place_of_one_is_looked_through_again(world: World) -> None:
+    run_etl(world, SOURCE, [D1, D3, D4])
+    assert plan(SHOPS, world.lake, Shops(dict.fromkeys((D1, D3, D4), GOOD)), None, D5) == []
+
+    renamed = Shops(dict.fromkeys((D2, D3, D4), GOOD))
+
+    assert plan(SHOPS, world.lake, renamed, None, D5) == [D2]
+
+
+def test_a_damaged_raw_table_that_the_source_has_no_more_is_a_fault_of_its_day_alone(world: World) -> None:
+    path = world.scratch / "opinions.csv"
+    path.write_text("shop\nnorth\n")
+    world.lake.publish(SHOPS.raw("opinions"), D2, [LocalFile(path, 1)], run=world.run)
+    damage(world.lake, (SHOPS.raw("opinions"), D2), "the manifest changed")
+
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+
+    assert list(extracted.faults) == [D2]
+    assert world.lake.days(SHOPS.raw("sales")) == [D1, D2, D3]
+
+
 def test_a_source_that_has_got_an_older_day_is_looked_through_again(world: World) -> None:
     later = Shops({day: SOURCE.sales[day] for day in (D2, D3, D4)})
     for day in (D2, D3, D4):
@@ -378,6 +399,21 @@ def test_what_cannot_be_extracted_again_keeps_its_clean_rows_and_is_called_stale
 
     assert (verdict.accepted, verdict.stale) == (False, True)
     assert world.features(D1)["amount"] == 1
+
+
+def test_a_validation_that_failed_leaves_the_run_red_also_where_all_days_have_an_older_verdict(
+    world: World,
+) -> None:
+    run_etl(world, SOURCE, [D1, D2])
+    extracted = [extract(SHOPS, world.lake, SOURCE, [D1, D2], replace(world.run, run_id="redo"))]
+
+    judged = judged_days(SHOPS, world.lake, extracted, None)
+
+    assert judged.accepted == (D1, D2)
+    assert shortfall([D1, D2], extracted, judged) == [
+        "Validation did not end well, so a verdict may be from before; its log says why."
+    ]
+    assert shortfall([], [], judged_days(SHOPS, world.lake, [], None)) == []
 
 
 def test_what_a_run_owes_is_said_in_a_sentence_each() -> None:
@@ -577,6 +613,31 @@ def test_a_day_that_could_not_be_extracted_again_counts_by_its_verdict_whatever_
     assert (found.accepted, list(found.rejected)) == ((D1,), [D2])
 
 
+def test_days_that_nobody_can_read_make_no_number_of_rows_usual(world: World) -> None:
+    days = [date(2026, 3, day) for day in range(1, 9)]
+    good = {day: _shops(1000, day) for day in days[:4]}
+    half, garbage = {days[4]: _shops(400, days[4])}, dict.fromkeys(days[5:], "<html>\n" + "<p>\n" * 400)
+    extracted = extract(SHOPS, world.lake, Shops(good | half | garbage), days, world.run)
+
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert [verdict.day for verdict in verdicts if verdict.accepted] == days[:4]
+
+
+@pytest.mark.parametrize("files", [0, 2])
+def test_a_raw_manifest_of_another_partition_rejects_its_day_and_no_other(world: World, files: int) -> None:
+    extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
+    manifest = world.lake.manifest(SHOPS.raw("sales"), D2)
+    other = manifest.model_copy(update={"files": (*manifest.files, *manifest.files)[:files]})
+    key = f"{partition(SHOPS.raw('sales'), D2)}/{MANIFEST}"
+    world.lake.write_object(key, other.model_dump_json().encode())
+
+    verdicts = validate_chunks(SHOPS, world.lake, [extracted], world.run)
+
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True]
+    assert f"names {files} files" in verdicts[1].problems[0]
+
+
 def test_a_number_of_rows_that_lasts_is_usual_in_a_run_that_has_all_its_days(world: World) -> None:
     days = [date(2026, 3, day) for day in range(1, 13)]
     once, for_good = [200] * 4 + [1000] + [200] * 7, [200] * 4 + [1000] * 8
@@ -750,11 +811,45 @@ def test_a_damaged_manifest_stops_the_features_of_the_days_that_look_at_it_alone
     reach = SHOPS.history_days["sales"]
     world.lake.write_object(f"{partition(SHOPS.clean('sales'), days[0])}/{MANIFEST}", b"{")
 
-    with pytest.raises(CorruptManifestError, match=f"The features of {days[0]}"):
+    with pytest.raises(DamagedInputsError, match=f"The features of {days[0]}"):
         world.build(*days)
 
     assert reach < 3
     assert world.lake.days(SHOPS.features_prefix) == days[reach + 1 :]
+
+
+@pytest.mark.parametrize("kind", ["a file deleted", "a file changed"])
+def test_a_damaged_clean_file_stops_the_features_of_the_days_that_look_at_it_alone(
+    world: World, kind: str
+) -> None:
+    days = [date(2026, 3, day) for day in range(1, 10)]
+    for day in days:
+        world.clean(day, day.day)
+    damage(world.lake, (SHOPS.clean("sales"), days[2]), kind)
+
+    with pytest.raises(DamagedInputsError, match=r"of 2026-03-03, 2026-03-04, 2026-03-05 were not built"):
+        build_features(SHOPS, world.lake, days, world.run)
+
+    assert world.lake.days(SHOPS.features_prefix) == [*days[:2], *days[5:]]
+
+
+def test_a_day_of_which_half_is_published_keeps_its_features_until_it_is_judged_again(world: World) -> None:
+    # given
+    run_etl(world, SOURCE, [D1, D2])
+    before = world.lake.manifest(SHOPS.features_prefix, D2)
+    corrected = Shops(SOURCE.sales | {D2: "shop,amount\nnorth, 7\n"})
+    extracted = extract(SHOPS, world.lake, corrected, [D2], world.run)
+    # quarantine and clean tables are written, and not the report
+    cut = Lake(_Killed(world.lake.client, after=4), world.lake.bucket)
+    with contextlib.suppress(KeyboardInterrupt):
+        validate_chunks(SHOPS, cut, [extracted], world.run)
+    assert world.lake.manifest(SHOPS.clean("sales"), D2).inputs != before.inputs
+
+    # when, then
+    assert outdated_features(SHOPS, world.lake) == [D2]
+    assert features_to_build(SHOPS, world.lake, [], D5) == []
+    validate_chunks(SHOPS, world.lake, [extracted], world.run)
+    assert features_to_build(SHOPS, world.lake, [], D5) == [D2]
 
 
 def test_features_of_a_day_that_another_run_changes_meanwhile_are_made_once_more(world: World) -> None:
