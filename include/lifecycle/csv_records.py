@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 
 import polars as pl
 
@@ -87,10 +88,8 @@ def read_records(content: bytes, counted: int | None = None, reserved: Collectio
     names = _header(lines, {*reserved, *_BROKEN})
     body = lines.after_header()
     is_record = _is_record(body["raw_line"])
-    spans = list(_spans(lines.texts, (body["raw_row"].filter(~is_record) - 1).to_list()))
+    spans = list(_spans(lines, (body["raw_row"].filter(~is_record) - 1).to_list()))
     single = _outside(body.filter(is_record), spans)
-    if lines.skips_blank:
-        single = single.filter(pl.col("raw_line") != "")
     proven = counted is not None and single.height + len(spans) == counted
     several = _several(lines, spans)
     return _sorted_out(names, pl.concat([_singles(lines, single), several]), proven)
@@ -110,36 +109,49 @@ class _Lines:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self._bytes = content.splitlines()
+        self._bytes = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._is_utf8 = _is_utf8(content)
+
+    @cached_property
+    def _texts(self) -> pl.Series:
+        valid = self._bytes if self._is_utf8 else self._bytes.decode(errors="backslashreplace").encode()
+        return pl.read_lines(valid)["line"]
 
     @cached_property
     def texts(self) -> list[str]:
-        return [line.decode(errors="backslashreplace") for line in self._bytes]
+        """All lines as Python strings, which take much memory: only for records that are no single lines."""
+        return self._texts.to_list()
 
     @cached_property
     def header(self) -> int:
         """Number of the first line that is not blank, from 0."""
-        for number, line in enumerate(self._bytes):
-            if line:
-                return number
-        raise UnreadableFileError("has no header: the file is empty")
+        is_filled = self._texts != ""
+        first = is_filled.arg_max()
+        if first is None or not is_filled[first]:
+            raise UnreadableFileError("has no header: the file is empty")
+        return first
+
+    @cached_property
+    def header_text(self) -> str:
+        return str(self._texts[self.header])
 
     def after_header(self) -> pl.DataFrame:
-        """`raw_row`, the line's number from 1, and `raw_line`, its text, of the lines after the header."""
-        numbers = range(self.header + 2, len(self.texts) + 1)
-        lines = {"raw_row": numbers, "raw_line": self.texts[self.header + 1 :]}
-        return pl.DataFrame(lines, schema={"raw_row": pl.UInt32, "raw_line": pl.String})
+        """Number from 1, `raw_row`, and text, `raw_line`, of each line after the header that counts."""
+        first = self.header + 1
+        numbers = pl.int_range(first + 1, len(self._texts) + 1, dtype=pl.UInt32, eager=True)
+        lines = pl.DataFrame({"raw_row": numbers, "raw_line": self._texts[first:]})
+        return lines.filter(pl.col("raw_line") != "") if self.skips_blank else lines
 
     @property
     def skips_blank(self) -> bool:
-        return "," in self.texts[self.header]
+        return "," in self.header_text
 
     @cached_property
     def undecodable(self) -> list[int]:
         """Numbers, from 0, of the lines with bytes that are not UTF-8."""
-        if _is_utf8(self._content):
+        if self._is_utf8:
             return []
-        return [number for number, line in enumerate(self._bytes) if not _is_utf8(line)]
+        return [number for number, line in enumerate(BytesIO(self._bytes)) if not _is_utf8(line)]
 
     def is_undecodable(self, span: _Span) -> bool:
         """Whether any line of the span has bytes that are not UTF-8."""
@@ -148,7 +160,7 @@ class _Lines:
 
     def filled(self, span: _Span) -> int:
         """How many lines of the span count."""
-        lines = self._bytes[span.first : span.last + 1]
+        lines = self.texts[span.first : span.last + 1]
         return sum(map(bool, lines)) if self.skips_blank else len(lines)
 
     def text(self, span: _Span) -> str:
@@ -189,7 +201,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _header(lines: _Lines, reserved: Collection[str]) -> list[str]:
-    text, number = lines.texts[lines.header], lines.header + 1
+    text, number = lines.header_text, lines.header + 1
     if "\0" in text:
         raise UnreadableFileError(
             f"has NUL characters in its header, line {number}, as UTF-16 without a byte order mark has; "
@@ -223,12 +235,12 @@ def _is_record(texts: pl.Series) -> pl.Series:
     return ~quoted | texts.str.contains(f"^(?:{_RECORD})$")
 
 
-def _spans(texts: Sequence[str], suspects: Sequence[int]) -> Iterator[_Span]:
+def _spans(lines: _Lines, suspects: Sequence[int]) -> Iterator[_Span]:
     """The records that begin with a line that is not well formed; those that another one takes in are left out."""
     last = -1
     for first in suspects:
         if first > last:
-            span = _span(texts, first)
+            span = _span(lines.texts, first)
             last = span.last
             yield span
 
@@ -309,6 +321,8 @@ def _fields(names: Sequence[str], records: pl.Series) -> pl.DataFrame:
     if records.is_empty():
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     # The comma in front makes a field of its own, so that no record looks like a blank line.
-    text = ("," + records).str.join("\n").item() + "\n"
-    fields = pl.read_csv(text.encode(), has_header=False, infer_schema=False, null_values="")
+    file = BytesIO()
+    records.to_frame().select(pl.lit(""), pl.all()).write_csv(file, include_header=False, quote_style="never")
+    file.seek(0)
+    fields = pl.read_csv(file, has_header=False, infer_schema=False, null_values="")
     return fields.drop(fields.columns[0]).rename(dict(zip(fields.columns[1:], names, strict=True)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 import time
 
 import pytest
@@ -150,6 +152,30 @@ def test_what_is_hard_to_read_takes_no_longer_than_its_length() -> None:
         read_records(b"a,b\n" + body)
 
     assert time.perf_counter() - start < 20
+
+
+MEMORY_PER_BYTE = """
+import resource, sys
+from include.lifecycle.csv_records import read_records
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+def content(size):
+    return b"id,on,amount\\n" + b"customer-0001,2026-03-01,12.5\\n" * (size // 30)
+
+read_records(content(2**20))
+before = peak()
+read_records(content(30 * 2**20))
+print((peak() - before) / (30 * 2**20))
+"""
+
+
+def test_ordinary_rows_take_a_few_times_the_memory_of_their_file() -> None:
+    """In a process of its own: Polars' memory is not Python's."""
+    found = subprocess.run([sys.executable, "-c", MEMORY_PER_BYTE], capture_output=True, text=True, check=True)
+
+    assert float(found.stdout) < 13
 
 
 HOSTILE_LINES = {
