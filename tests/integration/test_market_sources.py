@@ -221,9 +221,21 @@ def test_a_row_behind_the_last_session_is_quarantined_on_that_and_alone_it_is_a_
     assert "market.prices of AAPL has 1 rows that are left out" in " ".join(alone.faults())
 
 
-@pytest.mark.parametrize("stray", [date(1, 1, 1), date(1985, 1, 2), date(2033, 1, 3)])
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "0001-01-01",
+        "1985-01-02",
+        "2033-01-03",
+        "9999-12-31",
+        "10000-01-01",
+        "0044-03-15 BC",
+        "infinity",
+        "-infinity",
+    ],
+)
 def test_a_stray_row_stretches_nothing_and_is_quarantined_on_the_newest_day(
-    lake: Lake, run: RunInfo, market: Any, stray: date
+    lake: Lake, run: RunInfo, market: Any, stray: str
 ) -> None:
     days = database(market).days()
     execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", stray)
@@ -233,8 +245,33 @@ def test_a_stray_row_stretches_nothing_and_is_quarantined_on_the_newest_day(
     before, newest = etl(lake, source, days[-2:], run)
 
     assert (before.tables["prices"].rows, newest.tables["prices"].rows) == (5, 6)
-    assert newest.tables["prices"].rules["prices.date.day_of_partition"] == 1
+    assert newest.tables["prices"].quarantined == 1
     assert newest.accepted
+
+
+def test_dates_that_python_cannot_read_are_left_out_by_name_where_there_are_many(market: Any) -> None:
+    days = database(market).days()
+    for stray in ("infinity", "-infinity", "10000-01-01"):
+        execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", stray)
+    source = database(market)
+
+    assert source.days() == days
+    assert source.faults() == [
+        "market.prices of AAPL has 3 rows that are left out: their date cannot be right, e.g. infinity. "
+        "Correct them, or set `first_day` and `last_day`."
+    ]
+    assert database(market, first_day=str(days[0]), last_day=str(days[-1])).faults() == []
+
+
+@pytest.mark.parametrize("stray", ["infinity", "0044-03-15 BC", "1979-12-31", "2150-01-01"])
+def test_rows_none_of_which_has_a_possible_date_are_a_fault(market: Any, stray: str) -> None:
+    execute(market, "delete from market.prices")
+    execute(market, f"insert into market.prices ({COLUMNS}) values ('AAPL', %s, 1, 1, 1, 1, 1)", stray)
+
+    assert database(market).days() == []
+    assert f"market.prices of AAPL has 1 rows that are left out: their date cannot be right, e.g. {stray}" in (
+        " ".join(database(market).faults())
+    )
 
 
 def test_many_strays_of_a_symbol_are_left_out_by_name_and_its_other_rows_stay(market: Any, tmp_path: Path) -> None:
@@ -254,6 +291,7 @@ def test_many_strays_of_a_symbol_are_left_out_by_name_and_its_other_rows_stay(ma
 
 def test_a_database_without_the_table_or_without_rows_has_no_days(postgres: Any, tmp_path: Path) -> None:
     assert database(postgres).days() == []
+    assert database(postgres).faults() == []
     assert not database(postgres).extract("prices", UNTIL, tmp_path / "prices.csv")
     execute(postgres, "create schema market; create table market.prices (symbol text, date date)")
     assert database(postgres).days() == []

@@ -252,6 +252,7 @@ class TelcoFileSource:
         return Extracted(records=extracted.height + len(broken))
 
     def _records(self) -> Records:
+        _check_is_regular(self.path)
         try:
             records = read_records(self.path.read_bytes())
         except UnreadableFileError as error:
@@ -286,8 +287,9 @@ class FolderSource:
             names = {f"{known.name}.csv" for known in TABLES}
             _warn_of(folder, [entry for entry in sorted(folder.iterdir()) if entry.name not in names], "no table")
         given = folder / f"{table}.csv"
-        if not given.exists():
+        if not given.exists() and not given.is_symlink():
             return None
+        _check_is_regular(given)
         shutil.copyfile(given, file)
         return Extracted()
 
@@ -331,6 +333,15 @@ def _day_of(entry: Path) -> date | None:
 def _warn_of(folder: Path, entries: Sequence[Path], what: str) -> None:
     if entries:
         log.warning("%s: %s: %s, so ignored.", folder, ", ".join(entry.name for entry in entries), what)
+
+
+def _check_is_regular(path: Path) -> None:
+    """Refuse what cannot be read as a file; a pipe would be waited for without end."""
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is no regular file, but a folder, a pipe, a socket or a link that leads nowhere; put a file "
+            "in its place."
+        )
 
 
 def _existing(path: Path) -> Path:

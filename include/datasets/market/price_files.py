@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class PriceFile:
 
     `rows` has `COLUMNS` as text, and: `line`, the line in the file, from 1; `raw_line`, the whole line where it
     does not split into the header's columns, with the date alone in its column; `parsed`, the date, null where
-    nobody can read it. Blank lines are left out.
+    nobody can read it or its year is not one of 1 to 9999. Blank lines are left out.
     """
 
     symbol: str
@@ -44,29 +45,38 @@ def read_price_file(symbol: str, path: Path) -> PriceFile:
     Raises
     ------
     PriceFileError
-        If the file has no header with our columns.
+        If it is no regular file, or has no header with our columns.
     OSError
         If it cannot be read.
     """
-    text = _decoded(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    # A pipe would be waited for without end.
+    if not path.is_file() and (path.exists() or path.is_symlink()):
+        raise PriceFileError(
+            f"{path} of {symbol} is no regular file, but a folder, a pipe, a socket or a link that leads nowhere; "
+            "correct `path`, `file_name` or `symbols` in the market's source settings."
+        )
+    text = text_of(path.read_bytes())
     rows = _read_at_once(text)
     if rows is None:
         rows = _read_line_by_line(symbol, path, text)
-    missing = [name for name in FILE_COLUMNS if name not in rows.columns]
-    if missing:
-        named = [name for name in rows.columns if name not in ("line", "raw_line")]
-        raise PriceFileError(f"{path} of {symbol} lacks the columns {missing}; it has {named}.")
+    parsed = pl.col("date").str.strip_chars().str.to_date("%Y-%m-%d", strict=False)
     return PriceFile(
         symbol,
         path,
         rows.select(
             pl.lit(symbol).alias("symbol"),
-            *(pl.col(theirs).alias(name) for theirs, name in FILE_COLUMNS.items()),
+            *FILE_COLUMNS.values(),
             "line",
             "raw_line",
-            parsed=pl.col("Date").str.strip_chars().str.to_date("%Y-%m-%d", strict=False),
+            # Polars reads years such as -44 and 10000 as well, of which nothing else here can speak.
+            parsed=pl.when(parsed.is_between(date.min, date.max)).then(parsed),
         ),
     )
+
+
+def text_of(content: bytes) -> str:
+    """A file's text by its byte order mark, with every line ended by a line feed."""
+    return _decoded(content).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _decoded(content: bytes) -> str:
@@ -79,13 +89,16 @@ def _decoded(content: bytes) -> str:
 def _read_at_once(text: str) -> pl.DataFrame | None:
     """The rows of a file that is as it should be, which is nearly all; None where a line needs a closer look."""
     lines = text.rstrip("\n").split("\n")
-    width = lines[0].count(",") + 1
-    if '"' in text or "\0" in text or width < len(FILE_COLUMNS):
+    header = lines[0].split(",")
+    if '"' in text or "\0" in text or not set(FILE_COLUMNS) <= set(header):
         return None
-    if any(line.count(",") != width - 1 for line in lines) or len(set(lines[0].split(","))) < width:
+    if any(line.count(",") != len(header) - 1 for line in lines) or len(set(header)) < len(header):
         return None
-    rows = pl.read_csv(text.encode(), infer_schema=False)
-    return rows.with_columns(line=pl.int_range(2, pl.len() + 2), raw_line=pl.lit(None, pl.String))
+    return pl.read_csv(text.encode(), infer_schema=False).select(
+        *(pl.col(theirs).alias(ours) for theirs, ours in FILE_COLUMNS.items()),
+        line=pl.int_range(2, pl.len() + 2),
+        raw_line=pl.lit(None, pl.String),
+    )
 
 
 def _read_line_by_line(symbol: str, path: Path, text: str) -> pl.DataFrame:
@@ -96,19 +109,24 @@ def _read_line_by_line(symbol: str, path: Path, text: str) -> pl.DataFrame:
     repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
         raise PriceFileError(f"{path} of {symbol} has {repeated} more than once in its header.")
+    missing = [name for name in FILE_COLUMNS if name not in header]
+    if missing:
+        raise PriceFileError(f"{path} of {symbol} lacks the columns {missing}; it has {header}.")
     rows = [_row(header, number, line) for number, line in lines[1:]]
-    schema: dict[str, Any] = {**dict.fromkeys(header, pl.String), "line": pl.Int64, "raw_line": pl.String}
+    ours = dict.fromkeys(FILE_COLUMNS.values(), pl.String)
+    schema: dict[str, Any] = {**ours, "line": pl.Int64, "raw_line": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
 def _row(header: list[str], number: int, line: str) -> dict[str, str | int | None]:
-    """A line by column; of one that does not split into them the date alone, where it has one, and the line."""
+    """Our columns of a line; of one that does not split into the header's, the line and, if any, the date."""
     fields: list[str | None] = [field or None for field in _fields(line)]
-    row: dict[str, str | int | None] = {"line": number, "raw_line": None}
     if len(fields) == len(header):
-        return row | dict(zip(header, fields, strict=True))
-    place = header.index("Date") if "Date" in header else len(fields)
-    return row | {"raw_line": line, "Date": fields[place] if place < len(fields) else None}
+        given = dict(zip(header, fields, strict=True))
+        ours = {name: given[theirs] for theirs, name in FILE_COLUMNS.items()}
+        return {"line": number, "raw_line": None, **ours}
+    place = header.index("Date")
+    return {"line": number, "raw_line": line, "date": fields[place] if place < len(fields) else None}
 
 
 def _fields(line: str) -> list[str]:

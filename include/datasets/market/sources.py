@@ -27,7 +27,7 @@ from include.datasets.market.calendar import FIRST_DAY, NEW_YORK
 from include.datasets.market.price_files import COLUMNS, PriceFile, PriceFileError, read_price_file
 from include.datasets.market.tables import SYMBOL_PATTERN
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
-from include.lifecycle.failures import LOCAL_FILE_ERRORS
+from include.lifecycle.failures import LOCAL_FILE_ERRORS, lies_in_the_data, one_line
 from include.lifecycle.specs import Extracted, Source
 
 log = logging.getLogger(__name__)
@@ -154,8 +154,9 @@ class Period:
     last: date
 
     def belonging_to(self, session: date) -> Period:
-        """Days of the period whose rows belong to a session: it and those since the session before it."""
-        since = NEW_YORK.later(session, -1) + timedelta(days=1)
+        """Days of the period whose rows belong to a session: it and those since the session before it, if any."""
+        earlier = NEW_YORK.days(FIRST_DAY, session - timedelta(days=1))
+        since = earlier[-1] + timedelta(days=1) if earlier else FIRST_DAY
         return Period(max(self.first, since), min(self.last, session))
 
     def sessions(self, first: date | None, last: date | None) -> list[date]:
@@ -216,6 +217,10 @@ class FileSource:
                     f"The file {path} of {symbol} cannot be read: {error.strerror}. Correct `path`, `file_name` "
                     "or `symbols` in the market's source settings."
                 )
+            except Exception as error:
+                if not lies_in_the_data(error):
+                    raise
+                faults.append(f"The file {path} of {symbol} cannot be read: {one_line(error)}. Correct it.")
         return _placed(given, self.period, self.today, faults)
 
 
@@ -274,7 +279,8 @@ def _with_places(rows: pl.DataFrame, body: Period, period: Period) -> pl.DataFra
     """The file's rows within the period, and their `place`: null where no row of the file has a plausible date."""
     near = pl.coalesce("parsed", pl.col("parsed").forward_fill(), pl.col("parsed").backward_fill())
     placed = pl.when(near.is_between(body.first, body.last)).then(near)
-    rows = rows.with_columns(near=near, place=placed.fill_null(placed.max()))
+    newest = pl.when(placed.is_not_null().any()).then(pl.lit(body.last))
+    rows = rows.with_columns(near=near, place=placed.fill_null(newest))
     is_read = pl.col("near").is_null() | pl.col("near").is_between(period.first, period.last)
     return rows.filter(is_read).drop("near")
 
@@ -364,7 +370,7 @@ class PostgresSource:
         if not self._columns:
             return None
         belonging = self.period.belonging_to(day)
-        with_few_strays = [name for name in self.symbols if self._strays.get(name, (0, day))[0] <= _MOST_MISPLACED]
+        with_few_strays = [name for name in self.symbols if self._strays.get(name, (0, ""))[0] <= _MOST_MISPLACED]
         values = {
             **self._bounds,
             "from": belonging.first,
@@ -405,23 +411,30 @@ class PostgresSource:
         return [day for (day,) in rows]
 
     @cached_property
-    def _strays(self) -> dict[str, tuple[int, date]]:
-        """By symbol, how many rows lie within the period but outside the body, and the day of one."""
+    def _strays(self) -> dict[str, tuple[int, str]]:
+        """By symbol, how many rows lie within the period but outside the body, and the day of one.
+
+        The day is a text, as no date of Python says `infinity` or 0044-03-15 BC.
+        """
+        if not self._columns:
+            return {}
         rows = self._fetch(
-            "select symbol, count(*), max(date) from market.prices"
+            "select symbol, count(*), max(date)::text from market.prices"
             f" where symbol = any(%(symbols)s) and {_IS_STRAY} group by symbol order by symbol",
             {"symbols": list(self.symbols), **self._bounds},
         )
-        return {symbol: (count, day) for symbol, count, day in rows} if self._body else {}
+        return {symbol: (count, day) for symbol, count, day in rows}
 
     @property
-    def _bounds(self) -> dict[str, date]:
-        body = self._body or self.period
+    def _bounds(self) -> dict[str, date | str]:
+        """The body's ends and the period's; without a body, all rows are outside it."""
+        body = self._body or Period(date.max, date.min)
+        first, last = self.period.first, self.period.last
         return {
             "first": body.first,
             "last": body.last,
-            "period_first": self.period.first,
-            "period_last": self.period.last,
+            "period_first": "-infinity" if first == date.min else first,
+            "period_last": "infinity" if last == date.max else last,
         }
 
     @cached_property
@@ -447,7 +460,7 @@ class PostgresSource:
             return rows
 
 
-_IS_STRAY = "(date < %(first)s and date >= %(period_first)s or date > %(last)s and date <= %(period_last)s)"
+_IS_STRAY = "((date < %(first)s or date > %(last)s) and date between %(period_first)s and %(period_last)s)"
 
 
 def _ends(period: Period) -> tuple[tuple[date, Literal["left"]], tuple[date, Literal["right"]]]:

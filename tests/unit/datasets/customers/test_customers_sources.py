@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -189,7 +192,51 @@ def test_a_day_folder_without_any_table_is_a_rejected_day_and_stops_no_other(
     verdicts = validate(CUSTOMERS, lake, source.days(), run, extracted.faults)
 
     assert verdicts[0].problems == ("customers was not extracted.",)
-    assert "customers could not be extracted: [Errno 21] Is a directory" in verdicts[1].problems[0]
+    assert "customers.csv is no regular file, but a folder" in verdicts[1].problems[0]
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def put_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+NO_FILES = [put_socket, put_loop, put_pipe]
+
+
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_regular_file_stops_only_its_day(
+    put: Callable[[Path], None], tmp_path: Path, lake: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2026-10-01", "2026-10-02"):
+        (tmp_path / day).mkdir()
+    monkeypatch.chdir(tmp_path / "2026-10-01")  # the name of a socket has 107 bytes at most
+    put(Path("customers.csv"))
+    (tmp_path / "2026-10-02" / "customers.csv").write_text("customer_id\n1\n")
+    source = make_source({"kind": "csv_folder", "path": str(tmp_path)}, no_connection)
+
+    faults = extract(CUSTOMERS, lake, source, source.days(), run).faults
+
+    assert list(faults) == [DAY]
+    assert "2026-10-01/customers.csv is no regular file" in faults[DAY]["customers"]
+
+
+@pytest.mark.parametrize("put", NO_FILES[::2])
+def test_a_telco_file_that_is_no_regular_file_is_refused(
+    put: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(Path("telco.csv"))
+
+    with pytest.raises(ValueError, match=r"telco\.csv is no regular file, but a folder, a pipe, a socket"):
+        extracted(telco_settings(tmp_path / "telco.csv"), "customers", tmp_path)
 
 
 def test_the_database_is_the_connection_that_the_settings_name() -> None:

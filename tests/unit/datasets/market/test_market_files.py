@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import socket
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from polars.exceptions import ComputeError
 
 from include.datasets.market.calendar import NEW_YORK
+from include.datasets.market.price_files import PriceFile, read_price_file
 from include.datasets.market.sources import FileSource, Period, make_source
 from include.lifecycle.specs import Source
 
@@ -248,6 +252,10 @@ def test_the_good_rows_of_a_symbol_stay_however_many_others_are_left_out(folder:
         ("0001-01-01,1,1,1,1,1,0", LAST, "TSLA,0001-01-01,1,1,1,1,1"),
         ("2017-12-31,1,1,1,1,1,0", LAST, "TSLA,2017-12-31,1,1,1,1,1"),
         ("2033-01-03,1,1,1,1,1,0", LAST, "TSLA,2033-01-03,1,1,1,1,1"),
+        ("+10000-01-01,1,1,1,1,1,0", HALF_DAY, "TSLA,+10000-01-01,1,1,1,1,1"),
+        ("+262142-01-01,1,1,1,1,1,0", HALF_DAY, "TSLA,+262142-01-01,1,1,1,1,1"),
+        ("0000-01-01,1,1,1,1,1,0", HALF_DAY, "TSLA,0000-01-01,1,1,1,1,1"),
+        ("-0044-03-15,1,1,1,1,1,0", HALF_DAY, "TSLA,-0044-03-15,1,1,1,1,1"),
         ("07/05/2017,1,1,1,1,1,0", HALF_DAY, "TSLA,07/05/2017,1,1,1,1,1"),
         ("2017-02-30,1,1,1,1,1,0", HALF_DAY, "TSLA,2017-02-30,1,1,1,1,1"),
         (",1,1,1,1,1,0", HALF_DAY, "TSLA,,1,1,1,1,1"),
@@ -276,6 +284,85 @@ def test_a_bad_line_lands_on_one_day_stretches_nothing_and_stops_nobody(
     rows = {day: [row for row in extracted(origin, day, folder) if row[:4] == "TSLA"] for day in origin.days()}
     assert written in rows[day]
     assert sum(map(len, rows.values())) == 3
+
+
+def test_rows_of_a_symbol_that_ended_earlier_and_belong_nowhere_land_on_the_markets_newest_session(
+    folder: Path,
+) -> None:
+    ended = "2017-06-30,1,1,1,1,1,0\n"
+    write(folder, TSLA=f"{ended}2033-01-03,2,2,2,2,2,0\nruined\n")
+
+    origin = source(folder, "AAPL", "MSFT", "TSLA")
+
+    rows = {day: [row for row in extracted(origin, day, folder) if row[:4] == "TSLA"] for day in origin.days()}
+    assert {day: found for day, found in rows.items() if found} == {
+        FRIDAY: ["TSLA,2017-06-30,1,1,1,1,1"],
+        LAST: ["TSLA,2033-01-03,2,2,2,2,2", "TSLA,ruined"],
+    }
+    assert origin.faults() == []
+
+
+def test_the_first_session_that_is_known_has_its_rows_and_those_since_the_new_year(tmp_path: Path) -> None:
+    write(tmp_path, AAPL="1980-01-01,1,1,1,1,1,0\n1980-01-02,2,2,2,2,2,0\n1980-01-03,3,3,3,3,3,0\n")
+    origin = source(tmp_path, "AAPL")
+
+    assert origin.days() == [date(1980, 1, 2), date(1980, 1, 3)]
+    rows = extracted(origin, date(1980, 1, 2), tmp_path)
+    assert rows == ["AAPL,1980-01-01,1,1,1,1,1", "AAPL,1980-01-02,2,2,2,2,2"]
+
+
+@pytest.mark.parametrize("name", ["line", "raw_line", "symbol", "date", "parsed", "place", "near"])
+@pytest.mark.parametrize("broken", ["", '2017-07-07,1,"2"\n'])
+def test_a_further_column_of_any_name_changes_nothing(folder: Path, name: str, broken: str) -> None:
+    body = "".join(f"{row}x\n" for row in AAPL.splitlines()) + broken
+    (folder / "tsla.us.txt").write_text(f"{HEADER.replace('OpenInt', name)}\n{body}")
+
+    origin = source(folder, "TSLA", "MSFT")
+
+    assert origin.faults() == []
+    rows = [row for day in origin.days() for row in extracted(origin, day, folder) if row[:4] == "TSLA"]
+    assert [row.removeprefix("TSLA,") for row in rows[:3]] == [line[:-2] for line in AAPL.splitlines()]
+    assert len(rows) == 3 + bool(broken)
+
+
+def test_a_file_that_fails_in_a_way_nobody_foresaw_stops_no_other_symbol(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(symbol: str, path: Path) -> PriceFile:
+        if symbol == "AAPL":
+            raise ComputeError("cannot parse\nthis")
+        return read_price_file(symbol, path)
+
+    monkeypatch.setattr("include.datasets.market.sources.read_price_file", read)
+    origin = source(folder, "AAPL", "MSFT")
+
+    assert origin.days()[-1] == LAST
+    [fault] = origin.faults()
+    assert fault == f"The file {folder / 'aapl.us.txt'} of AAPL cannot be read: cannot parse this. Correct it."
+
+
+@pytest.mark.parametrize("kind", ["socket", "loop", "folder", "pipe"])
+def test_what_is_no_regular_file_stops_no_other_symbol(
+    folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)  # the name of a socket has 107 bytes at most
+    path = Path("tsla.us.txt")
+    match kind:
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(path))
+        case "loop":
+            path.symlink_to(path)
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+
+    origin = source(folder, "TSLA", "MSFT")
+
+    assert origin.days()[-1] == LAST
+    [fault] = origin.faults()
+    assert f"{folder / path} of TSLA is no regular file, but a folder, a pipe, a socket or" in fault
 
 
 @given(
