@@ -5,11 +5,33 @@ A retry of what lies in the data would fail again; what lies in one day's data s
 
 from __future__ import annotations
 
+import csv
+import errno
+import gzip
+import lzma
+import shutil
+import struct
+import zipfile
+import zlib
+
 LOCAL_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """An OSError like an outage's, but a file that is missing now is missing in a minute, too."""
+_BROKEN_FILE_ERRORS = (
+    *LOCAL_FILE_ERRORS,
+    shutil.SpecialFileError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    csv.Error,
+    struct.error,
+)
+# An OSError without a class of its own: a loop of links, a name that is too long, a socket in place of a file.
+_LOCAL_FILE_ERROR_NUMBERS = {errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}
 
 
-def data_errors() -> tuple[type[Exception], ...]:
+def _data_errors() -> tuple[type[Exception], ...]:
     """Raised for wrong data or settings; some errors of networks are among them, but are an OSError as well."""
     # Specs are light to import; these are not.
     from polars.exceptions import PolarsError
@@ -18,11 +40,9 @@ def data_errors() -> tuple[type[Exception], ...]:
     return (ValueError, TypeError, LookupError, ArithmeticError, PolarsError, DataError, ProgrammingError)
 
 
-def lies_in_the_data(error: Exception) -> bool:
+def lies_in_the_data(error: BaseException) -> bool:
     """Whether an error says that data or settings are wrong, and not that a service is out of reach."""
-    if isinstance(error, OSError):
-        return isinstance(error, LOCAL_FILE_ERRORS)
-    return isinstance(error, data_errors())
+    return _lies_in_a_file(error) or (not isinstance(error, OSError) and isinstance(error, _data_errors()))
 
 
 def lies_in_a_days_data(error: Exception) -> bool:
@@ -33,9 +53,15 @@ def lies_in_a_days_data(error: Exception) -> bool:
     from polars.exceptions import PolarsError
     from psycopg2 import DataError
 
-    if isinstance(error, OSError):
-        return isinstance(error, LOCAL_FILE_ERRORS)
-    return isinstance(error, (ValueError, PolarsError, DataError))
+    in_data = (ValueError, ArithmeticError, PolarsError, DataError)
+    return _lies_in_a_file(error) or (not isinstance(error, OSError) and isinstance(error, in_data))
+
+
+def _lies_in_a_file(error: BaseException) -> bool:
+    """Whether a file is missing, damaged, or none that can be read."""
+    if isinstance(error, _BROKEN_FILE_ERRORS):
+        return True
+    return isinstance(error, OSError) and error.errno in _LOCAL_FILE_ERROR_NUMBERS
 
 
 def one_line(error: Exception) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import Context, RetryDecision, RetryPolicy
 
-from include.lifecycle.failures import LOCAL_FILE_ERRORS, data_errors
+from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.lake import LakeError
 
-# The first rule that fits counts: a missing file is an OSError, and some errors of networks are a ValueError.
-RETRY_OUTAGES = ExceptionRetryPolicy(
-    rules=[
-        RetryRule(
-            list(LOCAL_FILE_ERRORS),
-            RetryAction.FAIL,
-            reason="A local file is missing or cannot be read, so a retry would fail again.",
-        ),
-        RetryRule(OSError, RetryAction.DEFAULT, reason="A service is out of reach."),
-        RetryRule(
-            [*data_errors(), LakeError],
-            RetryAction.FAIL,
-            reason="The data or the settings are wrong, so a retry would fail again.",
-        ),
-    ]
-)
+
+class RetryOutages(RetryPolicy):
+    """Fail at once where a retry would fail again, and leave all else to the task's number of retries."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Whether the failure lies in data, settings or files, of which an outage is none."""
+        if isinstance(exception, LakeError) or lies_in_the_data(exception):
+            return RetryDecision.fail("The data, a file or the settings are wrong, so a retry would fail again.")
+        return RetryDecision.default()
+
+
+RETRY_OUTAGES = RetryOutages()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import shutil
+import zipfile
+
 import psycopg2
 import pytest
 import requests
@@ -26,6 +31,9 @@ OUTAGES = (
     psycopg2.OperationalError(),
     MlflowException("API request failed"),
     LedgerConflictError("another champion"),
+    OSError(errno.EIO, "input/output error"),
+    MemoryError(),
+    RecursionError(),
 )
 BAD_DATA = (
     ValueError("no positives"),
@@ -41,10 +49,10 @@ BAD_DATA = (
     CorruptFileError("other bytes"),
     DumpError("pg_dump is older than the server"),
     UntrustedModelError("os.system"),
-    OverflowError("date value out of range"),
-    FileNotFoundError("customers.csv"),
-    NotADirectoryError("customers.csv/2026-01-01"),
-    PermissionError("customers.csv"),
+    gzip.BadGzipFile("not a gzipped file"),
+    zipfile.BadZipFile("not a zip file"),
+    shutil.SpecialFileError("a named pipe"),
+    OSError(errno.ELOOP, "too many levels of symbolic links"),
 )
 
 
