@@ -119,7 +119,7 @@ def judge(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> Judg
 
 
 def _in_words(dtype: Any) -> str:
-    words = {pl.Date: "a date (YYYY-MM-DD)", pl.Boolean: "true or false"}
+    words = {pl.Date: "a date (YYYY-MM-DD)", pl.Time: "a time (HH:MM:SS)", pl.Boolean: "true or false"}
     if dtype.is_numeric():
         return "a whole number" if dtype.is_integer() else "a number"
     return words.get(dtype, str(dtype))
@@ -160,6 +160,8 @@ def _value(name: str, dtype: Any) -> pl.Expr:
     if dtype == pl.Datetime:
         time = text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
         return _of_four_digits(text, time).cast(dtype, strict=False)
+    if dtype == pl.Time:
+        return text.str.to_time("%H:%M:%S%.f", strict=False)
     if dtype == pl.Boolean:
         return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     number = text.cast(dtype, strict=False)

@@ -22,6 +22,12 @@ ENGINE_COLUMNS: dict[str, Any] = {
     "unreadable": pl.String,
 }
 INDEX = "_index"
+_PLAIN_TEXTS: dict[Any, str] = {
+    pl.Boolean: "true",
+    pl.Date: "2000-01-01",
+    pl.Datetime: "2000-01-01 00:00:00",
+    pl.Time: "00:00:00",
+}
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,12 @@ def _schema(table: TableSpec) -> dict[str, Any]:
 
 
 def _plain_text(dtype: Any) -> str:
-    if dtype == pl.Boolean:
-        return "true"
-    if dtype == pl.Datetime:
-        return "2000-01-01 00:00:00"
-    return "2000-01-01" if dtype == pl.Date else "1"
+    if dtype == pl.Enum:
+        return str(dtype.categories.first())
+    if dtype == pl.Decimal:
+        # The only number that has a place whatever the precision and the scale.
+        return "0"
+    return next((text for kind, text in _PLAIN_TEXTS.items() if dtype == kind), "1")
 
 
 def read_raw(path: Path, table: TableSpec, day: date, counted: int | None = None) -> RawTable:

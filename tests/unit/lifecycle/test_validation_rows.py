@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.quarantine import JudgedRows, judge, rule_book
-from include.lifecycle.raw_tables import RawTable, read_raw
+from include.lifecycle.raw_tables import RawTable, plain_rows, read_raw
 from include.lifecycle.row_rules import RuleError, broken_rows, make_rules
 from include.lifecycle.specs import TableSpec
 
@@ -367,3 +367,38 @@ def test_a_date_that_the_warehouse_cannot_take_is_quarantined(text: str, dtype: 
     rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
 
     assert reasons(rows) == {1: "t.type.v"}
+
+
+PLAIN_VALUES = [
+    (pl.String, "1"),
+    (pl.Int8, 1),
+    (pl.Float32, 1.0),
+    (pl.Decimal(2, 2), 0),
+    (pl.Boolean, True),
+    (pl.Date, date(2000, 1, 1)),
+    (pl.Datetime("ms"), datetime(2000, 1, 1)),
+    (pl.Time, time(0)),
+    (pl.Duration("us"), timedelta(microseconds=1)),
+    (pl.Enum(["low", "high"]), "low"),
+    (pl.Categorical, "1"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value"), PLAIN_VALUES, ids=lambda value: str(value))
+def test_a_plain_row_has_a_value_of_each_type_so_a_wrong_rule_is_wrong_on_it(dtype: Any, value: Any) -> None:
+    import great_expectations.expectations as gxe
+
+    table = TableSpec(name="t", columns={"id": pl.String, "x": dtype}, key=("id",), rules=list)
+    wrong = gxe.ExpectColumnValuesToNotBeNull(column="none", meta={"rule_id": "t.none", "why": "No such column."})
+
+    assert judge(table, plain_rows(table), {}).good["x"].to_list() == [value]
+    with pytest.raises(RuleError, match=r"t\.none"):
+        judge(table, plain_rows(table), make_rules(lambda: [wrong]))
+
+
+def test_a_time_of_day_is_read_as_one() -> None:
+    table = TableSpec(name="t", columns={"id": pl.String, "at": pl.Time}, key=("id",), rules=list)
+    found = judge(table, read_text("id,at\na,09:30:00\nb,24:00:00\nc,\nd,09:30:00.5\n", table).frame, {})
+
+    assert found.good["at"].to_list() == [time(9, 30), None, time(9, 30, 0, 500_000)]
+    assert found.quarantined["broken_rules"].to_list() == ["t.type.at"]
