@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from include.datasets.market.price_files import FILE_COLUMNS
+from include.datasets.market.price_files import FILE_COLUMNS, text_of
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,18 @@ _TRIES = 4
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
 _TIMEOUT_SECONDS = 30.0
+"""For as long the server may say nothing."""
+
+_DEADLINE_SECONDS = 120.0
+"""After as long the whole file must be here, however steadily it trickles."""
+
+_MOST_BYTES = 64 * 1024 * 1024
+"""Prices of a symbol since 1980 take about one MB."""
+
 _HIDDEN = "***"
-_VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+
+_Validator = Literal["ETag", "Last-Modified"]
+_VALIDATORS: dict[_Validator, str] = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
 
 class _OutageError(Exception):
@@ -75,7 +87,7 @@ class Downloads:
         ConnectionError
             If the server gives no file after some tries; later it may.
         ValueError
-            If it refuses, gives something else than prices, or a file that breaks off at each try.
+            If it refuses, gives something else than prices, too much, or a file that breaks off at each try.
         """
         for number in range(1, _TRIES + 1):
             try:
@@ -96,23 +108,38 @@ class Downloads:
         cached = _CachedFile(self._folder / f"{symbol}.csv")
         validators = cached.validators()
         self._keep_pace()
+        deadline = time.monotonic() + _DEADLINE_SECONDS
         try:
-            answer = httpx.get(
+            with httpx.stream(
+                "GET",
                 self._address(symbol, quote(self.key or "", safe="")),
                 headers={_VALIDATORS[name]: value for name, value in validators.items()},
                 timeout=_TIMEOUT_SECONDS,
                 follow_redirects=False,  # to wherever it leads, the key would be sent along
-            )
+            ) as answer:
+                if answer.status_code == httpx.codes.NOT_MODIFIED and validators:
+                    return cached.path
+                self._check_status(symbol, answer)
+                content = self._received(symbol, answer, deadline)
         except httpx.RequestError as error:
             raise _OutageError(f"{self._safe(str(error)) or type(error).__name__}.") from None
-        if answer.status_code == httpx.codes.NOT_MODIFIED and validators:
-            return cached.path
-        self._check_status(symbol, answer)
-        self._check_content(symbol, answer)
-        cached.write(
-            answer.content, {name: answer.headers[name] for name in _VALIDATORS if name in answer.headers}
-        )
+        self._check_content(symbol, content, has_told_length=_has_told_length(answer))
+        cached.write(content, {name: answer.headers[name] for name in _VALIDATORS if name in answer.headers})
         return cached.path
+
+    def _received(self, symbol: str, answer: httpx.Response, deadline: float) -> bytes:
+        """The whole body, which comes in time and is no larger than prices can be."""
+        content = bytearray()
+        for piece in answer.iter_bytes():
+            content += piece
+            if len(content) > _MOST_BYTES:
+                raise ValueError(
+                    f"{self._address(symbol, _HIDDEN)} gives more than {_MOST_BYTES:,} bytes for {symbol}, too "
+                    "many for prices of one symbol; correct the symbol or the address."
+                )
+            if time.monotonic() > deadline:
+                raise _OutageError(f"It has not sent the whole file within {_DEADLINE_SECONDS:g} s.")
+        return bytes(content)
 
     def _keep_pace(self) -> None:
         early = self._last_request + self.min_seconds_between_requests - time.monotonic()
@@ -130,17 +157,18 @@ class Downloads:
             "address or the key."
         )
 
-    def _check_content(self, symbol: str, answer: httpx.Response) -> None:
-        lines = answer.text.removeprefix("\ufeff").rstrip("\r\n").splitlines() or [""]
+    def _check_content(self, symbol: str, content: bytes, *, has_told_length: bool) -> None:
+        text = text_of(content)
+        lines = text.rstrip("\n").split("\n")
         header = lines[0].split(",")
         if not set(FILE_COLUMNS) <= set(header):
             raise ValueError(
                 f"{self._address(symbol, _HIDDEN)} gives no prices of {symbol}: it should begin with "
                 f"{','.join(FILE_COLUMNS)}, and begins with {self._safe(lines[0][:80])!r}."
             )
-        is_whole = answer.content.endswith(b"\n") or _has_told_length(answer)
+        is_whole = text.endswith("\n") or has_told_length
         if len(lines[-1].split(",")) < len(header) or not is_whole:
-            raise _CutOffError(f"The file breaks off after {len(answer.content):,} bytes.")
+            raise _CutOffError(f"The file breaks off after {len(content):,} bytes.")
 
     def _address(self, symbol: str, key: str) -> str:
         path = self.url.format(symbol=quote(symbol), symbol_lower=quote(symbol.lower()), key=key)
@@ -158,30 +186,39 @@ class Downloads:
         return self.folder / server
 
 
+class _Note(BaseModel):
+    """What is noted beside a file. Of other values than these, none can be sent back to the server."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    validators: dict[_Validator, Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]*[!-~])?$")]]
+
+
 @dataclass(frozen=True)
 class _CachedFile:
     """A downloaded file, and beside it what the server said by which a change of it shows."""
 
     path: Path
 
-    def validators(self) -> dict[str, str]:
-        """ETag and Last-Modified of the file; none where there is no file, or another than they belong to."""
+    def validators(self) -> dict[_Validator, str]:
+        """ETag and Last-Modified of the file; none where it or its note is missing, damaged or of another file."""
         try:
-            noted = json.loads(self._notes.read_text())
-            is_same = noted["sha256"] == hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except (FileNotFoundError, json.JSONDecodeError, KeyError):
+            note = _Note.model_validate_json(self._note.read_bytes())
+            is_same = note.sha256 == hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except (OSError, ValidationError):
             return {}
-        return dict(noted["validators"]) if is_same else {}
+        return note.validators if is_same else {}
 
-    def write(self, content: bytes, validators: dict[str, str]) -> None:
+    def write(self, content: bytes, validators: dict[_Validator, str]) -> None:
         """Replace the file, then what is noted of it; killed in between, it is asked for again."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _replace(self.path, content)
-        notes = {"sha256": hashlib.sha256(content).hexdigest(), "validators": validators}
-        _replace(self._notes, json.dumps(notes).encode())
+        note = {"sha256": hashlib.sha256(content).hexdigest(), "validators": validators}
+        _replace(self._note, json.dumps(note).encode())
 
     @property
-    def _notes(self) -> Path:
+    def _note(self) -> Path:
         return self.path.with_suffix(".json")
 
 
@@ -200,9 +237,12 @@ def _has_told_length(answer: httpx.Response) -> bool:
 def _seconds_to_wait(answer: httpx.Response) -> float | None:
     """What `Retry-After` asks for, as a number of seconds or as a date (RFC 9110, 10.2.3)."""
     text = answer.headers.get("Retry-After", "")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except ValueError:
+        when = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
+    if when.tzinfo is None:  # so are dates with the zone -0000, which says UTC
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,12 +28,16 @@ KEY = "s3cr3t/key"
 
 @dataclass
 class Answer:
-    """What the server says next; `told` is the Content-Length where it is not that of the body."""
+    """What the server says next; `told` is the Content-Length where it is not that of the body.
+
+    With a `pause`, that many seconds lie between the body's bytes.
+    """
 
     status: int = 200
     body: str = BODY
     headers: dict[str, str] = field(default_factory=dict)
     told: int | None = -1
+    pause: float = 0
 
 
 class Server:
@@ -51,7 +58,13 @@ class Server:
                 if answer.told is not None:
                     self.send_header("Content-Length", str(len(answer.body) if answer.told < 0 else answer.told))
                 self.end_headers()
-                self.wfile.write(answer.body.encode())
+                if not answer.pause:
+                    self.wfile.write(answer.body.encode())
+                    return
+                with contextlib.suppress(ConnectionError):  # once the client has had enough
+                    for byte in answer.body.encode():
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(answer.pause)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -194,6 +207,40 @@ def test_a_damaged_cache_is_asked_for_anew(server: Server, vendor: Vendor) -> No
     assert "If-None-Match" not in server.requests[-1][1]
 
 
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"null",
+        b"[]",
+        b'"x"',
+        b"{",
+        b"\xff",
+        b"",
+        b'{"sha256": "%s"}',
+        b'{"sha256": "%s", "validators": 3}',
+        b'{"sha256": "%s", "validators": {"ETag": 3}}',
+        b'{"sha256": "%s", "validators": {"Server": "x"}}',
+        b'{"sha256": "%s", "validators": {"ETag": "two\\nlines"}}',
+    ],
+)
+def test_a_damaged_note_heals_with_the_next_download(server: Server, vendor: Vendor, note: bytes) -> None:
+    server.answers = [Answer(headers={"ETag": '"1"'})]
+    kept = vendor().fetch("AAPL")
+    sound = kept.with_suffix(".json").read_bytes()
+    kept.with_suffix(".json").write_bytes(note.replace(b"%s", hashlib.sha256(BODY.encode()).hexdigest().encode()))
+
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+    assert "If-None-Match" not in server.requests[-1][1]
+    assert kept.with_suffix(".json").read_bytes() == sound
+
+
+def test_a_validator_that_cannot_be_sent_back_is_not(server: Server, vendor: Vendor) -> None:
+    server.answers = [Answer(headers={"ETag": '"\xe9"'})]
+
+    assert [vendor().fetch("AAPL").read_text() for _ in range(2)] == [BODY, BODY]
+
+
 def test_addresses_do_not_share_their_cache(server: Server, vendor: Vendor) -> None:
     assert vendor().fetch("AAPL") != vendor(url="other/{symbol_lower}.csv").fetch("AAPL")
 
@@ -261,6 +308,58 @@ def test_it_waits_as_long_as_the_server_asks(server: Server, vendor: Vendor, wai
     vendor().fetch("AAPL")
 
     assert waits == [7, pytest.approx(30, abs=5), 4]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        ("Mon, 01 Jan 2001 00:00:00 -0000", 1),
+        ("\xb2", 1),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 1),
+    ],
+)
+def test_an_odd_wish_to_wait_is_no_error(
+    server: Server, vendor: Vendor, waits: list[float], asked: str, waited: float
+) -> None:
+    server.answers = [Answer(503, headers={"Retry-After": asked}), Answer()]
+
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+    assert waits == [waited]
+
+
+@pytest.mark.parametrize("charset", ["zlib", "hex", "idna", "undefined", "utf-16"])
+def test_a_file_is_read_by_its_bytes_whatever_charset_the_server_names(
+    server: Server, vendor: Vendor, charset: str
+) -> None:
+    server.answers = [Answer(headers={"Content-Type": f"text/csv; charset={charset}"})]
+
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+
+def test_a_file_that_trickles_in_for_too_long_is_an_outage(
+    server: Server, vendor: Vendor, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.datasets.market.downloads._DEADLINE_SECONDS", 0.2)
+    server.answers = [Answer(body=BODY * 2, pause=0.05)]
+
+    with pytest.raises(ConnectionError, match=r"after 4 tries: It has not sent the whole file within 0\.2 s\."):
+        vendor().fetch("AAPL")
+
+    assert waits == [1, 2, 4]
+
+
+def test_a_file_that_is_larger_than_prices_can_be_is_refused(
+    server: Server, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.datasets.market.downloads._MOST_BYTES", len(BODY))
+    server.answers = [Answer(), Answer(body=LONGER)]
+    assert vendor().fetch("AAPL").read_text() == BODY
+
+    with pytest.raises(ValueError, match=rf"gives more than {len(BODY)} bytes for AAPL, too many"):
+        vendor().fetch("AAPL")
+
+    assert len(server.requests) == 2
 
 
 def test_asked_to_wait_long_it_gives_up_at_once(server: Server, vendor: Vendor, waits: list[float]) -> None:
