@@ -26,6 +26,7 @@ from io import BytesIO
 import polars as pl
 
 from include.lifecycle.line_count import BYTE_ORDER_MARKS
+from include.lifecycle.shown import columns_in_words, visible
 
 MAX_RECORD_CHARACTERS = 100_000
 MAX_COLUMNS = 1_000
@@ -216,15 +217,15 @@ def _header(lines: _Lines, reserved: Collection[str]) -> list[str]:
         raise UnreadableFileError(f"has {len(names):,} columns, and {MAX_COLUMNS:,} are read at most")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise UnreadableFileError(f"has {repeated} more than once in its header")
+        raise UnreadableFileError(f"repeats {columns_in_words(repeated)} in its header")
     clashing = sorted(set(names) & set(reserved))
     if clashing:
-        raise UnreadableFileError(f"has {clashing} in its header, which validation itself uses")
+        raise UnreadableFileError(f"has {columns_in_words(clashing)} in its header, which validation itself uses")
     return names
 
 
 def _start(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    return visible(repr(text if len(text) <= 60 else text[:59] + "…"))
 
 
 def _is_record(texts: pl.Series) -> pl.Series:

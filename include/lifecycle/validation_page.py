@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import polars as pl
 
 from include.lifecycle.lake import Lake, partition
 from include.lifecycle.pages import Cell, Page, Section, Status, Table, Verdict, percent, render, unbreakable
+from include.lifecycle.shown import short
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.table_rules import LEVEL_DAYS
 from include.lifecycle.verdicts import FEWEST_DAYS, RECENT_DAYS, DayVerdict, TableVerdict
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from include.lifecycle.validation import CheckedTable
 
 _EXAMPLES = 5
-_LONGEST_VALUE = 80
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _WIDTH, _LABEL, _ROOM, _ROW, _BAR = 520, 130, 165, 34, 16
 _THINNEST_BAR = 3
 
@@ -257,7 +255,4 @@ def _bad_share(table: CheckedTable) -> float:
 
 
 def _short(value: str | None) -> str:
-    if value is None:
-        return "blank"
-    value = _CONTROL.sub(lambda match: repr(match[0])[1:-1], value)
-    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
+    return "blank" if value is None else short(value)

@@ -346,6 +346,17 @@ def test_the_page_shows_data_as_text(lake: Lake, land: Any, run: RunInfo) -> Non
     assert "&lt;b&gt;Nothing&lt;/b&gt; is that dear." in html
 
 
+@pytest.mark.parametrize("character", ["\u061c", "\u00ad", "\u2060", "\u202e", "\U000e0041", "\u3164"])
+def test_the_page_shows_characters_that_nobody_sees(lake: Lake, land: Any, run: RunInfo, character: str) -> None:
+    land(MONDAY, orders=f"{ORDERS}o{character}1,1\n", visits=VISITS)
+
+    validate_day(lake, MONDAY, run)
+
+    html = page(lake, MONDAY)
+    assert character not in html
+    assert f"o{character.encode('unicode_escape').decode()}1" in html
+
+
 def page(lake: Lake, day: date) -> str:
     entry = lake.manifest(SHOP.validation_prefix, day).file("index.html")
     body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
