@@ -14,6 +14,8 @@ import struct
 import zipfile
 import zlib
 
+from include.lifecycle.shown import visible
+
 LOCAL_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """An OSError like an outage's, but a file that is missing now is missing in a minute, too."""
 _BROKEN_FILE_ERRORS = (
@@ -66,4 +68,4 @@ def _lies_in_a_file(error: BaseException) -> bool:
 
 def one_line(error: Exception) -> str:
     """What an error says, or else its name, to stand within a sentence."""
-    return " ".join(str(error).split()).removesuffix(".") or type(error).__name__
+    return visible(" ".join(str(error).split()).removesuffix(".")) or type(error).__name__

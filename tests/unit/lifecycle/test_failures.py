@@ -13,7 +13,7 @@ import zlib
 
 import pytest
 
-from include.lifecycle.failures import lies_in_a_days_data, lies_in_the_data
+from include.lifecycle.failures import lies_in_a_days_data, lies_in_the_data, one_line
 
 OF_A_DAY = (
     FileNotFoundError("customers.csv"),
@@ -64,3 +64,11 @@ def test_a_fault_of_code_or_settings_lies_in_the_data_of_no_single_day(error: Ex
 def test_an_outage_lies_in_no_data(error: Exception) -> None:
     assert not lies_in_a_days_data(error)
     assert not lies_in_the_data(error)
+
+
+def test_an_error_is_told_in_one_line_that_everything_can_store() -> None:
+    told = one_line(ValueError("line 1\n has \0, \udcff and \u202e."))
+
+    assert told == r"line 1 has \x00, \udcff and \u202e"
+    assert told.encode()
+    assert one_line(ValueError()) == "ValueError"
