@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from include.lifecycle.shown import visible
 from ml_lifecycle.links import SHOWN_REPORT
 from ml_lifecycle.retries import RETRY_OUTAGES
 from ml_lifecycle.run_notes import CAUSE_KEY, NO_CAUSE, one_line
@@ -26,7 +27,7 @@ def notify_of_failure(context: dict[str, Any]) -> None:
     from ml_lifecycle.hooks import notify
 
     instance, exception = context["task_instance"], context.get("exception")
-    cause = NO_CAUSE if exception is None else one_line(str(exception))
+    cause = NO_CAUSE if exception is None else one_line(visible(" ".join(str(exception).split())))
     if exception is not None:
         instance.xcom_push(CAUSE_KEY, cause)
     notify(Notification(f"{instance.dag_id}.{instance.task_id} failed", cause, _links(context)))
