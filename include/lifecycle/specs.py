@@ -84,7 +84,7 @@ class TableSpec(Spec):
         False, description="A day may have the same rows as another; else one of 100 rows or more is rejected."
     )
     max_bytes: int = Field(
-        512 * 2**20, gt=0, description="A day with a larger file is rejected unread: it might not fit into memory."
+        256 * 2**20, gt=0, description="A day with a larger file is rejected unread: it might not fit into memory."
     )
     first_date: date = Field(date(1900, 1, 1), description="No date in a row lies before this day.")
     days_ahead: Mapping[str, int] = Field(

@@ -24,6 +24,7 @@ from include.lifecycle.pages import percent
 from include.lifecycle.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.raw_tables import RawTable, no_rows, plain_rows, read_raw
 from include.lifecycle.row_rules import make_rules
+from include.lifecycle.shown import columns_in_words
 from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.table_rules import (
     Facts,
@@ -228,7 +229,8 @@ def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str
     if found.imbalance:
         return (f"{table.name} does not add up: {found.imbalance}",)
     if raw.missing:
-        return (f"{table.name} lacks {_names(raw.missing)}, so none of its {found.rows:,} rows can be judged.",)
+        lacking = columns_in_words(raw.missing)
+        return (f"{table.name} lacks {lacking}, so none of its {found.rows:,} rows can be judged.",)
     if found.rows < table.min_rows:
         return (f"{table.name} has {found.rows:,} rows, and the minimum is {table.min_rows:,}.",)
     if found.bad_share > table.max_bad_share:
@@ -285,7 +287,8 @@ def _too_many_bad_rows(table: TableSpec, found: TableVerdict) -> str:
 def _warnings(table: TableSpec, raw: RawTable) -> tuple[str, ...]:
     if not raw.unexpected:
         return ()
-    return (f"{table.name} also has {_names(raw.unexpected)}, which nothing reads; raw data keep it.",)
+    others = columns_in_words(raw.unexpected)
+    return (f"{table.name} also has {others}, which nothing reads; raw data have it.",)
 
 
 def _conclude_alone(past: PastVerdicts, day: date, checked: Checked, run: RunInfo, scratch: Path) -> DayVerdict:
@@ -342,7 +345,3 @@ def _report(
     page.write_text(render_validation(dataset, lake, verdict, tables))
     json.write_text(verdict.model_dump_json(indent=2))
     return [LocalFile(page), LocalFile(json)]
-
-
-def _names(columns: Sequence[str]) -> str:
-    return ("the column " if len(columns) == 1 else "the columns ") + ", ".join(columns)

@@ -221,9 +221,22 @@ def test_an_unexpected_column_warns(lake: Lake, land: Any, run: RunInfo, tmp_pat
     verdict = validate_day(lake, MONDAY, run)
 
     assert verdict.tables["visits"].warnings == (
-        "visits also has the column browser, which nothing reads; raw data keep it.",
+        "visits also has the column browser, which nothing reads; raw data have it.",
     )
     assert rows(lake, SHOP.quarantine("visits"), MONDAY, tmp_path)["browser"][0] == "new"
+
+
+def test_columns_that_nobody_expected_are_named_in_visible_characters_and_not_all(
+    lake: Lake, land: Any, run: RunInfo
+) -> None:
+    others = ["\u202eresworb", *(f"x{number}" for number in range(30))]
+    land(MONDAY, orders=ORDERS, visits=f"visitor,pages,{','.join(others)}\nv1,3{',' * len(others)}\n")
+
+    [warning] = validate_day(lake, MONDAY, run).tables["visits"].warnings
+
+    assert warning == (
+        "visits also has the columns \\u202eresworb, x0, x1, x2, x3 and 26 more, which nothing reads; raw data have it."
+    )
 
 
 def test_the_same_day_gives_the_same_bytes_alone_in_company_and_again(lake: Lake, land: Any, run: RunInfo) -> None:
