@@ -235,8 +235,8 @@ def test_columns_that_nobody_expected_are_named_in_visible_characters_and_not_al
     [warning] = validate_day(lake, MONDAY, run).tables["visits"].warnings
 
     assert warning == (
-        "visits also has the columns \\u202eresworb, x0, x1, x2, x3 and 26 more, which nothing reads; raw data have "
-        "it."
+        "visits also has the columns \\u202eresworb, x0, x1, x2, x3 and 26 more, which nothing reads; "
+        "raw data have it."
     )
 
 
