@@ -55,7 +55,7 @@ def lies_in_a_days_data(error: Exception) -> bool:
     from polars.exceptions import PolarsError
     from psycopg2 import DataError
 
-    in_data = (ValueError, ArithmeticError, PolarsError, DataError)
+    in_data = (ValueError, OverflowError, PolarsError, DataError)
     return _lies_in_a_file(error) or (not isinstance(error, OSError) and isinstance(error, in_data))
 
 

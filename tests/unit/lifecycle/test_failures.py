@@ -25,14 +25,13 @@ OF_A_DAY = (
     EOFError("compressed file ended before the end-of-stream marker"),
     csv.Error("line contains NUL"),
     struct.error("unpack requires 4 bytes"),
-    ZeroDivisionError("division by zero"),
     OverflowError("date value out of range"),
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     OSError(errno.ELOOP, "too many levels of symbolic links"),
     OSError(errno.ENAMETOOLONG, "file name too long"),
     OSError(errno.ENXIO, "no such device or address"),
 )
-OF_EVERY_DAY = (KeyError("churned_on"), TypeError("text"))
+OF_EVERY_DAY = (KeyError("churned_on"), TypeError("text"), ZeroDivisionError("division by zero"))
 OF_NO_DATA = (
     OSError("no number"),
     OSError(errno.EIO, "input/output error"),
