@@ -184,6 +184,8 @@ def up(deployment: Deployment, console: Console) -> None:
 def down(deployment: Deployment, console: Console) -> None:
     """Stop the stack; a worker finishes its tasks first. The data stay in its volumes."""
     every = Deployment({**deployment.environment, "COMPOSE_PROFILES": f"demo,monitoring,{HTTPS}"})
+    # Compose 1.29 stops all containers in the same moment, also those that a worker needs to come to its end.
+    every.run("stop", "worker")
     every.run("down", "--remove-orphans")
     console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
 
@@ -204,7 +206,8 @@ def restore(deployment: Deployment, console: Console) -> None:
     own_s3 = [] if deployment.environment.get("ML_S3_ENDPOINT") else ["s3"]
     deployment.run("up", "--detach", "--no-build", "postgres", *own_s3)
     deployment.run("run", "--rm", "--no-deps", *([] if console.is_terminal else ["-T"]), "restore")
-    console.print("`make up` starts the stack; docs/runbooks/restore.md says what to look at then.")
+    if deployment.environment.get("FROM") != "list":
+        console.print("`make up` starts the stack; docs/runbooks/restore.md says what to look at then.")
 
 
 def show_addresses(deployment: Deployment, console: Console) -> None:

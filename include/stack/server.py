@@ -100,7 +100,8 @@ def write_secrets(folder: Path) -> None:
     A container's user is not ours and must read its share, so the files of the shares are readable; the folder
     that holds them is not.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     server = Server(folder / SECRETS_FILE)
     unfinished, shares = folder / f"{SHARES_DIR}.{os.getpid()}", folder / SHARES_DIR
     unfinished.mkdir(mode=0o700)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from include.stack import compose
-from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state, up
+from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state, down, restore, up
 from include.stack.errors import StackError
 
 RUNNING, ENDED = {"Status": "running"}, {"Status": "exited"}
@@ -207,3 +207,28 @@ def test_a_machine_without_docker_is_told_so(monkeypatch: pytest.MonkeyPatch, tm
 
     with pytest.raises(StackError, match="Docker does not answer"):
         _ = Deployment({}).command
+
+
+def test_workers_are_stopped_before_all_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Deployment, "run", lambda _, *arguments: told.append(arguments))
+
+    down(Deployment({}), Console(quiet=True))
+
+    assert told == [("stop", "worker"), ("down", "--remove-orphans")]
+
+
+@pytest.mark.parametrize(("name", "hints"), [("list", False), ("", True), ("2026-11-29T030500Z", True)])
+def test_what_comes_after_a_restore_is_said_where_something_was_restored(
+    name: str, hints: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment({"ML_STATE_DIR": str(tmp_path), "FROM": name})
+    compose.write_secrets(deployment.secrets_dir)
+    monkeypatch.setattr(Deployment, "run", lambda *_: None)
+    monkeypatch.setattr(Deployment, "states", lambda _: {})
+    monkeypatch.setattr(compose, "_prepare_image", lambda *_: None)
+    console = Console(record=True, quiet=False, file=(tmp_path / "said").open("w"))
+
+    restore(deployment, console)
+
+    assert ("make up" in console.export_text()) == hints
