@@ -14,7 +14,7 @@ from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
-from ml_lifecycle.schedules import in_words
+from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
 if TYPE_CHECKING:
     from include.lifecycle.drift import Reference
@@ -54,7 +54,7 @@ def monitoring(model: ModelSpec) -> DAG:
             schedule=in_words(SCHEDULE, model.dataset.timezone),
         ),
         schedule=CronTriggerTimetable(
-            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=NOT_AT_ONCE
         ),
         catchup=False,
         max_active_runs=1,

@@ -16,7 +16,7 @@ from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.operators import PushModelOperator
-from ml_lifecycle.schedules import in_words
+from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
 SCHEDULE = "0 4 * * 1"
 
@@ -57,7 +57,7 @@ def training(model: ModelSpec) -> DAG:
             segments=SEGMENTS_DOC if model.segments_per_task else "",
         ),
         schedule=CronTriggerTimetable(
-            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=False
+            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=NOT_AT_ONCE
         ),
         catchup=False,
         max_active_runs=1,

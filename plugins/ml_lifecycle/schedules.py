@@ -1,7 +1,15 @@
-"""Schedules in words, as a DAG's docs say them."""
+"""When a new DAG begins, and schedules in words, as a DAG's docs say them."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+NOT_AT_ONCE = timedelta(0)
+"""For `run_immediately`: a DAG that is unpaused waits for its next time.
+
+With False, Airflow 3.3 makes up for a time that is less than a tenth of the interval ago: on Mondays a weekly DAG
+would run once more than on other days.
+"""
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 

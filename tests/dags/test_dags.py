@@ -8,10 +8,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.bases.decorator import DecoratedMappedOperator, DecoratedOperator
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.timetables.base import TimeRestriction
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.published_pages import Report
@@ -213,6 +215,21 @@ def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_
     assert features == built
     assert tuple(states[task] for task in ("validate", "report_rejections", "build_features")) == task_states
     assert run.state == ("failed" if broken else "success")
+
+
+@pytest.mark.parametrize("stage", ["training", "monitoring"])
+@pytest.mark.parametrize("day", range(1, 8))
+def test_a_weekly_dag_that_is_unpaused_waits_for_its_next_monday_whatever_day_it_is(
+    dags: dict[str, Any], stage: str, day: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = pendulum.datetime(2026, 12, day, 12, tz="UTC")
+    monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: now)
+
+    info = dags[f"churn_{stage}"].timetable.next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
+    )
+
+    assert now < info.run_after < now.add(days=7)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dags").glob("*.py")), ids=lambda path: path.name)
