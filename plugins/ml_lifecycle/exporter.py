@@ -267,8 +267,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     # So that Airflow reads connections from its own database, as its servers do.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    # Seven retries of MLflow's client take four minutes; here the next look is the retry.
+    # Here the next look is the retry: seven of MLflow's client take four minutes, and those of S3's, for the lake,
+    # the backups and the predictions one after another, nine.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     serve(chosen.port, chosen.host, dict(chosen.disk))
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -163,6 +164,36 @@ def test_a_warehouse_connection_that_says_too_much_is_a_service_out_of_reach(
 
     assert [*values(look()).values()] == [0]
     assert "The connection `warehouse` has ['bucket'] in its extra" in caplog.text
+
+
+def test_a_lake_that_does_not_answer_is_asked_once_in_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    for name in ("AWS_MAX_ATTEMPTS", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "_AIRFLOW_PROCESS_CONTEXT"):
+        monkeypatch.setenv(name, "restored after the test")
+        monkeypatch.delenv(name)
+    hung = socket.create_server(("127.0.0.1", 0))
+    hung.settimeout(0)
+    extra = {
+        "endpoint_url": f"http://127.0.0.1:{hung.getsockname()[1]}",
+        "region_name": "us-east-1",
+        "config_kwargs": {"read_timeout": 1},
+        "service_config": {"s3": {"bucket_name": "ml-lake"}},
+    }
+    connection = {"conn_type": "aws", "login": "key", "password": "secretkey", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+    found: dict[str, float] = {}
+    monkeypatch.setattr(exporter, "serve", lambda *_: found.update(values(exporter._of_lake(NOW))))
+    monkeypatch.setattr(sys, "argv", ["exporter"])
+
+    # when
+    exporter.main()
+
+    # then
+    assert found == {"ml_service_up lake": 0}
+    hung.accept()[0].close()
+    with pytest.raises(BlockingIOError):
+        hung.accept()
+    hung.close()
 
 
 def test_without_the_variable_the_backup_is_infinitely_old_and_no_service_is_down(
