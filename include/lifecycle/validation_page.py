@@ -158,8 +158,8 @@ def _balance(verdict: DayVerdict) -> Section:
     ]
     columns = [
         "table",
-        "rows the source counted",
-        "lines of the file",
+        "rows at the source",
+        "lines",
         "good rows",
         "in quarantine",
         "lines of both",
