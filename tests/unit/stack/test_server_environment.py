@@ -48,6 +48,8 @@ ONLY_SERVER = {
     "AIRFLOW__CORE__AUTH_MANAGER": "a team, with roles",
     "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "for the container's health check",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "DAG files change with the image only",
+    "OPENBLAS_CORETYPE": "the shell's, which the local stack inherits",
+    "OPENBLAS_L2_SIZE": "the shell's, which the local stack inherits",
 }
 
 
