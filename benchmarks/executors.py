@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks.orchestration import CUSTOMERS_COUNT, LAKE, SEED, TRIALS, Chain, make_history, unpause
 from benchmarks.processes import free_port
 from benchmarks.ratios import Ratio
-from include.lifecycle.lake import RunInfo
+from include.lifecycle.storage.lake import RunInfo
 from include.stack import control
 from include.stack.airflow_api import AirflowApi
 from include.stack.processes import end, environment, leftovers

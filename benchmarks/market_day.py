@@ -24,11 +24,13 @@ from benchmarks.ratios import Ratio
 from benchmarks.scoring import lake_at, services, timed
 from include.datasets.market import MARKET
 from include.datasets.market.features import SCHEMA
-from include.lifecycle import etl, ledger, scoring
-from include.lifecycle.intervals import Interval
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.ingestion import etl
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring import scoring
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.models.returns import RETURNS
 from include.samples.market import MarketSettings, ensure_market
 

@@ -24,8 +24,11 @@ from rich.table import Table
 from benchmarks.processes import free_port
 from benchmarks.ratios import Ratio
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import etl, gate, registry, scoring, training, validation
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ingestion import etl, validation
+from include.lifecycle.promotion import gate, registry
+from include.lifecycle.scoring import scoring
+from include.lifecycle.storage.lake import Lake, RunInfo
+from include.lifecycle.training import training
 from include.models.churn import CHURN
 from include.samples.database import ensure_history
 from include.samples.settings import CompanySettings

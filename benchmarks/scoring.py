@@ -22,10 +22,11 @@ from rich.table import Table
 
 from benchmarks.processes import free_port, in_a_new_process, peak_megabytes
 from benchmarks.ratios import Ratio
-from include.lifecycle import scoring, warehouse
-from include.lifecycle.classification import Classification
-from include.lifecycle.estimator_input import to_matrix
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.modelling.classification import Classification
+from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.scoring import scoring
+from include.lifecycle.storage import warehouse
+from include.lifecycle.storage.lake import Lake, RunInfo
 from include.models.churn import CHURN
 
 ROWS = (200_000, 2_000_000)

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from benchmarks.processes import in_a_new_process
 from benchmarks.ratios import Ratio
-from include.lifecycle.quarantine import judge
-from include.lifecycle.row_rules import make_rules
+from include.lifecycle.ingestion.quarantine import judge
+from include.lifecycle.ingestion.row_rules import make_rules
 from include.lifecycle.specs import TableSpec
 
 ROWS = 1_000_000

@@ -73,7 +73,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task
         def find_days() -> list[list[str]]:
             """The days to work on, in chunks."""
-            from include.lifecycle.etl import chunks, plan
+            from include.lifecycle.ingestion.etl import chunks, plan
             from ml_lifecycle.hooks import lake, source
 
             context = get_current_context()
@@ -86,7 +86,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(map_index_template=_label("task.op_kwargs['days']"))
         def extract(days: list[str]) -> dict[str, Any]:
             """Store the source's tables as they are; a day that the source cannot give stops no other."""
-            from include.lifecycle.etl import extract as extract_days
+            from include.lifecycle.ingestion.etl import extract as extract_days
             from ml_lifecycle.hooks import lake, source
             from ml_lifecycle.runs import run_info
 
@@ -98,8 +98,8 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(pool=HEAVY_POOL, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def validate(extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
             """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
-            from include.lifecycle.etl import ExtractedDays
-            from include.lifecycle.validation import validate_chunks
+            from include.lifecycle.ingestion.etl import ExtractedDays
+            from include.lifecycle.ingestion.validation import validate_chunks
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info, show_verdicts
 
@@ -114,7 +114,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             judged: dict[str, Any] | None,
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
-            from include.lifecycle.etl import ExtractedDays, judged_days
+            from include.lifecycle.ingestion.etl import ExtractedDays, judged_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import fail_on_shortfall
 
@@ -128,7 +128,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             planned: list[list[str]], extracted: Sequence[dict[str, Any]], judged: dict[str, Any] | None
         ) -> list[list[str]]:
             """The days to build features of: those accepted, and those that an older day has changed."""
-            from include.lifecycle.etl import ExtractedDays, chunks, features_to_build, judged_days
+            from include.lifecycle.ingestion.etl import ExtractedDays, chunks, features_to_build, judged_days
             from ml_lifecycle.hooks import lake
 
             if not planned:
@@ -146,7 +146,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         )
         def build_features(days: list[str]) -> None:
             """Build the point-in-time features of each day."""
-            from include.lifecycle.etl import build_features as build_days
+            from include.lifecycle.ingestion.etl import build_features as build_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 

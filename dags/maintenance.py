@@ -66,7 +66,7 @@ def maintenance() -> None:
     @task(pool=HEAVY_POOL)
     def check() -> list[dict[str, Any]]:
         """Compare the lake with its manifests and publish what is found; returns the runs that heal it."""
-        from include.lifecycle import maintenance, maintenance_policy
+        from include.lifecycle.operations import maintenance, maintenance_policy
         from ml_lifecycle.hooks import lake
         from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
@@ -96,7 +96,7 @@ def maintenance() -> None:
     @task(trigger_rule="all_done")
     def conclude() -> str:
         """Check again what was damaged, sweep, and publish what came of it; returns the headline."""
-        from include.lifecycle import maintenance, maintenance_policy
+        from include.lifecycle.operations import maintenance, maintenance_policy
         from ml_lifecycle.hooks import lake
         from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
@@ -122,7 +122,7 @@ def maintenance() -> None:
     @task(trigger_rule="all_done")
     def back_up() -> str:
         """Copy databases, lake and model files to the backup bucket, delete expired backups; returns its name."""
-        from include.lifecycle import backup
+        from include.lifecycle.operations import backup
         from ml_lifecycle.hooks import backup_origin, backup_settings, backup_store
         from ml_lifecycle.lake_maintenance import scope
         from ml_lifecycle.runs import run_info

@@ -17,7 +17,7 @@ from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
 if TYPE_CHECKING:
-    from include.lifecycle.drift import Reference
+    from include.lifecycle.monitoring.drift_samples import Reference
 
 SCHEDULE = "0 6 * * 1"
 
@@ -67,7 +67,9 @@ def monitoring(model: ModelSpec) -> DAG:
     def build() -> None:
         def version_at_work() -> Reference:
             """The training of the version that made the newest predictions."""
-            from include.lifecycle import drift, registry, scoring
+            from include.lifecycle.monitoring.drift_samples import Reference
+            from include.lifecycle.promotion import registry
+            from include.lifecycle.scoring import scoring
             from ml_lifecycle.hooks import MlflowHook, lake
 
             number = scoring.latest_version(model, lake())
@@ -76,12 +78,12 @@ def monitoring(model: ModelSpec) -> DAG:
                     f"{model.title} has no predictions yet; {model.name}_scoring makes them."
                 )
             used = registry.version(MlflowHook().tracking_uri, model.name, number)
-            return drift.Reference(used.as_of, number, used.score_column)
+            return Reference(used.as_of, number, used.score_column)
 
         @task(pool=HEAVY_POOL)
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
-            from include.lifecycle import drift, drift_verdict
+            from include.lifecycle.monitoring import drift, drift_verdict
             from ml_lifecycle.hooks import WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
@@ -95,7 +97,7 @@ def monitoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL)
         def performance() -> dict[str, str]:
             """Measure the predictions whose outcomes have become known, and publish the report."""
-            from include.lifecycle import performance, performance_verdict
+            from include.lifecycle.monitoring import performance, performance_verdict
             from ml_lifecycle.hooks import WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
@@ -114,7 +116,7 @@ def monitoring(model: ModelSpec) -> DAG:
         @task
         def notify_verdict(verdict: dict[str, str]) -> None:
             """Notify of the verdict, with a link to its page."""
-            from include.lifecycle.notifications import Notification
+            from include.lifecycle.reporting.notifications import Notification
             from ml_lifecycle.hooks import notify
             from ml_lifecycle.runs import run_links
 

@@ -69,8 +69,9 @@ def scoring(model: ModelSpec) -> DAG:
         @task
         def find_days() -> list[dict[str, Any]]:
             """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
-            from include.lifecycle import fallback, ledger, registry, scoring
-            from include.lifecycle.notifications import Notification
+            from include.lifecycle.promotion import fallback, ledger, registry
+            from include.lifecycle.reporting.notifications import Notification
+            from include.lifecycle.scoring import scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notify
             from ml_lifecycle.runs import run_links
 
@@ -95,7 +96,9 @@ def scoring(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
         def score(job: dict[str, Any]) -> dict[str, Any]:
             """Score days with one version, which is loaded once; a day that cannot be scored stops no other."""
-            from include.lifecycle import ledger, registry, scoring
+            from include.lifecycle.modelling.model_files import UnusableModelError
+            from include.lifecycle.promotion import ledger
+            from include.lifecycle.scoring import scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
@@ -112,7 +115,7 @@ def scoring(model: ModelSpec) -> DAG:
                 digest = ledger.digest_of(ledger.entries(connection, model.name), version)
                 try:
                     scorer = scoring.load_scorer(MlflowHook().tracking_uri, model, version, digest)
-                except registry.UnusableModelError as error:
+                except UnusableModelError as error:
                     return {SCORED: scored, UNSCORED: dict.fromkeys(job["days"], str(error))}
                 errors = scoring.score_days(model, lake(), connection, days, scorer, run_info(), note)
             return {SCORED: scored, UNSCORED: {day.isoformat(): error for day, error in errors.items()}}
@@ -136,7 +139,7 @@ def scoring(model: ModelSpec) -> DAG:
         @task(trigger_rule=TriggerRule.ALL_DONE)
         def report_unscored(jobs: list[dict[str, Any]] | None) -> None:
             """Make the run red where a day is not published, after all others had their turn, and say why."""
-            from include.lifecycle.scoring import unpublished_days
+            from include.lifecycle.scoring.scoring import unpublished_days
 
             if jobs is None:
                 raise AirflowFailException("No day was scored; the log of `find_days` says why.")

@@ -98,8 +98,8 @@ def training(model: ModelSpec) -> DAG:
         @task
         def build_labels() -> str:
             """Publish the labels that have matured; returns the as-of day."""
-            from include.lifecycle.training import assemble
-            from include.lifecycle.tuning import shares
+            from include.lifecycle.modelling.tuning import shares
+            from include.lifecycle.training.training import assemble
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
@@ -112,7 +112,7 @@ def training(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL)
         def batch_segments(as_of: str) -> list[dict[str, Any]]:
             """Stage what each batch of segments is learnt from; returns the batches."""
-            from include.lifecycle.segment_training import stage_batches
+            from include.lifecycle.training.segment_training import stage_batches
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
@@ -125,7 +125,7 @@ def training(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL, map_index_template="{{ batch_label }}")
         def fit_segments(as_of: str, batch: dict[str, Any]) -> None:
             """Tune and fit each segment of a batch on its own."""
-            from include.lifecycle.segment_training import fit_batch
+            from include.lifecycle.training.segment_training import fit_batch
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import label_batch, run_info
 
@@ -144,7 +144,7 @@ def training(model: ModelSpec) -> DAG:
         @task(pool=HEAVY_POOL)
         def train(as_of: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
-            from include.lifecycle.training import train as train_model
+            from include.lifecycle.training.training import train as train_model
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
@@ -164,7 +164,7 @@ def training(model: ModelSpec) -> DAG:
         @task
         def judge(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
             """Let the candidate meet the baseline and the champion on the same rows; returns the verdict."""
-            from include.lifecycle import gate, ledger
+            from include.lifecycle.promotion import gate, ledger
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
@@ -192,7 +192,7 @@ def training(model: ModelSpec) -> DAG:
         @task
         def publish_card(as_of: str, pushed: dict[str, Any], verdict: dict[str, Any]) -> str:
             """Publish the version's model card with the first verdict on it, and show that in MLflow."""
-            from include.lifecycle import ledger, model_card
+            from include.lifecycle.promotion import ledger, model_card
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info, run_url

@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 from hypothesis import settings
 
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.storage.lake import Lake, RunInfo
 
 # The same examples at each run, so that no change is blamed for what chance found; `--hypothesis-profile=default`
 # searches for others.

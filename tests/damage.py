@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from include.lifecycle.lake import MANIFEST, Lake, Manifest, partition
+from include.lifecycle.storage.lake import MANIFEST, Lake, Manifest, partition
 
 
 def delete(lake: Lake, key: str) -> None:

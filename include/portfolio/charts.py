@@ -12,8 +12,8 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from include.lifecycle import plots
-from include.lifecycle.pages import percent, unbreakable
+from include.lifecycle.modelling import plots
+from include.lifecycle.reporting.pages import percent, unbreakable
 from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
 
 STYLE = plots.STYLE

@@ -14,7 +14,7 @@ import polars as pl
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
 from include.datasets.market.features import suspected_splits
-from include.lifecycle.lake import Lake
+from include.lifecycle.storage.lake import Lake
 from include.models.returns.label import HORIZON
 from include.portfolio.returns import daily_returns, shares_history
 from include.portfolio.settings import PortfolioSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from include.lifecycle.pages import Cell, Page, Section, Table, Verdict, percent, render
+from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.portfolio import charts
 from include.portfolio.backtest import BLOCK_SESSIONS, figures, growth
 from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE

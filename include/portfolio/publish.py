@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
-from include.lifecycle.pages import Verdict
+from include.lifecycle.reporting.pages import Verdict
+from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, Manifest, RunInfo, partition
 from include.portfolio import inputs as sources
 from include.portfolio import page
 from include.portfolio.backtest import compare, figures, walk_forward

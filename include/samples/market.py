@@ -21,7 +21,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from include.datasets.market.calendar import NEW_YORK
-from include.datasets.market.tables import SYMBOL_PATTERN
+from include.datasets.market.columns import SYMBOL_PATTERN
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from include.lifecycle.dumps import PROGRAMS_FOLDER
+from include.lifecycle.operations.dumps import PROGRAMS_FOLDER
 from include.stack import control, health, main_job, postgres, restore, summary, supervision
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings

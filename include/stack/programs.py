@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from include.lifecycle.dumps import PROGRAMS_FOLDER
+from include.lifecycle.operations.dumps import PROGRAMS_FOLDER
 from include.stack import postgres
 from include.stack.processes import PROGRAM
 from include.stack.settings import HOST, StackSettings, executable, quiet_environment

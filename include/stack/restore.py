@@ -8,10 +8,10 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from include.lifecycle import restore
-from include.lifecycle.backup import Backup, BackupSettings, Store, moment_of, name_of
-from include.lifecycle.dumps import PostgresServer
-from include.lifecycle.lake import Lake, LakeError
+from include.lifecycle.operations import restore
+from include.lifecycle.operations.backup import Backup, BackupSettings, Store, moment_of, name_of
+from include.lifecycle.operations.dumps import PostgresServer
+from include.lifecycle.storage.lake import Lake, LakeError
 from include.stack import airflow_settings
 from include.stack.display import Display
 from include.stack.errors import StackError

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import polars as pl
 
-from include.lifecycle.lake import Lake, partition
-from include.lifecycle.registry import VERDICT_TAG
+from include.lifecycle.promotion.registry import VERDICT_TAG
+from include.lifecycle.storage.lake import Lake, partition
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.services import Services

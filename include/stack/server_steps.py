@@ -12,8 +12,8 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from include.lifecycle.backup import create, exists
-from include.lifecycle.lake import Lake
+from include.lifecycle.operations.backup import create, exists
+from include.lifecycle.storage.lake import Lake
 from include.stack import airflow_settings, main_job, mlflow_tables, postgres, restore, summary
 from include.stack.airflow_api import AirflowApi
 from include.stack.errors import StackError

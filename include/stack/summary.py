@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.catalog import MODELS
-from include.lifecycle.pages import percent
+from include.lifecycle.reporting.pages import percent
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results
 from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services

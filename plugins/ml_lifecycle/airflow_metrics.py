@@ -15,8 +15,8 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import func, select
 
-from include.lifecycle import metrics
-from include.lifecycle.metrics import Sample
+from include.lifecycle.operations import metrics
+from include.lifecycle.operations.metrics import Sample
 
 COMPONENTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag_processor", "TriggererJob": "triggerer"}
 _SCORE = "chunk.score"

@@ -23,7 +23,7 @@ def notify_of_failure(context: dict[str, Any]) -> None:
     Where the task's process is gone, the DAG processor calls this, without an exception. It has no XComs: it would
     wait for an answer until it is killed, and the DAGs of the file would be gone with it.
     """
-    from include.lifecycle.notifications import Notification
+    from include.lifecycle.reporting.notifications import Notification
     from ml_lifecycle.hooks import notify
 
     instance, exception = context["task_instance"], context.get("exception")
@@ -35,7 +35,7 @@ def notify_of_failure(context: dict[str, Any]) -> None:
 
 def notify_of_deadline(context: dict[str, Any]) -> None:
     """Notify that a run has not ended by its deadline; `context` has the plain values that a deadline gives."""
-    from include.lifecycle.notifications import Notification
+    from include.lifecycle.reporting.notifications import Notification
     from ml_lifecycle.hooks import notify
     from ml_lifecycle.runs import run_url
 

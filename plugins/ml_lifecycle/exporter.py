@@ -36,9 +36,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.catalog import DATASETS, MODELS
-from include.lifecycle import ledger, metrics, registry, state_metrics
-from include.lifecycle.lake import LakeError
-from include.lifecycle.metrics import Sample
+from include.lifecycle.operations import metrics, state_metrics
+from include.lifecycle.operations.metrics import Sample
+from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.storage.lake import LakeError
 from ml_lifecycle import airflow_metrics, hooks
 
 log = logging.getLogger(__name__)

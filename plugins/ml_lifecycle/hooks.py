@@ -22,12 +22,12 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from psycopg2 import extensions
 
-from include.lifecycle import notifications
-from include.lifecycle.backup import BackupSettings, Origin, Store
-from include.lifecycle.dumps import PostgresServer
-from include.lifecycle.lake import Lake
-from include.lifecycle.notifications import Notification, Services
+from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.dumps import PostgresServer
+from include.lifecycle.reporting import notifications
+from include.lifecycle.reporting.notifications import Notification, Services
 from include.lifecycle.specs import DatasetSpec, Source
+from include.lifecycle.storage.lake import Lake
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from include.catalog import DATASETS, MODELS
 from ml_lifecycle.days import requested_range, run_start, yesterday
 
 if TYPE_CHECKING:
-    from include.lifecycle.maintenance_policy import Catalog, Scope
+    from include.lifecycle.operations.maintenance_policy import Catalog, Scope
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ ALL_DAYS = LakeDays(min(dataset.first_day for dataset in DATASETS.values()))
 
 def scope(context: Mapping[str, Any]) -> Scope:
     """What the run looks at, by its form."""
-    from include.lifecycle.maintenance_policy import Scope
+    from include.lifecycle.operations.maintenance_policy import Scope
 
     return Scope(
         until=yesterday(context, ALL_DAYS.timezone),
@@ -40,7 +40,7 @@ def scope(context: Mapping[str, Any]) -> Scope:
 
 def catalog() -> Catalog:
     """The datasets, the models, and which DAG makes which partitions."""
-    from include.lifecycle.maintenance_policy import Catalog, Maker, makers
+    from include.lifecycle.operations.maintenance_policy import Catalog, Maker, makers
     from include.portfolio.inputs import PORTFOLIO
     from include.portfolio.publish import REPORT
 

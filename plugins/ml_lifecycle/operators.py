@@ -47,7 +47,7 @@ class PushModelOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the model."""
         from include.catalog import MODELS
-        from include.lifecycle import registry
+        from include.lifecycle.promotion import registry
         from ml_lifecycle.hooks import LakeHook, MlflowHook
         from ml_lifecycle.runs import run_info
 
@@ -107,7 +107,7 @@ class PublishPredictionsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Publish the predictions."""
         from include.catalog import MODELS
-        from include.lifecycle import scoring
+        from include.lifecycle.scoring import scoring
         from ml_lifecycle.hooks import LakeHook, WarehouseHook
         from ml_lifecycle.runs import label_days, run_info
 

@@ -11,9 +11,9 @@ from fastapi.responses import FileResponse, RedirectResponse
 from starlette.background import BackgroundTask
 
 from include.catalog import MODELS
-from include.lifecycle import published_pages
-from include.lifecycle.lake import MANIFEST, NoSuchFileError, PartitionNotFoundError
-from include.lifecycle.scoring import LatestPredictions, latest_key
+from include.lifecycle.reporting import published_pages
+from include.lifecycle.scoring.scoring import LatestPredictions, latest_key
+from include.lifecycle.storage.lake import MANIFEST, NoSuchFileError, PartitionNotFoundError
 from ml_lifecycle.hooks import lake
 from ml_lifecycle.web import LATEST, html, to_date, web_app
 

@@ -15,10 +15,10 @@ from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from include.catalog import DATASETS, MODELS
-from include.lifecycle import published_pages
-from include.lifecycle.lake import Lake, NoSuchFileError, PartitionNotFoundError
-from include.lifecycle.pages import with_navigation
-from include.lifecycle.published_pages import Report
+from include.lifecycle.reporting import published_pages
+from include.lifecycle.reporting.pages import with_navigation
+from include.lifecycle.reporting.published_pages import Report
+from include.lifecycle.storage.lake import Lake, NoSuchFileError, PartitionNotFoundError
 from ml_lifecycle.hooks import lake
 from ml_lifecycle.web import HEADERS, LATEST, html, to_date, web_app
 

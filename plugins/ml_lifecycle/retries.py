@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Context, RetryDecision, RetryPolicy
 
 from include.lifecycle.failures import lies_in_the_data
-from include.lifecycle.lake import LakeError
+from include.lifecycle.storage.lake import LakeError
 
 
 class RetryOutages(RetryPolicy):

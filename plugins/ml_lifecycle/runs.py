@@ -15,14 +15,14 @@ from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.lifecycle.etl import ExtractedDays, JudgedDays, shortfall
-from include.lifecycle.lake import RunInfo
+from include.lifecycle.ingestion.etl import ExtractedDays, JudgedDays, shortfall
 from include.lifecycle.specs import DatasetSpec
+from include.lifecycle.storage.lake import RunInfo
 from ml_lifecycle.days import run_start
 from ml_lifecycle.links import show_report
 
 if TYPE_CHECKING:
-    from include.lifecycle.verdicts import DayVerdict
+    from include.lifecycle.ingestion.verdicts import DayVerdict
 
 
 def run_info() -> RunInfo:

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
-from include.lifecycle import published_pages
-from include.lifecycle.lake import LakeError
+from include.lifecycle.reporting import published_pages
+from include.lifecycle.storage.lake import LakeError
 
 LATEST = "latest"
 

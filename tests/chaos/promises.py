@@ -19,10 +19,11 @@ from mlflow import MlflowClient
 
 from include.catalog import MODELS
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import ledger, maintenance
-from include.lifecycle.lake import Lake, partition
-from include.lifecycle.maintenance_policy import Damage, Scope
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.ingestion.verdicts import DayVerdict
+from include.lifecycle.operations import maintenance
+from include.lifecycle.operations.maintenance_policy import Damage, Scope
+from include.lifecycle.promotion import ledger
+from include.lifecycle.storage.lake import Lake, partition
 from include.models.churn import CHURN
 from ml_lifecycle.lake_maintenance import catalog
 from tests.chaos.stack import Stack

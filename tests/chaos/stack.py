@@ -17,7 +17,7 @@ import boto3
 import psycopg2
 from botocore.config import Config
 
-from include.lifecycle.lake import Lake, partition
+from include.lifecycle.storage.lake import Lake, partition
 from include.stack.airflow_api import AirflowApi
 from include.stack.errors import StackError
 from tests.conftest import free_port

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import warehouse
+from include.lifecycle.storage import warehouse
 from include.models.churn import CHURN
 from include.portfolio.inputs import PORTFOLIO
 from include.portfolio.publish import REPORT

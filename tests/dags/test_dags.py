@@ -16,8 +16,8 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.timetables.base import TimeRestriction
 
 from include.catalog import DATASETS, MODELS
-from include.lifecycle.published_pages import Report
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.ingestion.verdicts import DayVerdict
+from include.lifecycle.reporting.published_pages import Report
 from ml_lifecycle.links import PredictionFileLink, prediction_file
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
 def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_and_the_run_red(
     monkeypatch: pytest.MonkeyPatch, broken: str, built: list[str], task_states: tuple[str, ...]
 ) -> None:
-    from include.lifecycle import etl
+    from include.lifecycle.ingestion import etl
 
     dag = DagBag(str(ROOT / "dags" / "etl.py")).dags["customers_etl"]
     features: list[str] = []
@@ -299,7 +299,7 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
 
     from psycopg2.errors import UntranslatableCharacter
 
-    from include.lifecycle import scoring
+    from include.lifecycle.scoring import scoring
     from ml_lifecycle.runs import label_days
 
     dag = DagBag(str(ROOT / "dags" / "scoring.py")).dags["churn_scoring"]

@@ -25,10 +25,10 @@ import psycopg2
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-from include.lifecycle import metrics
-from include.lifecycle.lake import Lake, LakeError
-from include.lifecycle.ledger import Entry, record
-from include.lifecycle.metrics import Sample
+from include.lifecycle.operations import metrics
+from include.lifecycle.operations.metrics import Sample
+from include.lifecycle.promotion.ledger import Entry, record
+from include.lifecycle.storage.lake import Lake, LakeError
 from ml_lifecycle import airflow_metrics, exporter, hooks
 from tests.conftest import free_port, lake_connection_extra
 

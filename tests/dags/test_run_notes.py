@@ -86,7 +86,7 @@ def failure(monkeypatch: pytest.MonkeyPatch, message: str | None, **context: Any
 def test_a_task_whose_process_is_gone_is_notified_by_the_dag_processor_which_has_no_xcoms(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+    with caplog.at_level(logging.WARNING, "include.lifecycle.reporting.notifications"):
         left = failure(monkeypatch, None)
 
     assert left == {}
@@ -101,7 +101,7 @@ def test_a_cause_is_one_line_that_a_note_can_hold(monkeypatch: pytest.MonkeyPatc
 def test_the_notification_of_a_failure_links_the_log_and_the_page(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+    with caplog.at_level(logging.WARNING, "include.lifecycle.reporting.notifications"):
         failure(monkeypatch, "rejected.", **{SHOWN_REPORT: "/ml/reports/customers/validation/2026-03-01/"})
 
     [message] = [record.getMessage() for record in caplog.records]
@@ -150,7 +150,7 @@ def test_a_run_that_has_not_ended_by_its_deadline_is_notified(
         session.execute(delete(Deadline))
         session.delete(run)
 
-    with caplog.at_level(logging.WARNING, "include.lifecycle.notifications"):
+    with caplog.at_level(logging.WARNING, "include.lifecycle.reporting.notifications"):
         done = execute_callback(called["path"], called["kwargs"], file, file.parent, structlog.get_logger())
 
     assert done == (True, None)

@@ -17,10 +17,13 @@ from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
 from include.catalog import DATASETS
-from include.lifecycle import backup, ledger, model_card, registry, scoring, training
-from include.lifecycle.etl import ExtractedDays, JudgedDays
-from include.lifecycle.lake import Lake, LocalFile, RunInfo, partition
-from include.lifecycle.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.ingestion.etl import ExtractedDays, JudgedDays
+from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.operations import backup
+from include.lifecycle.promotion import ledger, model_card, registry
+from include.lifecycle.scoring import scoring
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
+from include.lifecycle.training import training
 from ml_lifecycle import runs
 
 Call = Callable[..., Any]

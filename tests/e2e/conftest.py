@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from include.lifecycle.lake import Lake
+from include.lifecycle.storage.lake import Lake
 from include.samples.database import ensure_history
 from include.samples.settings import CompanySettings
 from include.stack.airflow_api import AirflowApi

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
-from include.lifecycle.lake import MANIFEST
+from include.lifecycle.storage.lake import MANIFEST
 from include.portfolio.inputs import PORTFOLIO
 from include.portfolio.publish import REPORT
 from include.portfolio.weights import STRATEGIES

@@ -9,8 +9,8 @@ from itertools import cycle
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle.lake import MANIFEST, Lake, partition, partition_of
-from include.lifecycle.maintenance import IN_THE_MAKING
+from include.lifecycle.operations.maintenance import IN_THE_MAKING
+from include.lifecycle.storage.lake import MANIFEST, Lake, partition, partition_of
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import START, World

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.storage.lake import Lake, RunInfo
 from include.models.churn import CHURN
 from tests.unit.models.churn.customers import customers, outcomes
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from include.datasets.market import MARKET
-from include.lifecycle.etl import build_features
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ingestion.etl import build_features
+from include.lifecycle.storage.lake import Lake, RunInfo
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "MSFT", "TSLA")

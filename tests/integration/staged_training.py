@@ -15,11 +15,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from include.lifecycle.estimator_input import predict, to_matrix
-from include.lifecycle.evaluation import metrics
-from include.lifecycle.lake import Lake, LocalFile, Manifest, RunInfo
-from include.lifecycle.model_files import dump
+from include.lifecycle.modelling.estimator_input import predict, to_matrix
+from include.lifecycle.modelling.evaluation import metrics
+from include.lifecycle.modelling.model_files import dump
 from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
 
 AS_OF = date(2026, 3, 1)
 

@@ -18,10 +18,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle import backup, restore
-from include.lifecycle.backup import Backup, BackupError, BackupSettings, Origin, Store, expired, name_of
-from include.lifecycle.dumps import PROGRAMS_FOLDER, DumpError, PostgresServer, dump, load, swap_in, tables
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
+from include.lifecycle.operations import backup, restore
+from include.lifecycle.operations.backup import (
+    Backup,
+    BackupError,
+    BackupSettings,
+    Origin,
+    Store,
+    expired,
+    name_of,
+)
+from include.lifecycle.operations.dumps import (
+    PROGRAMS_FOLDER,
+    DumpError,
+    PostgresServer,
+    dump,
+    load,
+    swap_in,
+    tables,
+)
+from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.stack.postgres import binary
 from tests.conftest import free_port
 from tests.damage import delete, flip

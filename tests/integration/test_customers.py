@@ -16,11 +16,11 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import NUMERIC
 from include.datasets.customers.sources import make_source
-from include.lifecycle.etl import build_features, extract, plan
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ingestion.etl import build_features, extract, plan
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import Source
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.storage.lake import Lake, RunInfo
 from include.samples.company import Company
 from include.samples.database import write_days
 from include.samples.poison import PoisonKind, poison, restore

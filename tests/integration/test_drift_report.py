@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from include.lifecycle.drift import Reference, monitor
-from include.lifecycle.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
+from include.lifecycle.monitoring.drift import monitor
+from include.lifecycle.monitoring.drift_samples import Reference
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
 
 DAY = date(2026, 11, 20)
 TRAINED = date(2026, 10, 1)

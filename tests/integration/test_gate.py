@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from include.datasets.market.calendar import NEW_YORK
-from include.lifecycle import gate, ledger, registry
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.ledger import Aliases
-from include.lifecycle.promotion import GateDecision
+from include.lifecycle.promotion import gate, ledger, registry
+from include.lifecycle.promotion.ledger import Aliases
+from include.lifecycle.promotion.promotion import GateDecision
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
 
 WEEK = timedelta(days=7)

@@ -12,9 +12,9 @@ import psycopg2
 import pytest
 
 from include import catalog
-from include.lifecycle.backup import BackupSettings
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.notifications import Services
+from include.lifecycle.operations.backup import BackupSettings
+from include.lifecycle.reporting.notifications import Services
+from include.lifecycle.storage.lake import Lake, RunInfo
 from ml_lifecycle import hooks, links, runs
 from ml_lifecycle.hooks import LakeHook, MlflowHook, WarehouseHook, connect, notification_services
 from ml_lifecycle.operators import PushModelOperator

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle import warehouse
-from include.lifecycle.etl import extract
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import TableVerdict
 from include.lifecycle.specs import DatasetSpec, Extracted, TableSpec
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import TableVerdict
+from include.lifecycle.storage import warehouse
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.hostile_files import COLUMNS, data_lines, hostile_files
 
 DAYS_AT_ONCE = 20

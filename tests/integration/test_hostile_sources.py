@@ -22,11 +22,11 @@ from include.datasets.customers.sources import TELCO_COLUMNS, TelcoFileSource
 from include.datasets.customers.tables import TABLES
 from include.datasets.market import MARKET
 from include.datasets.market.sources import FileSource, Period
-from include.lifecycle.etl import extract
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import DatasetSpec, Extracted, Source
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.hostile_files import CELLS, Cells, data_lines, hostile_files
 from tests.integration.test_hostile_files import BILLS, FIRST, read
 

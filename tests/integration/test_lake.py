@@ -20,8 +20,8 @@ from botocore.exceptions import ClientError
 from pyarrow.parquet import ParquetFile
 from pydantic import ValidationError
 
-from include.lifecycle.batches import BATCH_ROWS
-from include.lifecycle.lake import (
+from include.lifecycle.storage.batches import BATCH_ROWS
+from include.lifecycle.storage.lake import (
     CorruptFileError,
     CorruptManifestError,
     Lake,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle import ledger
-from include.lifecycle.ledger import Aliases, Entry, LedgerConflictError
+from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.ledger import Aliases, Entry, LedgerConflictError
 
 JANUARY, FEBRUARY, MARCH = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 

@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import maintenance, maintenance_policy
-from include.lifecycle.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
-from include.lifecycle.maintenance_page import render_maintenance, verdict_of
-from include.lifecycle.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
-from include.lifecycle.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.operations import maintenance, maintenance_policy
+from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
+from include.lifecycle.operations.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
+from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete, flip
 

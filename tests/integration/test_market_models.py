@@ -16,14 +16,16 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
-from include.lifecycle import drift, performance, scoring
-from include.lifecycle.drift import Reference
-from include.lifecycle.intervals import Interval
-from include.lifecycle.lake import Lake
-from include.lifecycle.registry import keep_reference, load_trusted
-from include.lifecycle.segment_training import fit_batch, stage_batches
+from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.monitoring import drift, performance
+from include.lifecycle.monitoring.drift_samples import Reference
+from include.lifecycle.promotion.registry import keep_reference
+from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.training import assemble, train
+from include.lifecycle.storage.lake import Lake
+from include.lifecycle.training.segment_training import fit_batch, stage_batches
+from include.lifecycle.training.training import assemble, train
 from include.models.returns import RETURNS
 from include.models.volatility import VOLATILITY
 from include.samples.market import MarketSettings, Split, generate

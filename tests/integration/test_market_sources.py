@@ -15,14 +15,14 @@ from include.datasets.market import MARKET
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import RETURNS
 from include.datasets.market.sources import make_source
-from include.lifecycle.etl import StaleSourceError, build_features, extract, outdated_features, plan
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.quarantine import judge
-from include.lifecycle.raw_tables import read_raw
-from include.lifecycle.row_rules import make_rules
+from include.lifecycle.ingestion.etl import StaleSourceError, build_features, extract, outdated_features, plan
+from include.lifecycle.ingestion.quarantine import judge
+from include.lifecycle.ingestion.raw_tables import read_raw
+from include.lifecycle.ingestion.row_rules import make_rules
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import Extracted, Source
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict
+from include.lifecycle.storage.lake import Lake, RunInfo
 from include.samples.market import MarketSettings, correct, ensure_market
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"

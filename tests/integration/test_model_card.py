@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from include.lifecycle import gate, ledger, model_card, registry
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.promotion import gate, ledger, model_card, registry
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
 from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings

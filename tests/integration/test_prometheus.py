@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
-from include.lifecycle import metrics
-from include.lifecycle.metrics import Metric, Sample
+from include.lifecycle.operations import metrics
+from include.lifecycle.operations.metrics import Metric, Sample
 from ml_lifecycle.exporter import Page
 from tests import prometheus
 from tests.conftest import free_port

@@ -23,12 +23,12 @@ import skops.io
 from mlflow import MlflowClient
 from numpy.testing import assert_array_equal
 
-from include.lifecycle import registry
-from include.lifecycle.estimator_input import predict, to_matrix
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.ledger import Aliases
-from include.lifecycle.registry import UntrustedModelError, UnusableModelError
+from include.lifecycle.modelling.estimator_input import predict, to_matrix
+from include.lifecycle.modelling.model_files import UntrustedModelError, UnusableModelError
+from include.lifecycle.promotion import registry
+from include.lifecycle.promotion.ledger import Aliases
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import DAMAGES, damage
 from tests.integration.staged_training import AS_OF, orders, small_model, stage
 

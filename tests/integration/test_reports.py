@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
-from include.lifecycle.pages import Page, Verdict, render
+from include.lifecycle.reporting.pages import Page, Verdict, render
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from ml_lifecycle import predictions, reports, web
 
 DAY = date(2026, 3, 1)

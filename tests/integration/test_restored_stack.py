@@ -15,10 +15,10 @@ import psycopg2
 import pytest
 from rich.console import Console
 
-from include.lifecycle import backup
-from include.lifecycle.backup import BackupSettings, Origin, Store
-from include.lifecycle.dumps import PROGRAMS_FOLDER, PostgresServer
-from include.lifecycle.lake import Lake, RunInfo
+from include.lifecycle.operations import backup
+from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.dumps import PROGRAMS_FOLDER, PostgresServer
+from include.lifecycle.storage.lake import Lake, RunInfo
 from include.stack import __main__ as stack
 from include.stack import control, supervision
 from include.stack.errors import StackError

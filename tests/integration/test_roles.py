@@ -20,7 +20,7 @@ import pytest
 import yaml
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
 
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.stack.roles import ROLES, VIEWER
 from ml_lifecycle import predictions, reports
 from ml_lifecycle.plugin import MlLifecyclePlugin

@@ -29,12 +29,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from include.lifecycle import ledger, scoring
-from include.lifecycle.batches import batches
-from include.lifecycle.estimator_input import to_matrix
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.scoring import PredictionsError, publish, score
+from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring.scoring import PredictionsError, publish, score
 from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from include.lifecycle.storage.batches import batches
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import delete
 
 DAY = date(2026, 3, 1)

@@ -10,11 +10,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.lifecycle import backup, ledger, restore, scoring, warehouse
-from include.lifecycle.backup import BackupSettings, Origin, Store
-from include.lifecycle.dumps import PostgresServer
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
-from include.lifecycle.scoring import PredictionsError
+from include.lifecycle.operations import backup, restore
+from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.dumps import PostgresServer
+from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring.scoring import PredictionsError
+from include.lifecycle.storage import warehouse
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.models.churn import CHURN
 
 DAY = date(2026, 3, 2)

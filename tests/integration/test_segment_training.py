@@ -15,20 +15,20 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from include.datasets.market import MARKET
-from include.lifecycle import training_data
-from include.lifecycle.estimator_input import predict
-from include.lifecycle.lake import Lake
-from include.lifecycle.registry import load_trusted
-from include.lifecycle.segment_training import (
+from include.lifecycle.modelling.estimator_input import predict
+from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.segments import SegmentModels
+from include.lifecycle.specs import Candidate, ModelSpec
+from include.lifecycle.storage.lake import Lake
+from include.lifecycle.training import training_data
+from include.lifecycle.training.segment_training import (
     SegmentsFailedError,
     collect,
     fit_batch,
     own_candidates,
     stage_batches,
 )
-from include.lifecycle.segments import SegmentModels
-from include.lifecycle.specs import Candidate, ModelSpec
-from include.lifecycle.training import train
+from include.lifecycle.training.training import train
 from include.models.volatility import VOLATILITY
 from include.models.volatility.estimators import build_boosting, build_har, suggest_boosting, suggest_har
 from tests.integration.real_market import RUN

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle import drift_verdict, ledger, performance_verdict, state_metrics
-from include.lifecycle.backup import Store
-from include.lifecycle.lake import Lake, LakeError, LocalFile, RunInfo, partition
-from include.lifecycle.maintenance_policy import (
+from include.lifecycle.monitoring import drift_verdict, performance_verdict
+from include.lifecycle.operations import state_metrics
+from include.lifecycle.operations.backup import Store
+from include.lifecycle.operations.maintenance_policy import (
     REPORT,
     Damage,
     Decision,
@@ -25,8 +25,10 @@ from include.lifecycle.maintenance_policy import (
     Outcome,
     Scope,
 )
-from include.lifecycle.metrics import Sample
-from include.lifecycle.pages import Verdict
+from include.lifecycle.operations.metrics import Sample
+from include.lifecycle.promotion import ledger
+from include.lifecycle.reporting.pages import Verdict
+from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 
 NOW = datetime.now(UTC)

@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 import skops.io
 
-from include.lifecycle import tuning
-from include.lifecycle.estimator_input import predict
-from include.lifecycle.evaluation import metrics
-from include.lifecycle.lake import Lake, Manifest
-from include.lifecycle.registry import UntrustedModelError
-from include.lifecycle.snapshots import NothingToLearnError
-from include.lifecycle.training import assemble, train
+from include.lifecycle.modelling import tuning
+from include.lifecycle.modelling.estimator_input import predict
+from include.lifecycle.modelling.evaluation import metrics
+from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.storage.lake import Lake, Manifest
+from include.lifecycle.training.snapshots import NothingToLearnError
+from include.lifecycle.training.training import assemble, train
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history
 

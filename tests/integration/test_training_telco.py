@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from include.lifecycle.etl import build_features, extract
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.training import assemble, train
-from include.lifecycle.validation import validate
+from include.lifecycle.ingestion.etl import build_features, extract
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.storage.lake import Lake, RunInfo
+from include.lifecycle.training.training import assemble, train
 from include.models.churn import CHURN
 
 TELCO = Path(__file__).parents[2].parent / "shared" / "data" / "telco-customer-churn.csv"

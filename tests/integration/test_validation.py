@@ -13,13 +13,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from include.lifecycle import raw_tables
-from include.lifecycle.csv_records import Records, read_records
-from include.lifecycle.lake import Lake, LocalFile, RunInfo
-from include.lifecycle.line_count import count_data_lines
+from include.lifecycle.ingestion import raw_tables
+from include.lifecycle.ingestion.csv_records import Records, read_records
+from include.lifecycle.ingestion.line_count import count_data_lines
+from include.lifecycle.ingestion.validation import validate
+from include.lifecycle.ingestion.verdicts import DayVerdict, UnreadableVerdictError
 from include.lifecycle.specs import DatasetSpec, TableSpec
-from include.lifecycle.validation import validate
-from include.lifecycle.verdicts import DayVerdict, UnreadableVerdictError
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)

@@ -10,7 +10,7 @@ import polars as pl
 import psycopg2
 import pytest
 
-from include.lifecycle import warehouse
+from include.lifecycle.storage import warehouse
 
 DAY, NEXT_DAY = date(2026, 3, 1), date(2026, 3, 2)
 HOSTILE = 'a"; drop table ml.x; --%s'

@@ -5,12 +5,24 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ROOMS = (
+    "storage",
+    "reporting",
+    "ingestion",
+    "modelling",
+    "training",
+    "promotion",
+    "scoring",
+    "monitoring",
+    "operations",
+)
 HEAVY = {"pandas", "sklearn", "mlflow", "great_expectations", "evidently", "exchange_calendars", "skfolio"}
 
 
@@ -37,6 +49,53 @@ def test_include_never_imports_airflow(path: Path) -> None:
 def test_the_engine_knows_no_dataset_and_no_model(path: Path) -> None:
     forbidden = ("include.datasets", "include.models", "include.catalog", "include.samples", "include.stack")
     assert not {name for name in _imports(path) if name.startswith(forbidden)}
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """Those of the modules that a file imports, also within functions and for types alone."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= full & set(modules) if full & set(modules) else {node.module}
+    return names & set(modules) - {_name(path)}
+
+
+def _room(module: str) -> str | None:
+    """The room of a module of the engine; None for what lies before all rooms, such as the specs."""
+    room = f"{module}.".split(".")[2]
+    return room if room in ROOMS else None
+
+
+def test_each_folder_of_the_engine_is_a_room() -> None:
+    folders = {path.parent.name for path in (ROOT / "include/lifecycle").glob("*/__init__.py")}
+
+    assert folders == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", _modules("include/lifecycle"), ids=str)
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
+    modules = [_name(other) for other in _modules("include/lifecycle")]
+    own = _room(_name(path))
+    before = ROOMS[: ROOMS.index(own) + 1] if own else ()
+
+    imported = {module: _room(module) for module in _imported_modules(path, modules)}
+
+    assert [module for module, room in imported.items() if room not in (None, *before)] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {_name(path): path for path in _modules("include")}
+    imports = {name: _imported_modules(path, names) for name, path in names.items()}
+
+    # A CycleError names the circle.
+    assert set(TopologicalSorter(imports).static_order()) == set(names)
 
 
 @pytest.mark.parametrize("path", _modules("include/datasets"), ids=str)
@@ -68,7 +127,7 @@ def test_looking_at_the_state_loads_nothing_heavy() -> None:
     """The exporter runs all the time, so its memory counts."""
     code = f"""
 import sys
-import include.catalog, include.lifecycle.state_metrics, include.lifecycle.registry
+import include.catalog, include.lifecycle.operations.state_metrics, include.lifecycle.promotion.registry
 print(sorted(({HEAVY!r} | {{"matplotlib"}}) & set(sys.modules)))
 """
     done = subprocess.run(

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from include.datasets.customers.columns import ADD_ONS
 from include.datasets.customers.features import INVOICE_DAYS
-from include.datasets.customers.tables import ADD_ONS
 
 OPENING_DAYS = INVOICE_DAYS - 1
 

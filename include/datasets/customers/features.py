@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from include.datasets.customers.tables import ADD_ONS
+from include.datasets.customers.columns import ADD_ONS
 
 RECENT_DAYS = 7
 USAGE_DAYS = 28

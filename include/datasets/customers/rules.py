@@ -15,8 +15,8 @@ from great_expectations.expectations.core.expect_column_values_to_be_between imp
 from great_expectations.expectations.core.expect_column_values_to_be_in_set import ExpectColumnValuesToBeInSet
 from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
 
-from include.datasets.customers.tables import ADD_ONS
-from include.lifecycle.row_predicates import ExpectRowsToSatisfy
+from include.datasets.customers.columns import ADD_ONS
+from include.lifecycle.ingestion.row_predicates import ExpectRowsToSatisfy
 
 _YES_NO = ["Yes", "No"]
 _MAX_MONTHS = 1200

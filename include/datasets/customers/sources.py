@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
 from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES, USAGE_DAILY_TABLE
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
-from include.lifecycle.csv_records import Records, UnreadableFileError, read_records
-from include.lifecycle.line_count import count_data_lines
+from include.lifecycle.ingestion.csv_records import Records, UnreadableFileError, read_records
+from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
 
 log = logging.getLogger(__name__)

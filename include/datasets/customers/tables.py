@@ -6,16 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from include.datasets.customers.columns import ADD_ONS
 from include.lifecycle.specs import TableSpec
-
-ADD_ONS = (
-    "online_security",
-    "online_backup",
-    "device_protection",
-    "tech_support",
-    "streaming_tv",
-    "streaming_movies",
-)
 
 # DAG files import this module, and Great Expectations takes seconds to import: each table gets its rules late.
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from include.datasets.market.tables import PRICES
-from include.lifecycle.line_count import BYTE_ORDER_MARKS
+from include.datasets.market.columns import PRICES
+from include.lifecycle.ingestion.line_count import BYTE_ORDER_MARKS
 
 # The files may have further columns, e.g. OpenInt, which shares do not have; they are not read.
 FILE_COLUMNS = {"Date": "date", **{name.title(): name for name in (*PRICES, "volume")}}

@@ -15,8 +15,8 @@ from great_expectations.expectations.core.expect_column_values_to_match_regex im
 )
 from great_expectations.expectations.core.expect_column_values_to_not_be_null import ExpectColumnValuesToNotBeNull
 
-from include.datasets.market.tables import PRICES, SYMBOL_PATTERN
-from include.lifecycle.row_predicates import ExpectRowsToSatisfy
+from include.datasets.market.columns import PRICES, SYMBOL_PATTERN
+from include.lifecycle.ingestion.row_predicates import ExpectRowsToSatisfy
 
 
 def prices() -> list[Any]:

@@ -24,8 +24,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from include.datasets.market.calendar import FIRST_DAY, NEW_YORK
+from include.datasets.market.columns import SYMBOL_PATTERN
 from include.datasets.market.price_files import COLUMNS, PriceFile, PriceFileError, read_price_file
-from include.datasets.market.tables import SYMBOL_PATTERN
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.failures import LOCAL_FILE_ERRORS, lies_in_the_data, one_line
 from include.lifecycle.specs import Extracted, Source

@@ -6,10 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from include.datasets.market.columns import PRICES
 from include.lifecycle.specs import TableSpec
-
-SYMBOL_PATTERN = r"^[A-Z0-9][A-Z0-9.\-]{0,14}$"
-PRICES = ("open", "high", "low", "close")
 
 # A market of five symbols has a fifth of bad rows as soon as one of them is not traded on a day.
 MAX_BAD_SHARE = 0.5

@@ -1,4 +1,4 @@
-"""The estimators of the returns model, from features as `include.lifecycle.estimator_input` makes them."""
+"""Estimators of returns, from features as `include.lifecycle.modelling.estimator_input` makes them."""
 
 from __future__ import annotations
 

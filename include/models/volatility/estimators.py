@@ -1,4 +1,4 @@
-"""The estimators of the volatility model, from features as `include.lifecycle.estimator_input` makes them."""
+"""Estimators of volatility, from features as `include.lifecycle.modelling.estimator_input` makes them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include.lifecycle import metrics
+from include.lifecycle.operations import metrics
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

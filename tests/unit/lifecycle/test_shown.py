@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from include.lifecycle.quarantine import _INVISIBLE
+from include.lifecycle.ingestion.quarantine import _INVISIBLE
 from include.lifecycle.shown import columns_in_words, short, visible
 
 

@@ -15,10 +15,10 @@ from botocore.exceptions import EndpointConnectionError
 from mlflow.exceptions import MlflowException
 from polars.exceptions import ColumnNotFoundError
 
-from include.lifecycle.dumps import DumpError
-from include.lifecycle.lake import CorruptFileError, PartitionNotFoundError
-from include.lifecycle.ledger import LedgerConflictError
-from include.lifecycle.registry import UntrustedModelError
+from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.operations.dumps import DumpError
+from include.lifecycle.promotion.ledger import LedgerConflictError
+from include.lifecycle.storage.lake import CorruptFileError, PartitionNotFoundError
 from ml_lifecycle.retries import RETRY_OUTAGES
 
 OUTAGES = (

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from include.lifecycle.registry import VERDICT_TAG
+from include.lifecycle.promotion.registry import VERDICT_TAG
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results, summary
 from include.stack.errors import StackError

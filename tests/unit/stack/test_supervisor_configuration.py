@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from supervisor.options import ProcessConfig, ServerOptions
 
-from include.lifecycle.dumps import PROGRAMS_FOLDER
+from include.lifecycle.operations.dumps import PROGRAMS_FOLDER
 from include.stack import successor
 from include.stack.configuration import (
     SOCKET_PATH_LIMIT,

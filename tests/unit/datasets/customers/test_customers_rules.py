@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from include.datasets.customers import CUSTOMERS
-from include.datasets.customers.tables import ADD_ONS
-from include.lifecycle.date_rules import broken_date_rules, date_rules
-from include.lifecycle.row_rules import broken_rows, make_rules
+from include.datasets.customers.columns import ADD_ONS
+from include.lifecycle.ingestion.date_rules import broken_date_rules, date_rules
+from include.lifecycle.ingestion.row_rules import broken_rows, make_rules
 
 DAY = date(2026, 3, 31)
 GOOD: dict[str, dict[str, Any]] = {

@@ -16,11 +16,11 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import TELCO_COLUMNS, make_source
 from include.datasets.customers.tables import CUSTOMERS_TABLE
-from include.lifecycle.etl import extract
-from include.lifecycle.lake import Lake, RunInfo
-from include.lifecycle.raw_tables import read_raw
+from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.raw_tables import read_raw
+from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.specs import Extracted
-from include.lifecycle.validation import validate
+from include.lifecycle.storage.lake import Lake, RunInfo
 
 DAY = date(2026, 10, 1)
 TELCO = """\

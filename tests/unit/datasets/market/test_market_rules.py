@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
-from include.lifecycle.row_rules import broken_rows, make_rules
+from include.lifecycle.ingestion.row_rules import broken_rows, make_rules
 
 DAY = date(2017, 7, 3)
 PRICES = MARKET.table("prices")

@@ -15,12 +15,12 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from include.catalog import DATASETS, MODELS
-from include.lifecycle import model_files
-from include.lifecycle.classification import Classification
-from include.lifecycle.estimator_input import predict, to_matrix
-from include.lifecycle.registry import UntrustedModelError
+from include.lifecycle.modelling import model_files
+from include.lifecycle.modelling.classification import Classification
+from include.lifecycle.modelling.estimator_input import predict, to_matrix
+from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.modelling.tuning import fit
 from include.lifecycle.specs import Candidate
-from include.lifecycle.tuning import fit
 from include.models.churn import CHURN
 from tests.unit.models.churn.customers import customers, outcomes
 

@@ -1,0 +1,1 @@
+"""Kinds of task, their metrics and plots, tuning, intervals and model files."""

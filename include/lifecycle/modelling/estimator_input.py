@@ -1,0 +1,46 @@
+"""The one way in which features reach an estimator: in training, in the gate and in scoring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from include.lifecycle.modelling.kinds import kind_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from include.lifecycle.specs import ModelSpec
+
+MISSING = "missing"
+
+
+def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
+    """The model's features as its estimators expect them, in the order of `model.features`.
+
+    Numeric columns become float64 with NaN where a value is missing, categorical ones text with the category
+    `"missing"`. Other columns of `frame` are left out.
+
+    Raises
+    ------
+    ValueError
+        If `frame` lacks a feature.
+    """
+    absent = [name for name in model.features if name not in frame.columns]
+    if absent:
+        raise ValueError(
+            f"The features lack {absent}, which model {model.name!r} reads; build the features of the day again, "
+            "or correct the model's `numeric` and `categorical`."
+        )
+    return frame.select(
+        pl.col(model.numeric).cast(pl.Float64).fill_null(float("nan")),
+        pl.col(model.categorical).cast(pl.String).fill_null(MISSING),
+    ).to_pandas()
+
+
+def predict(estimator: Any, frame: pl.DataFrame, model: ModelSpec) -> NDArray[np.float64]:
+    """The score of each row of `frame`, as the estimator sees its features."""
+    return kind_of(model).predict(estimator, to_matrix(frame, model))

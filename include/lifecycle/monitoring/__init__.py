@@ -1,0 +1,1 @@
+"""Drift, and performance once outcomes are known."""

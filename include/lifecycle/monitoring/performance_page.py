@@ -1,0 +1,125 @@
+"""The performance report as a page: the verdict, what to do, and the measures beside the baseline's."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from include.lifecycle.modelling import plots
+from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
+from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table, Verdict, render
+from include.lifecycle.specs import ModelSpec
+
+_STATUS: dict[str, Status] = {
+    "as expected": "good",
+    "worse": "bad",
+    "intervals off": "warning",
+    "not enough evidence": "neutral",
+}
+_HEADLINE = {
+    "as expected": "{title} keeps what its training promised",
+    "worse": "{title} does worse than its training promised",
+    "intervals off": "{title}: the intervals do not hold what the training promised",
+    "not enough evidence": "Too few outcomes of {title} are known yet",
+}
+_ADVICE = {
+    "as expected": "Nothing to do.",
+    "worse": (
+        "Look at the drift report of the same day. If the data are sound, run {model}_training: its gate promotes "
+        "a new model only if it is better, and the naive baseline is champion where nothing beats it."
+    ),
+    "intervals off": ("Take the intervals with care. {model}_training fits new ones to recent outcomes."),
+    "not enough evidence": (
+        "Wait: an outcome is known {delay} {unit}s after the prediction. If days are missing, run "
+        "{dataset}_etl and {model}_scoring for them."
+    ),
+}
+
+_MEASURES = "What was published and the naive baseline, on the same rows, whose mean label is"
+
+
+def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame) -> str:
+    """The page of a report, self-contained; `rows` are the predictions with their outcomes."""
+    names = {
+        "title": model.title,
+        "model": model.name,
+        "dataset": model.dataset.name,
+        "unit": model.dataset.calendar.unit,
+        "delay": model.horizon_days + model.label_delay_days,
+    }
+    return render(
+        Page(
+            title=f"{model.title}: performance, {_period(verdict, day)}",
+            verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
+            sections=[
+                Section("What to do", _ADVICE[verdict.verdict].format(**names)),
+                *_measures(model, verdict, rows),
+                *_pictures(model, verdict, rows),
+                *_by_version(rows),
+            ],
+            facts=_facts(model, verdict),
+        )
+    )
+
+
+def _measures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
+    if not verdict.measures:
+        return []
+    measures: list[list[Cell]] = [
+        [measure.title, verdict.measures[name], verdict.baseline_measures[name], measure.hint]
+        for name, measure in kind_of(model).measures.items()
+    ]
+    table = Table(["measure", "predictions", "baseline", "how to read it"], measures)
+    return [Section("Measures", f"{_MEASURES} {_mean(rows['label']):.4g}.", table=table)]
+
+
+def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
+    if not verdict.measures:
+        return []
+    kind = kind_of(model)
+    figures = kind.draw(
+        rows.rename({"score": "candidate_score"}), who="published", where="as outcomes became known"
+    )
+    return [Section(*kind.pictures[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+
+
+def _by_version(rows: pl.DataFrame) -> list[Section]:
+    if rows.is_empty():
+        return []
+    table = Table(
+        ["version", "from", "to", "rows", "mean score", "mean outcome"],
+        [_version_row(of) for _, of in sorted(rows.partition_by("model_version", as_dict=True).items())],
+    )
+    return [Section("By version", "Which version made the predictions that are judged.", table=table)]
+
+
+def _version_row(rows: pl.DataFrame) -> list[Cell]:
+    first, last = str(rows["dt"].min()), str(rows["dt"].max())
+    version = str(rows["model_version"][0])
+    return [version, first, last, rows.height, _mean(rows["score"]), _mean(rows["label"])]
+
+
+def _mean(values: pl.Series) -> float:
+    return float(values.mean())  # type: ignore[arg-type]
+
+
+def _period(verdict: PerformanceVerdict, day: date) -> str:
+    if not verdict.days:
+        return str(day)
+    return (
+        f"predictions of {verdict.days[0]} to {verdict.days[-1]}"
+        if len(verdict.days) > 1
+        else (f"predictions of {verdict.days[0]}")
+    )
+
+
+def _facts(model: ModelSpec, verdict: PerformanceVerdict) -> dict[str, str | int]:
+    count, unit = len(verdict.days), model.dataset.calendar.unit
+    span = f": {verdict.days[0]} to {verdict.days[-1]}" if verdict.days else ""
+    return {
+        "Predictions with known outcomes": f"{count} {unit}{'' if count == 1 else 's'}{span}",
+        "Outcomes known": verdict.rows,
+        "Looked back": f"{model.drift.outcome_days} days",
+    }

@@ -1,0 +1,96 @@
+"""What follows from the outcomes of published predictions: a pure function from evidence to verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal
+
+from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.reporting.pages import percent
+from include.lifecycle.specs import ModelSpec, Spec
+
+KIND = "performance"
+VERDICT = "verdict.json"
+COVERAGE_TOLERANCE = 0.05
+
+VerdictName = Literal["as expected", "worse", "intervals off", "not enough evidence"]
+
+
+class PerformanceEvidence(Spec):
+    """What a verdict rests on.
+
+    Attributes
+    ----------
+    days : days with predictions whose outcomes are known, oldest first.
+    shortage : what the outcomes lack to be measured, or None.
+    measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
+    next_outcomes_on : the day on which outcomes of further predictions become known; None where none are waiting.
+    coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
+    """
+
+    days: tuple[date, ...]
+    rows: int
+    shortage: str | None
+    measures: Mapping[str, float]
+    baseline_measures: Mapping[str, float]
+    coverage: float | None
+    promised: float | None
+    next_outcomes_on: date | None = None
+
+
+class PerformanceVerdict(PerformanceEvidence):
+    """The evidence, what follows from it, and why."""
+
+    verdict: VerdictName
+    reason: str
+
+
+def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdict:
+    """The verdict on the evidence.
+
+    Worse if the scores are worse than the baseline's. Intervals are off if they hold fewer outcomes than promised,
+    or more, by over COVERAGE_TOLERANCE: too narrow they mislead, too wide they say little.
+    """
+    verdict, reason = _conclude(evidence, model)
+    return PerformanceVerdict(**evidence.model_dump(), verdict=verdict, reason=reason)
+
+
+def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
+    if evidence.rows < model.drift.min_rows:
+        day = evidence.next_outcomes_on
+        waiting = f" The next outcomes will be known on {day} at the earliest." if day else ""
+        needed = f"a verdict needs {model.drift.min_rows}.{waiting}"
+        return "not enough evidence", f"The outcomes of {evidence.rows} predictions are known; {needed}"
+    if evidence.shortage:
+        return "not enough evidence", f"The outcomes have {evidence.shortage}."
+    own, baseline, sentence = _compared(evidence, model)
+    if own < baseline:
+        return "worse", f"The predictions are worse than the naive baseline. {sentence}"
+    if evidence.coverage is not None and evidence.promised is not None:
+        held = (
+            f"The intervals held {percent(evidence.coverage, 1)} of the outcomes; the training promised "
+            f"{percent(evidence.promised, 0)}."
+        )
+        gap = evidence.coverage - evidence.promised
+        # Shares of rows have no digits beyond these; a gap of exactly the tolerance is within it.
+        if round(abs(gap), 9) > COVERAGE_TOLERANCE:
+            width = "wide" if gap > 0 else "narrow"
+            return "intervals off", (
+                f"{held} They are too {width}; the tolerance is {100 * COVERAGE_TOLERANCE:g} points. {sentence}"
+            )
+        sentence = f"{sentence} {held}"
+    return "as expected", sentence
+
+
+def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, float, str]:
+    """Best that can be said for the scores, the baseline's figure, and a sentence."""
+    count, unit = len(evidence.days), model.dataset.calendar.unit
+    rows = f"on {evidence.rows:,} outcomes of {count} {unit}{'' if count == 1 else 's'}"
+    if model.kind == "regression":
+        found = evidence.measures
+        interval = f"{found['skill_low']:.3f} to {found['skill_high']:.3f}"
+        return found["skill_high"], 0.0, f"Skill over the baseline {found['skill']:.3f} ({interval}) {rows}."
+    own, baseline = evidence.measures[model.metric], evidence.baseline_measures[model.metric]
+    title = kind_of(model).measures[model.metric].title
+    return own, baseline, f"{title} {own:.3f}, baseline {baseline:.3f}, {rows}."

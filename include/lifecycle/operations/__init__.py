@@ -1,0 +1,1 @@
+"""Upkeep of what exists: maintenance, backup, restore, metrics."""

@@ -1,0 +1,152 @@
+"""The maintenance page: is the lake whole, what was healed, what is lost, what was swept."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, render
+
+if TYPE_CHECKING:
+    from include.lifecycle.operations.maintenance_policy import Decision, Evidence, Outcome, Scope
+
+_MOST_SHOWN = 200
+# Airflow's pages, from the address of a report.
+_AIRFLOW = "../" * 5
+
+
+def verdict_of(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> Verdict:
+    """Whether damage was found. Without an outcome: before anything is done about it, or where nothing will be."""
+    checked = f"{evidence.checked:,} of {_counted(evidence.partitions, 'partition')} compared with the manifests."
+    found = len({damage.path for damage in evidence.damages})
+    if not found and not evidence.checked:
+        return Verdict("neutral", "Nothing was checked", "No partition lies under this prefix and in these days.")
+    if not found:
+        return Verdict("good", "No damage was found", f"{checked} {_swept(scope, decision, outcome)}")
+    if outcome is None:
+        woken = len({path for wake in decision.wakes for path in wake.heals})
+        plan = f"{_counted(len(decision.wakes), 'run')} for {woken:,} of them"
+        reason = f"{checked} " + (
+            f"Dry run: nothing was done; it would have started {plan}." if scope.dry_run else f"To start: {plan}."
+        )
+        return Verdict("bad", f"{_partitions(found)} damaged or missing", reason)
+    left = len({damage.path for damage in outcome.remaining})
+    if left:
+        healed = f"{found - left:,} of {_counted(found, 'damaged partition')} healed."
+        reason = f"{checked} {healed} {_swept(scope, decision, outcome)}"
+        return Verdict("bad", f"{_partitions(left)} still damaged or missing", reason)
+    reason = f"{checked} {_swept(scope, decision, outcome)}"
+    return Verdict("warning", _healed(found), reason)
+
+
+def render_maintenance(
+    scope: Scope, verdict: Verdict, evidence: Evidence, decision: Decision, outcome: Outcome | None
+) -> str:
+    """The page of a run, self-contained."""
+    return render(
+        Page(
+            title=f"Maintenance of the lake, {scope.until}",
+            verdict=verdict,
+            sections=[
+                *_damages(scope, evidence, decision, outcome),
+                *_stray(scope, evidence, decision, outcome),
+                *_unknown(evidence),
+            ],
+            facts={
+                "Prefix": scope.prefix or "the whole lake",
+                "Days": _days(scope),
+                "Run": f"{scope.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                + (", dry" if scope.dry_run else ""),
+                "Older partitions in the sample": None if scope.days or scope.prefix else evidence.sampled,
+                "Unreferenced files are kept for": f"{scope.keep_days} days",
+            },
+            links=_runs(scope, decision),
+        )
+    )
+
+
+def _runs(scope: Scope, decision: Decision) -> dict[str, str]:
+    dags = () if scope.dry_run else (wake.dag_id for wake in decision.wakes)
+    return {f"Runs of {dag_id}": f"{_AIRFLOW}dags/{dag_id}/runs" for dag_id in dags}
+
+
+def _days(scope: Scope) -> str:
+    if scope.days is not None:
+        return " to ".join(dict.fromkeys(map(str, scope.days)))
+    if scope.prefix:
+        return "all"
+    return f"the last {scope.recent_days}, partitions written in them, and a sample of the others"
+
+
+def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
+    if not evidence.damages:
+        return []
+    dags = {path: wake.dag_id for wake in decision.wakes for path in wake.heals}
+    left = {damage.path for damage in outcome.remaining} if outcome else set()
+    rows = []
+    for damage in evidence.damages[:_MOST_SHOWN]:
+        state = (
+            decision.lost.get(damage.path)
+            or f"{dags[damage.path]} {'would rebuild' if scope.dry_run else 'rebuilds'} it."
+        )
+        if outcome and damage.path in left and damage.path in dags:
+            state = f"Not healed: {dags[damage.path]} was run and it is still damaged; look at that run."
+        elif outcome and damage.path not in left:
+            state = f"Healed by {dags.get(damage.path, 'another run')}."
+        rows.append([damage.path, damage.problem, state])
+    text = (
+        "What can be rebuilt is rebuilt by the DAG of its prefix, from what it reads. Raw data can only be "
+        "extracted again from a source that still has the day."
+    )
+    table = Table(["partition", "what is wrong", "what is done"], rows, caption=_more(len(evidence.damages)))
+    return [Section("Damaged or missing", text, table=table)]
+
+
+def _stray(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
+    if not evidence.stray:
+        return []
+    swept = {file.key for file in decision.sweep}
+    done = "deleted" if outcome else "would be deleted" if scope.dry_run else "to be deleted"
+    rows: list[list[Cell]] = [
+        [file.key, file.bytes, str(file.written.date()), done if file.key in swept else "kept for now"]
+        for file in evidence.stray[:_MOST_SHOWN]
+    ]
+    text = "Files that no manifest names, and staged partitions that have expired."
+    table = Table(["file", "bytes", "written", "what is done"], rows, caption=_more(len(evidence.stray)))
+    return [Section("Unreferenced files", f"{text} {_swept(scope, decision, outcome)}", table=table)]
+
+
+def _unknown(evidence: Evidence) -> list[Section]:
+    if not evidence.unknown:
+        return []
+    rows = [[key] for key in evidence.unknown[:_MOST_SHOWN]]
+    text = "Objects that do not belong to this project. They are left alone; delete them if nobody needs them."
+    return [Section("Unknown files", text, table=Table(["file"], rows, caption=_more(len(evidence.unknown))))]
+
+
+def _swept(scope: Scope, decision: Decision, outcome: Outcome | None) -> str:
+    if outcome is not None:
+        return f"{outcome.freed:,} bytes of unreferenced files were freed."
+    size = sum(file.bytes for file in decision.sweep)
+    files = f"{_counted(len(decision.sweep), 'unreferenced file')} ({size:,} bytes)"
+    return f"Dry run: {files} would be deleted." if scope.dry_run else f"To be deleted: {files}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _partitions(number: int) -> str:
+    return f"{_counted(number, 'partition')} {'is' if number == 1 else 'are'}"
+
+
+def _healed(number: int) -> str:
+    return (
+        "The damaged or missing partition was healed"
+        if number == 1
+        else (f"All {number:,} damaged or missing partitions were healed")
+    )
+
+
+def _more(rows: int) -> str:
+    return f"The first {_MOST_SHOWN} of {rows:,}." if rows > _MOST_SHOWN else ""

@@ -1,0 +1,280 @@
+"""The model card of a version: what a training made, what the gate decided, and what it was made of.
+
+It is published once the gate has decided, from what is kept of the version and from the first entry about it in
+the ledger: judging it again, or another training of the same day, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from include.lifecycle.modelling import plots
+from include.lifecycle.modelling.intervals import width_fault
+from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.promotion import GateEvidence
+from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
+
+PAGE = "index.html"
+PARTITIONS = "partitions.json"
+
+_SPLITS = {
+    ("time", "time"): "by time, no label window reaches into a later part",
+    ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
+    ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
+}
+
+_WIDTHS = {
+    None: "That is as promised.",
+    "too narrow": "It is too narrow: outcomes miss it more often than promised.",
+    "too wide": "It is too wide: it says less than it could.",
+}
+
+
+def publish(
+    model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry, links: Mapping[str, str], run: RunInfo
+) -> Manifest:
+    """Publish `index.html`, `card.json` and `partitions.json` of a judged version under its `card_prefix`.
+
+    Parameters
+    ----------
+    entry : the first verdict on the version.
+    links : texts to addresses of what the card is about: the version in MLflow, the run in Airflow.
+
+    Raises
+    ------
+    PartitionNotFoundError
+        If what is kept of the version is missing; clear the run's task `push`.
+    """
+    kept = model.reference_prefix(entry.candidate)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        [holdout] = lake.download(kept, as_of, scratch, registry.HOLDOUT)
+        training = lake.read_json(kept, as_of, registry.TRAINING)
+        figures = kind_of(model).draw(pl.read_parquet(holdout))
+        card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
+        contents = {
+            PAGE: render_card(model, training, figures, entry, links),
+            "card.json": json.dumps(card, indent=2),
+            PARTITIONS: json.dumps(training["data"], indent=2),
+        }
+        for name, content in contents.items():
+            (scratch / name).write_text(content)
+        inputs = lake.digests(kept, [as_of])
+        files = [LocalFile(scratch / name) for name in contents]
+        return lake.publish(model.card_prefix(entry.candidate), as_of, files, run=run, inputs=inputs)
+
+
+def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry) -> None:
+    """Give a version, its run, and the baseline that replaced it, the verdict of the card; log the card.
+
+    The card must have been published.
+    """
+    prefix, version = model.card_prefix(entry.candidate), entry.candidate
+    card = lake.read_json(prefix, as_of, "card.json")
+    verdict, training = card["verdict"], card["training"]
+    text = "\n\n".join([verdict["headline"], verdict["reason"], training["reason"], *training["warnings"]])
+    with TemporaryDirectory() as folder:
+        [page] = lake.download(prefix, as_of, Path(folder), PAGE)
+        card_file = page.rename(page.with_name("model_card.html"))
+        registry.describe(tracking_uri, model.name, version, text, card_file)
+    if entry.action == "baseline" and entry.to_version is not None:
+        reason = f"The naive baseline is champion because version {version} was refused. {verdict['reason']}"
+        tags = {registry.VERDICT_TAG: "baseline", "gate_reason": entry.reason}
+        registry.tag_version(tracking_uri, model.name, entry.to_version, tags)
+        registry.describe(tracking_uri, model.name, entry.to_version, reason)
+
+
+def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entry) -> Verdict:
+    """What the gate decided, and on which numbers."""
+    evidence = GateEvidence.model_validate(entry.evidence)
+    metric = kind_of(model).measures[model.metric].within
+    own, champion, baseline = distinct_texts(
+        [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
+    )
+    reason = " ".join(entry.reason.split("\n"))
+    was_promoted = entry.action == "promote"
+    measured = f"{metric} {own or 'not measured'}"
+    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {measured}; "
+    if entry.action == "baseline":
+        headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
+    elif evidence.champion_version is None:
+        headline += f"the baseline has {baseline}"
+    elif evidence.champion_fault:
+        headline += f"champion version {evidence.champion_version} cannot be used"
+    else:
+        has = "had" if was_promoted else "has"
+        headline += f"champion version {evidence.champion_version} {has} {champion or 'no score'}"
+    if not was_promoted:
+        return Verdict("neutral", headline, reason)
+    return Verdict("warning" if training["warnings"] else "good", headline, reason)
+
+
+def render_card(
+    model: ModelSpec,
+    training: Mapping[str, Any],
+    figures: Mapping[str, Figure],
+    entry: ledger.Entry,
+    links: Mapping[str, str],
+) -> str:
+    """The page of a version, self-contained.
+
+    Parameters
+    ----------
+    training : the content of `training.json`.
+    figures : what the model's kind drew.
+    entry, links : as for `publish`.
+    """
+    warnings = [Section("Warnings", " ".join(training["warnings"]))] if training["warnings"] else []
+    captions = kind_of(model).pictures
+    pictures = [Section(*captions[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+    return render(
+        Page(
+            title=f"{model.title}: model card of version {entry.candidate}, as of {training['as_of']}",
+            verdict=verdict_of(model, training, entry),
+            sections=[
+                *warnings,
+                Section("What it predicts", model.description),
+                _measures(model, training, GateEvidence.model_validate(entry.evidence)),
+                *_segments(model, training),
+                *_interval(model, training),
+                *pictures,
+                _rows(training),
+                _partitions(training["data"]),
+                _search(model, training),
+            ],
+            facts=_facts(training),
+            links={**links, "Partitions read, with their digests": PARTITIONS},
+        )
+    )
+
+
+def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
+    rate = training["mean_label"]["holdout"]
+    columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
+    if evidence.champion_measures:
+        columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_measures)
+    columns["baseline"] = _plain(training["baseline_metrics"])
+    columns |= {_words(name): _plain(values) for name, values in training["reference_metrics"].items()}
+    rows: list[list[Cell]] = [
+        [measure.title, *distinct_texts([values.get(name) for values in columns.values()]), measure.hint]
+        for name, measure in kind_of(model).measures.items()
+    ]
+    table = Table(["metric", *columns, "how to read it"], rows)
+    who = "Candidate, champion" if evidence.champion_measures else "Candidate"
+    rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
+    text = f"{who} and naive models, measured on {rows_measured}."
+    return Section("On the holdout", text, table=table)
+
+
+def _plain(measured: Mapping[str, float]) -> dict[str, float]:
+    """Measures by their names without `holdout_`."""
+    return {name.removeprefix("holdout_"): value for name, value in measured.items()}
+
+
+def _partitions(data: Iterable[str]) -> Section:
+    days: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(data):
+        prefix, _, day = path.rpartition("/dt=")
+        days[prefix].append(day)
+    rows: list[list[Cell]] = [[prefix, len(found), found[0], found[-1]] for prefix, found in days.items()]
+    text = "The link at the head of this page leads to all of them, with the digests of their manifests."
+    return Section("Partitions read", text, table=Table(["prefix", "days", "first", "last"], rows))
+
+
+def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
+    segments = training["segments"]
+    if not segments:
+        return []
+    names = ("skill", "skill_low", "skill_high", "rmse")
+    measures = kind_of(model).measures
+    rows = [[segment, *(values[name] for name in names)] for segment, values in segments.items()]
+    better = sum(values["skill"] > 0 for values in segments.values())
+    table = Table([str(model.segment_by), *(measures[name].title for name in names)], rows)
+    text = f"The candidate beats the baseline on {better} of {len(segments)}."
+    return [Section(f"By {model.segment_by}", text, table=table)]
+
+
+def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
+    if model.interval is None:
+        return []
+    interval, (low, high) = training["intervals"]["candidate"], training["coverage_range"]
+    text = (
+        f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
+        f"out-of-fold predictions to hold {percent(interval['nominal'], 0)} of the outcomes, holds "
+        f"{percent(interval['measured'], 1)} of those of the holdout (95 % interval {percent(low, 1)} to "
+        f"{percent(high, 1)}). "
+        f"{_WIDTHS[width_fault(interval['nominal'], interval['measured'], (low, high))]}"
+    )
+    return [Section("Interval", text)]
+
+
+def _rows(training: Mapping[str, Any]) -> Section:
+    folds = training["folds"]
+    parts = []
+    for number, fold in enumerate(folds, start=1):
+        suffix = "" if len(folds) == 1 else f" {number}"
+        parts += [
+            (f"search{suffix}", fold["search"], "hyperparameters are tried by fitting on these"),
+            (f"validation{suffix}", fold["validation"], "and measured on these"),
+        ]
+    parts += [
+        ("fit", training["days"]["fit"], "the chosen ones are fitted on these"),
+        ("holdout", training["days"]["holdout"], "and judged on these"),
+    ]
+    rows = [
+        [part, _days(days), training["rows"][part], training["mean_label"][part], purpose]
+        for part, days, purpose in parts
+    ]
+    split = _SPLITS[training["split"], training["validation_split"]]
+    table = Table(["part", "days", "rows", "mean label", "purpose"], rows)
+    return Section("What it was made of", f"Split {split}.", table=table)
+
+
+def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
+    trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
+    metric = kind_of(model).measures[training["tuning_metric"]].title
+    rows = [
+        [trial["number"], _words(trial["candidate"]), _params(training, trial), f"{trial['value']:.4f}"]
+        for trial in trials
+    ]
+    table = Table(["trial", "candidate", "hyperparameters", f"validation: {metric}"], rows)
+    return Section("Search", "What was tried, best first.", table=table)
+
+
+def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
+    return {
+        "Candidate": f"{_words(training['candidate'])} ({_params(training, training)})",
+        "Seed": training["seed"],
+        "Reason": training["reason"] or "none given",
+        "Code version": training["code_version"],
+        "Numeric features": ", ".join(training["numeric"]),
+        "Categorical features": ", ".join(training["categorical"]),
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _params(training: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    own = training["per_segment"]["params"].get(trial["candidate"])
+    if own:
+        return f"{len(own)} fitted, each with its own"
+    return ", ".join(f"{name} {value:.3g}" for name, value in trial["params"].items())
+
+
+def _days(days: list[str]) -> str:
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"

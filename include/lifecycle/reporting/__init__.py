@@ -1,0 +1,1 @@
+"""Pages for people, what lies around them, and notifications."""

@@ -1,0 +1,1 @@
+"""From a day's features to its published predictions."""

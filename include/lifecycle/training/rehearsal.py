@@ -1,0 +1,70 @@
+"""A rehearsal on a few rows, before the long search: can each candidate be fitted, stored and loaded again?"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from include.lifecycle.modelling import model_files, tuning
+from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.modelling.kinds import FITTING_FOLDS, kind_of
+from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.segments import SegmentModels
+from include.lifecycle.training.snapshots import places
+
+if TYPE_CHECKING:
+    from include.lifecycle.specs import Candidate, ModelSpec
+
+log = logging.getLogger(__name__)
+
+ROWS = 500
+
+
+def rehearse(model: ModelSpec, rows: pl.DataFrame, seed: int) -> None:
+    """Fit, store and load each candidate and the baseline on a few of the rows that are to be learnt from.
+
+    Raises
+    ------
+    UntrustedModelError
+        If a fitted estimator contains types that its spec does not trust.
+    """
+    few = _few(model, rows, seed)
+    for candidate in model.candidates():
+        try:
+            fitted = _fitted(model, candidate, few, seed)
+        except ValueError as error:
+            # A few bad rows, of one segment perhaps, say nothing of types; whoever fits for good deals with them.
+            log.warning("Candidate %r of %r could not be rehearsed: %s", candidate.name, model.name, error)
+            continue
+        _store_and_load(model, candidate.name, fitted)
+    matrix, labels = to_matrix(few, model), few["label"].to_numpy()
+    _store_and_load(model, "baseline", tuning.fit(model.baseline(seed), matrix, labels))
+
+
+def _few(model: ModelSpec, rows: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """A sample of the rows; all of them where it has hardly any labels of one kind."""
+    if rows.height <= ROWS:
+        return rows
+    sample = rows.sample(ROWS, seed=seed)
+    return rows if kind_of(model).shortage(sample["label"]) else sample
+
+
+def _fitted(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: int) -> Any:
+    estimator = candidate.build(tuning.first_params(candidate, seed), seed)
+    matrix, labels = to_matrix(rows, model), rows["label"].to_numpy()
+    if candidate.per_segment:
+        own = tuning.fit(estimator, matrix, labels)
+        return SegmentModels(str(model.segment_by), {"one": own}, own)
+    folds = (places(rows, model.dataset.key, seed) * FITTING_FOLDS).astype(int)
+    return kind_of(model).fit(estimator, matrix, labels, folds)
+
+
+def _store_and_load(model: ModelSpec, name: str, estimator: Any) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.skops"
+        model_files.dump(estimator, path, model.trusted_types)
+        load_trusted(path, model.trusted_types, f"the rehearsal of {name!r} of model {model.name!r}")

@@ -1,0 +1,327 @@
+"""Training each segment (a symbol) on its own, in batches that tasks work on side by side.
+
+`stage_batches` stages the rows of each batch of segments, `fit_batch` tunes and fits the segments of one batch,
+and `collect` gives `training.train` what came out, to compare with the estimators that learn from all segments
+together. The three meet on the lake alone. A segment that cannot be fitted stops no other one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import polars as pl
+
+from include.lifecycle.ingestion.etl import chunks
+from include.lifecycle.modelling import model_files, tuning
+from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.modelling.tuning import FoldRows
+from include.lifecycle.specs import Candidate, ModelSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.training import training_data
+from include.lifecycle.training.rehearsal import rehearse
+from include.lifecycle.training.snapshots import Split, split
+
+_SHOWN = 20
+_FEWEST_VALIDATION_ROWS = 5
+_ESTIMATORS = "estimators.skops"
+_OUT_OF_FOLD = "out_of_fold.parquet"
+_RECORD = "fits.json"
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+
+class SegmentsFailedError(ValueError):
+    """Some segments of a batch could not be fitted."""
+
+
+@dataclass(frozen=True)
+class SegmentFits:
+    """What came of fitting segments on their own.
+
+    `estimators` and `params`: by candidate and segment. `out_of_fold`: key, `dt` and a `<candidate>_score` of each
+    candidate, for the validation rows of the folds. `failed`: why, by segment.
+    """
+
+    estimators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    params: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    out_of_fold: pl.DataFrame = field(default_factory=pl.DataFrame)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def with_own_scores(self, model: ModelSpec, rows: pl.DataFrame, candidate: str, score: str) -> pl.DataFrame:
+        """Validation rows with `score` replaced by that of the segment's own fit, where there is one."""
+        key = [*model.dataset.key, "dt"]
+        own = self.out_of_fold.select(*key, own=f"{candidate}_score")
+        joined = rows.join(own, on=key, how="left", maintain_order="left")
+        return joined.with_columns(pl.coalesce("own", score).alias(score)).drop("own")
+
+
+def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[list[str]]:
+    """Stage the rows of each batch of segments under `segment_rows_prefix`; returns the segments of each batch.
+
+    Raises
+    ------
+    NothingToLearnError
+        If too few days have matured for the folds.
+    PartitionNotFoundError
+        If no rows are staged; run `training.assemble` first.
+    """
+    if not own_candidates(model) or model.segments_per_task is None:
+        return []
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        rows = training_data.snapshots(model, lake, as_of, scratch)
+        split(list(rows), model)
+        table = pl.concat(rows.values(), how="vertical_relaxed")
+        rehearse(model, table, seed=0)
+        segment = table[str(model.segment_by)].cast(pl.String)
+        batches = chunks(segment.unique().sort().to_list(), model.segments_per_task)
+        description = {"days": [str(day) for day in rows], "batches": batches}
+        (scratch / "batches.json").write_text(json.dumps(description, indent=2))
+        files = [LocalFile(scratch / "batches.json")]
+        for number, segments in enumerate(batches):
+            batch = table.filter(segment.is_in(segments))
+            batch.write_parquet(scratch / _batch_file(number), statistics=False)
+            files.append(LocalFile(scratch / _batch_file(number), batch.height))
+        inputs = training_data.inputs(model, lake, as_of, list(rows))
+        lake.publish(model.segment_rows_prefix, as_of, files, run=run, schema=table.schema, inputs=inputs)
+    return batches
+
+
+def fit_batch(
+    model: ModelSpec, lake: Lake, as_of: date, batch: int, *, trials: int, seed: int, run: RunInfo
+) -> Manifest:
+    """Tune and fit each segment of a batch on its own, and stage the results under `segment_fits_prefix`.
+
+    Hyperparameters are chosen for each segment by the folds on which all of them are compared. Those too young for
+    that are left out.
+
+    Parameters
+    ----------
+    batch : its place in the answer of `stage_batches`.
+    trials : the training's whole budget, of which each candidate has its share for each segment.
+
+    Raises
+    ------
+    SegmentsFailedError
+        If some segments could not be fitted. The others are staged all the same.
+    """
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        days = [date.fromisoformat(day) for day in _batches(model, lake, as_of)["days"]]
+        [path] = lake.download(model.segment_rows_prefix, as_of, scratch, _batch_file(batch))
+        fits = _fit_segments(model, pl.read_parquet(path), split(days, model), trials, seed)
+        staged = lake.publish(
+            model.segment_fits_prefix(batch),
+            as_of,
+            _stored(model, fits, scratch),
+            run=run,
+            inputs=_request(model, lake, as_of, trials, seed, run),
+        )
+    if fits.failed:
+        raise SegmentsFailedError(
+            f"{len(fits.failed)} of the batch could not be fitted on their own: {described(fits.failed)}. The "
+            "others are staged, and the training goes on without these; fix their data, then clear this run from "
+            "`build_labels` on."
+        )
+    return staged
+
+
+def collect(
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    inputs: Mapping[str, str],
+    *,
+    trials: int,
+    seed: int,
+    run: RunInfo,
+    scratch: Path,
+) -> SegmentFits:
+    """What `fit_batch` staged in this run, for the partitions `inputs` and with this budget, seed and code.
+
+    Segments of a batch that left nothing count as failed.
+
+    Raises
+    ------
+    PartitionNotFoundError
+        If no batches are staged.
+    ValueError
+        If the staged batches are of other partitions.
+    """
+    if not own_candidates(model):
+        return SegmentFits()
+    if not inputs.items() <= lake.manifest(model.segment_rows_prefix, as_of).inputs.items():
+        raise ValueError(
+            f"The batches staged for {model.name!r} as of {as_of} are of other features or labels than there are "
+            "now; clear this run from `build_labels` on."
+        )
+    asked = _request(model, lake, as_of, trials, seed, run)
+    return _joined(
+        [
+            _batch_fits(model, lake, as_of, number, segments, asked, scratch)
+            for number, segments in enumerate(_batches(model, lake, as_of)["batches"])
+        ]
+    )
+
+
+def own_candidates(model: ModelSpec) -> list[Candidate]:
+    """The candidates that are fitted on each segment on its own.
+
+    Raises
+    ------
+    ValueError
+        If they contradict `segments_per_task`, or none learns from all segments.
+    """
+    candidates = model.candidates()
+    own = [candidate for candidate in candidates if candidate.per_segment]
+    if bool(own) != bool(model.segments_per_task) or len(own) == len(candidates):
+        raise ValueError(
+            f"Model {model.name!r} has {len(own)} of {len(candidates)} candidates with `per_segment`, and "
+            f"`segments_per_task` is {model.segments_per_task}; set it where there are such candidates, and give "
+            "at least one candidate for all segments together."
+        )
+    return own
+
+
+def described(failed: Mapping[str, str]) -> str:
+    """The segments that could not be fitted, each with its reason; those beyond a few are counted."""
+    shown = "; ".join(f"{segment} ({reason})" for segment, reason in list(failed.items())[:_SHOWN])
+    return shown if len(failed) <= _SHOWN else f"{shown}; and {len(failed) - _SHOWN} more"
+
+
+def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: int, seed: int) -> SegmentFits:
+    share = tuning.shares(model, trials)
+    candidates = {candidate: share[candidate.name] for candidate in own_candidates(model)}
+    fits = []
+    for (segment,), own in rows.group_by(str(model.segment_by), maintain_order=True):
+        try:
+            fits.append(_fit_segment(model, candidates, str(segment), own, parts, seed))
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Whatever is wrong with one segment must not stop the others; the task fails once these are staged.
+            log.exception("%s %s could not be fitted.", model.segment_by, segment)
+            fits.append(SegmentFits(failed={str(segment): f"{type(error).__name__}: {error}"}))
+    return _joined(fits)
+
+
+def _fit_segment(
+    model: ModelSpec,
+    candidates: Mapping[Candidate, int],
+    segment: str,
+    rows: pl.DataFrame,
+    parts: Split,
+    seed: int,
+) -> SegmentFits:
+    """Tune and fit `candidates`, each with so many trials; nothing where the rows are too few."""
+    folds = [
+        FoldRows(training_data.within(rows, fold.search), training_data.within(rows, fold.validation))
+        for fold in parts.folds
+    ]
+    folds = [tuning.with_baseline(model, fold, seed) for fold in folds if _is_enough(model, fold)]
+    fit = training_data.within(rows, parts.fit)
+    if not folds:
+        log.info("%s has too few rows to be fitted on its own.", segment)
+        return SegmentFits()
+    params, builders = {}, {}
+    for candidate, trials in candidates.items():
+        tried = tuning.search(model, candidate, folds, trials, seed)
+        chosen = tuning.best(tried)
+        log.info("%s, %s: the best of %d trials reaches %.4f.", segment, candidate.name, len(tried), chosen.value)
+        params[candidate.name] = chosen.params
+        builders[candidate.name] = partial(candidate.build, chosen.params, seed)
+    matrix, labels = to_matrix(fit, model), fit["label"].to_numpy()
+    out_of_fold = tuning.walk_forward(model, folds, builders)
+    return SegmentFits(
+        {name: {segment: tuning.fit(build(), matrix, labels)} for name, build in builders.items()},
+        {name: {segment: chosen} for name, chosen in params.items()},
+        out_of_fold.select(*model.dataset.key, "dt", *(f"{name}_score" for name in builders)),
+    )
+
+
+def _is_enough(model: ModelSpec, fold: FoldRows) -> bool:
+    """Whether a fold of one segment has rows enough to learn from, and to measure on."""
+    shortage = kind_of(model).shortage(fold.search["label"])
+    return shortage is None and fold.validation.height >= _FEWEST_VALIDATION_ROWS
+
+
+def _joined(fits: list[SegmentFits]) -> SegmentFits:
+    frames = [fit.out_of_fold for fit in fits if not fit.out_of_fold.is_empty()]
+    return SegmentFits(
+        _union(fit.estimators for fit in fits),
+        _union(fit.params for fit in fits),
+        pl.concat(frames) if frames else pl.DataFrame(),
+        {segment: reason for fit in fits for segment, reason in fit.failed.items()},
+    )
+
+
+def _union(parts: Iterable[Mapping[str, Mapping[str, Value]]]) -> dict[str, dict[str, Value]]:
+    """All segments of each candidate."""
+    union: dict[str, dict[str, Value]] = defaultdict(dict)
+    for part in parts:
+        for candidate, segments in part.items():
+            union[candidate].update(segments)
+    return dict(union)
+
+
+def _batch_fits(
+    model: ModelSpec,
+    lake: Lake,
+    as_of: date,
+    batch: int,
+    segments: list[str],
+    asked: Mapping[str, str],
+    scratch: Path,
+) -> SegmentFits:
+    prefix = model.segment_fits_prefix(batch)
+    staged = lake.find_manifest(prefix, as_of)
+    if staged is None or staged.inputs != asked:
+        return SegmentFits(failed=dict.fromkeys(segments, "its task left no result"))
+    [estimators] = lake.download(prefix, as_of, scratch, _ESTIMATORS)
+    [out_of_fold] = lake.download(prefix, as_of, scratch, _OUT_OF_FOLD)
+    record = lake.read_json(prefix, as_of, _RECORD)
+    return SegmentFits(
+        load_trusted(estimators, model.trusted_types, f"batch {batch} of {model.name!r}"),
+        record["params"],
+        pl.read_parquet(out_of_fold),
+        record["failed"],
+    )
+
+
+def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFile]:
+    model_files.dump(fits.estimators, scratch / _ESTIMATORS, model.trusted_types)
+    fits.out_of_fold.write_parquet(scratch / _OUT_OF_FOLD, statistics=False)
+    (scratch / _RECORD).write_text(json.dumps({"params": fits.params, "failed": fits.failed}, indent=2))
+    return [
+        LocalFile(scratch / _ESTIMATORS),
+        LocalFile(scratch / _OUT_OF_FOLD, fits.out_of_fold.height),
+        LocalFile(scratch / _RECORD),
+    ]
+
+
+def _request(model: ModelSpec, lake: Lake, as_of: date, trials: int, seed: int, run: RunInfo) -> dict[str, str]:
+    """What a batch's fits depend on, as their manifest names it."""
+    rows = lake.digests(model.segment_rows_prefix, [as_of])
+    asked = {"run": run.run_id, "code_version": run.code_version, "trials": str(trials), "seed": str(seed)}
+    return rows | asked
+
+
+def _batches(model: ModelSpec, lake: Lake, as_of: date) -> Any:
+    return lake.read_json(model.segment_rows_prefix, as_of, "batches.json")
+
+
+def _batch_file(number: int) -> str:
+    return f"batch_{number:04d}.parquet"

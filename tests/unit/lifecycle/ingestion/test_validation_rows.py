@@ -1,0 +1,404 @@
+"""Which rows are good and which go to quarantine: every row in one of them, each with its reasons."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.lifecycle.ingestion.quarantine import JudgedRows, judge, rule_book
+from include.lifecycle.ingestion.raw_tables import RawTable, plain_rows, read_raw
+from include.lifecycle.ingestion.row_rules import RuleError, broken_rows, make_rules
+from include.lifecycle.specs import TableSpec
+
+DAY = date(2026, 3, 1)
+COLOURS = ["red", "green"]
+
+
+def order_rules() -> list[Any]:
+    import great_expectations.expectations as gxe
+
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="amount", min_value=0, max_value=100, meta={"rule_id": "orders.amount.range", "why": "Prices."}
+        ),
+        gxe.ExpectColumnValuesToNotBeNull(
+            column="amount", meta={"rule_id": "orders.amount.present", "why": "An order costs something."}
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="colour", value_set=COLOURS, meta={"rule_id": "orders.colour.known", "why": "We make two."}
+        ),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="sent_on",
+            column_B="ordered_on",
+            or_equal=True,
+            ignore_row_if="either_value_is_missing",
+            meta={"rule_id": "orders.sent_on.after_order", "why": "Nothing is sent before it is ordered."},
+        ),
+    ]
+
+
+ORDERS = TableSpec(
+    name="orders",
+    columns={
+        "order_id": pl.String,
+        "amount": pl.Float64,
+        "colour": pl.String,
+        "ordered_on": pl.Date,
+        "sent_on": pl.Date,
+    },
+    key=("order_id",),
+    rules=order_rules,
+)
+HEADER = list(ORDERS.columns)
+GOOD = ["o1", "5", "red", "2026-01-01", "2026-01-02"]
+
+
+def read(lines: Sequence[Sequence[str]], header: Sequence[str] = HEADER, table: TableSpec = ORDERS) -> RawTable:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return read_text(text.getvalue(), table)
+
+
+def read_text(text: str, table: TableSpec = ORDERS) -> RawTable:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        path.write_text(text)
+        return read_raw(path, table, DAY)
+
+
+def judged(lines: Sequence[Sequence[str]], **changes: Any) -> JudgedRows:
+    return judge(ORDERS, read(lines, **changes).frame, make_rules(ORDERS.rules))
+
+
+def reasons(rows: JudgedRows) -> dict[int, str]:
+    """Broken rules of the quarantined rows, by their number after the header."""
+    return dict(rows.quarantined.select(pl.col("raw_row") - 1, "broken_rules").iter_rows())
+
+
+def changed(**values: str) -> list[str]:
+    return list((dict(zip(HEADER, GOOD, strict=True)) | values).values())
+
+
+def test_a_good_row_is_typed_and_stays() -> None:
+    rows = judged([GOOD])
+
+    assert rows.good.rows() == [(DAY, "o1", 5.0, "red", date(2026, 1, 1), date(2026, 1, 2))]
+    assert rows.quarantined.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        ({"amount": "many"}, "orders.type.amount"),
+        ({"amount": "nan"}, "orders.type.amount"),
+        ({"amount": "1e999"}, "orders.type.amount"),
+        ({"ordered_on": "01/02/2026"}, "orders.type.ordered_on"),
+        ({"sent_on": "2026-02-30"}, "orders.type.sent_on"),
+        ({"amount": "x", "sent_on": "y"}, "orders.type.amount;orders.type.sent_on"),
+        ({"amount": "101"}, "orders.amount.range"),
+        ({"amount": " "}, "orders.amount.present"),
+        ({"colour": "blue"}, "orders.colour.known"),
+        ({"sent_on": "2025-12-31"}, "orders.sent_on.after_order"),
+        ({"amount": "-1", "colour": " red"}, "orders.amount.range;orders.colour.known"),
+        ({"order_id": " "}, "orders.order_id.present"),
+    ],
+)
+def test_a_bad_row_is_quarantined_with_its_rules_and_its_text(values: dict[str, str], rules: str) -> None:
+    rows = judged([GOOD, changed(**{"order_id": "o2"} | values)])
+
+    assert reasons(rows) == {2: rules}
+    assert rows.quarantined.select(*values).row(0) == tuple(values.values())
+    assert rows.good["order_id"].to_list() == ["o1"]
+
+
+def test_blank_text_is_a_missing_value_that_the_rules_may_allow() -> None:
+    rows = judged([changed(colour=" ", sent_on="")])
+
+    assert rows.good.select("colour", "sent_on").row(0) == (None, None)
+
+
+def test_of_exact_copies_the_first_stays() -> None:
+    rows = judged([changed(order_id="o2"), GOOD, changed(order_id="o2"), changed(order_id="o2")])
+
+    assert reasons(rows) == {3: "orders.order_id.copy", 4: "orders.order_id.copy"}
+    assert rows.good["order_id"].to_list() == ["o1", "o2"]
+
+
+def test_rows_that_contradict_each_other_all_go() -> None:
+    rows = judged([GOOD, changed(order_id="o2"), changed(amount="6"), GOOD])
+
+    assert reasons(rows) == dict.fromkeys([1, 3, 4], "orders.order_id.unique")
+
+
+def test_a_key_may_come_again_on_another_day() -> None:
+    first, second = (read([GOOD]).frame.with_columns(dt=pl.lit(date(2026, 3, day))) for day in (1, 2))
+
+    rows = judge(ORDERS, pl.concat([first, second]), make_rules(ORDERS.rules))
+
+    assert rows.good.height == 2
+
+
+def test_lines_with_too_few_or_too_many_fields_are_kept_whole() -> None:
+    rows = judged([GOOD[:3], changed(order_id="o2"), [*GOOD, "more"]])
+
+    assert reasons(rows) == {1: "orders.schema.fields", 3: "orders.schema.fields"}
+    assert rows.quarantined["raw_line"].to_list() == [",".join(GOOD[:3]), ",".join([*GOOD, "more"])]
+
+
+def test_no_row_can_be_judged_where_a_column_is_missing() -> None:
+    raw = read([GOOD[:4]], HEADER[:4])
+
+    assert raw.missing == ("sent_on",)
+    assert reasons(judge(ORDERS, raw.frame, make_rules(ORDERS.rules))) == {1: "orders.schema.columns"}
+
+
+def test_an_unexpected_column_is_named_and_does_no_harm() -> None:
+    raw = read([[*GOOD, "?"]], [*HEADER, "index"])
+
+    rows = judge(ORDERS, raw.frame, make_rules(ORDERS.rules))
+
+    assert raw.unexpected == ("index",)
+    assert rows.good.columns == ["dt", *HEADER]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "has no header: the file is empty"),
+        ("order_id,order_id\n1,2\n", "repeats the column order_id in its header"),
+        ("order_id,dt\n1,2\n", "has the column dt in its header, which validation itself uses"),
+    ],
+)
+def test_a_file_that_is_no_table_says_why(text: str, fault: str) -> None:
+    raw = read_text(text)
+
+    assert raw.fault is not None
+    assert raw.fault.startswith(fault)
+    assert raw.frame.is_empty()
+
+
+def test_lines_are_numbered_in_long_files_too() -> None:
+    lines = [changed(order_id=f"o{number}", colour="red" * 20) for number in range(1, 40_001)]
+    lines[30_000] = ["broken"]
+
+    raw = read(lines)
+
+    assert raw.frame.filter(pl.col("raw_line").is_not_null())["raw_row"].to_list() == [30_002]
+    assert raw.frame["raw_row"].to_list() == list(range(2, 40_002))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "value"),
+    [
+        (pl.Int64, " 7 ", 7),
+        (pl.Int64, "7.0", None),
+        (pl.Int8, "300", None),
+        (pl.Float64, "1e3", 1000.0),
+        (pl.Boolean, "t", True),
+        (pl.Boolean, "False", False),
+        (pl.Boolean, "maybe", None),
+        (pl.Datetime("us"), "2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5)),
+        (pl.Datetime("us"), "2026-01-02", None),
+    ],
+)
+def test_text_is_read_as_its_type_or_not_at_all(dtype: Any, text: str, value: Any) -> None:
+    table = TableSpec(name="t", columns={"k": pl.String, "v": dtype}, key=("k",), rules=list)
+
+    rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
+
+    if value is None:
+        assert reasons(rows) == {1: "t.type.v"}
+    else:
+        assert rows.good["v"][0] == value
+
+
+CELLS = {
+    "order_id": [*(f"o{number}" for number in range(9)), "", " "],
+    "amount": ["5", "50.5", "-1", "1e3", "", "many", "nan"],
+    "colour": ["red", "green", "", "blue", 'say "red", please', "=1+1"],
+    "ordered_on": ["2026-01-05", "", "2026-01-09", "soon"],
+    "sent_on": ["2026-01-05", "2026-01-07", "", "2026-13-01"],
+}
+LINES = st.tuples(*(st.sampled_from(cells) for cells in CELLS.values()))
+SOUND_LINES = st.tuples(
+    *(st.sampled_from(cells[: 9 if name == "order_id" else 2]) for name, cells in CELLS.items())
+)
+BROKEN_LINES = st.lists(st.sampled_from(["a", "b"]), min_size=6, max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(SOUND_LINES, LINES, BROKEN_LINES), max_size=12))
+def test_rows_in_are_good_and_quarantined_rows(lines: list[Sequence[str]]) -> None:
+    rows = judged(lines)
+
+    good = {number for number, line in enumerate(lines, 1) if is_good(number, lines)}
+    assert set(reasons(rows)) == set(range(1, len(lines) + 1)) - good
+    assert rows.good["order_id"].to_list() == sorted(lines[number - 1][0] for number in good)
+    assert all(reasons(rows).values())
+    for row in rows.quarantined.filter(pl.col("raw_line").is_null()).iter_rows(named=True):
+        assert tuple(row[name] or "" for name in HEADER) == lines[row["raw_row"] - 2]
+
+
+def is_good(number: int, lines: list[Sequence[str]]) -> bool:
+    """The same verdict, worked out row by row in plain Python."""
+    line = lines[number - 1]
+    if len(line) != len(HEADER) or not line[0].strip():
+        return False
+    others = [other for other in lines if len(other) == len(HEADER) and other[0] == line[0]]
+    first_of_copies = set(others) == {line} and lines.index(line) == number - 1
+    _, amount, colour, ordered_on, sent_on = line
+    sound = amount in ("5", "50.5") and ordered_on != "soon" and sent_on != "2026-13-01"
+    return (
+        first_of_copies
+        and sound
+        and colour in (*COLOURS, "")
+        and not (ordered_on and sent_on and sent_on < ordered_on)
+    )
+
+
+def test_rules_name_the_columns_they_look_at() -> None:
+    book = rule_book(ORDERS, make_rules(ORDERS.rules))
+
+    assert book["orders.sent_on.after_order"].columns == ("sent_on", "ordered_on")
+    assert book["orders.type.amount"].why == "The text in amount does not read as a number."
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("ExpectColumnValuesToNotBeNull", {"column": "a"}, "give it a `rule_id` and a `why`"),
+        ("ExpectColumnMeanToBeBetween", {"column": "a", "min_value": 0, "meta": True}, "judges no single rows"),
+        ("ExpectColumnValuesToNotBeNull", {"column": "a", "mostly": 0.9, "meta": True}, "mostly=0.9"),
+    ],
+)
+def test_a_rule_written_wrongly_is_refused(kind: str, arguments: dict[str, Any], message: str) -> None:
+    import great_expectations.expectations as gxe
+
+    meta = {"rule_id": "r", "why": "w"} if arguments.pop("meta", False) else None
+    rule = getattr(gxe, kind)(**arguments, meta=meta)
+
+    with pytest.raises(RuleError, match=message):
+        make_rules(lambda: [rule])
+
+
+def test_a_rule_that_cannot_be_computed_is_an_error_not_a_bad_row() -> None:
+    import great_expectations.expectations as gxe
+
+    rule = gxe.ExpectColumnValuesToNotBeNull(column="nowhere", meta={"rule_id": "r", "why": "w"})
+
+    with pytest.raises(RuleError, match=r"'r' cannot be computed.*nowhere"):
+        broken_rows(pl.DataFrame({"a": [1]}), make_rules(lambda: [rule]))
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    import great_expectations.expectations as gxe
+
+    meta = {"rule_id": "r", "why": "w"}
+    with pytest.raises(RuleError, match="Two rules are called 'r'"):
+        make_rules(lambda: [gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta) for name in "ab"])
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        (" o2", "form"),
+        ("o2\t", "form"),
+        ("o\u00a02", "form"),
+        ("o2\u200b", "form"),
+        ("\ufeffo2", "form"),
+        ("o\u00ad2", "form"),
+        ("o2\x07", "form"),
+        ("o\u31642", "form"),
+        ("o2\ufe0f", "form"),
+        ("o\ufffd2", "form"),
+        ("cafe\u0301", "form"),
+        ("o 2", None),
+        ("caf\u00e9", None),
+        ("\u5ba2-2", None),
+        ("o" * 1001, "length"),
+        ("\u5ba2" * 334, "length"),
+        ("o" * 1000, None),
+    ],
+)
+def test_a_key_that_looks_like_another_or_fits_no_index_is_quarantined(key: str, rule: str | None) -> None:
+    rows = judged([GOOD, changed(order_id=key)])
+
+    assert reasons(rows) == ({2: f"orders.order_id.{rule}"} if rule else {})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("o2", "O2"), ("stra\u00dfe", "STRASSE"), ("\uff4f2", "o2"), ("\u2460", "1"), ("\ufb01x", "FIX")],
+)
+def test_keys_that_differ_by_case_or_unicode_form_alone_all_go(one: str, other: str) -> None:
+    rows = judged([GOOD, changed(order_id=one), changed(order_id=other), changed(order_id="o3")])
+
+    assert reasons(rows) == dict.fromkeys([2, 3], "orders.order_id.alike")
+
+
+def test_a_key_of_several_columns_is_alike_only_as_a_whole() -> None:
+    table = TableSpec(name="t", columns={"k": pl.String, "on": pl.Date}, key=("k", "on"), rules=list)
+    lines = [["a", "2026-01-01"], ["A", "2026-01-02"], ["b", "2026-01-01"], ["B", "2026-01-01"]]
+
+    rows = judge(table, read(lines, ["k", "on"], table).frame, {})
+
+    assert reasons(rows) == dict.fromkeys([3, 4], "t.k+on.alike")
+
+
+@pytest.mark.parametrize(
+    "text", ["+12345-01-01", "99999-01-01", "-0044-03-15", "0000-01-01", "infinity", "-infinity", "today"]
+)
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("us"), pl.Datetime("ns")])
+def test_a_date_that_the_warehouse_cannot_take_is_quarantined(text: str, dtype: Any) -> None:
+    table = TableSpec(name="t", columns={"k": pl.String, "v": dtype}, key=("k",), rules=list)
+    if dtype != pl.Date:
+        text += " 00:00:00"
+
+    rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
+
+    assert reasons(rows) == {1: "t.type.v"}
+
+
+PLAIN_VALUES = [
+    (pl.String, "1"),
+    (pl.Int8, 1),
+    (pl.Float32, 1.0),
+    (pl.Decimal(2, 2), 0),
+    (pl.Boolean, True),
+    (pl.Date, date(2000, 1, 1)),
+    (pl.Datetime("ms"), datetime(2000, 1, 1)),
+    (pl.Time, time(0)),
+    (pl.Duration("us"), timedelta(microseconds=1)),
+    (pl.Enum(["low", "high"]), "low"),
+    (pl.Categorical, "1"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "value"), PLAIN_VALUES, ids=lambda value: str(value))
+def test_a_plain_row_has_a_value_of_each_type_so_a_wrong_rule_is_wrong_on_it(dtype: Any, value: Any) -> None:
+    import great_expectations.expectations as gxe
+
+    table = TableSpec(name="t", columns={"id": pl.String, "x": dtype}, key=("id",), rules=list)
+    wrong = gxe.ExpectColumnValuesToNotBeNull(column="none", meta={"rule_id": "t.none", "why": "No such column."})
+
+    assert judge(table, plain_rows(table), {}).good["x"].to_list() == [value]
+    with pytest.raises(RuleError, match=r"t\.none"):
+        judge(table, plain_rows(table), make_rules(lambda: [wrong]))
+
+
+def test_a_time_of_day_is_read_as_one() -> None:
+    table = TableSpec(name="t", columns={"id": pl.String, "at": pl.Time}, key=("id",), rules=list)
+    found = judge(table, read_text("id,at\na,09:30:00\nb,24:00:00\nc,\nd,09:30:00.5\n", table).frame, {})
+
+    assert found.good["at"].to_list() == [time(9, 30), None, time(9, 30, 0, 500_000)]
+    assert found.quarantined["broken_rules"].to_list() == ["t.type.at"]

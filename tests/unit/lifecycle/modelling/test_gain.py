@@ -1,0 +1,95 @@
+"""A candidate and the champion are compared row by row."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.lifecycle.modelling.classification import Classification
+from include.lifecycle.modelling.regression import Regression
+from include.models.churn import CHURN
+from include.models.returns import RETURNS
+
+DAYS = [date(2026, 1, 1) + timedelta(number) for number in range(100)]
+
+
+def errors(own: list[float], rival: list[float]) -> pl.DataFrame:
+    """A row a day whose label is 1 and whose scores have these squared errors."""
+    scores = {name: 1 - np.sqrt(losses) for name, losses in (("own", own), ("rival", rival))}
+    return pl.DataFrame({"dt": DAYS, "label": np.ones(100), "baseline_score": np.zeros(100), **scores})
+
+
+def outcomes(own: float, rival: float, seed: int = 0, customers: int = 60) -> pl.DataFrame:
+    """Three rows a customer; the scores know so much of what decides the label."""
+    random = np.random.default_rng(seed)
+    keys = np.repeat([f"C{number}" for number in range(customers)], 3)
+    cause = random.normal(size=len(keys))
+
+    def scores(share: float) -> np.ndarray:
+        return 1 / (1 + np.exp(-(share * cause + (1 - share) * random.normal(size=len(keys)))))
+
+    label = (cause + 0.3 * random.normal(size=len(keys)) > 0).astype("int8")
+    return pl.DataFrame({"customer_id": keys, "label": label, "own": scores(own), "rival": scores(rival)})
+
+
+def test_a_larger_error_is_no_gain_though_its_interval_beside_the_baseline_ends_higher() -> None:
+    """The champion errs little on all days but one; that one alone widens its interval."""
+    rival = [0.1] * 100
+    rival[50] = 20.0
+    rows = errors([0.5] * 100, rival)
+    own_measures, rival_measures = (Regression().measure(rows, score) for score in ("own", "rival"))
+    assert own_measures["rmse"] > rival_measures["rmse"]
+    assert own_measures["skill_low"] > rival_measures["skill_low"]
+
+    gain = Regression().gain(rows, "own", "rival", RETURNS)
+
+    assert gain.value < 0
+    assert gain.low < 0
+
+
+def test_the_gain_of_a_regression_is_the_share_of_the_squared_error_that_is_saved() -> None:
+    gain = Regression().gain(errors([0.3] * 100, [0.4] * 100), "own", "rival", RETURNS)
+
+    assert gain == pytest.approx((0.25, 0.25))
+
+
+def test_the_gain_of_a_classification_is_the_difference_in_its_metric() -> None:
+    rows = outcomes(own=0.9, rival=0.3)
+    measured = [Classification().measure(rows, score)[CHURN.metric] for score in ("own", "rival")]
+
+    gain = Classification().gain(rows, "own", "rival", CHURN)
+
+    assert gain.value == pytest.approx(measured[0] - measured[1])
+    assert 0 < gain.low < gain.value
+
+
+def test_equal_scores_gain_exactly_nothing() -> None:
+    rows = outcomes(own=0.5, rival=0.5).with_columns(rival=pl.col("own"))
+
+    assert Classification().gain(rows, "own", "rival", CHURN) == (0, 0)
+    assert Regression().gain(errors([0.3] * 100, [0.3] * 100), "own", "rival", RETURNS) == (0, 0)
+
+
+def test_rows_repeated_for_each_customer_are_no_further_evidence() -> None:
+    once = outcomes(own=0.6, rival=0.4)
+    thrice = pl.concat([once] * 3)
+
+    lows = [Classification().gain(rows, "own", "rival", CHURN).low for rows in (once, thrice)]
+
+    assert lows[0] == pytest.approx(lows[1])
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000))
+def test_of_two_models_at_most_one_gains_over_the_other(own: float, rival: float, seed: int) -> None:
+    rows = outcomes(own, rival, seed)
+    forth = Classification().gain(rows, "own", "rival", CHURN)
+    back = Classification().gain(rows, "rival", "own", CHURN)
+
+    assert forth.value == -back.value
+    assert not (forth.low > 0 and back.low > 0)

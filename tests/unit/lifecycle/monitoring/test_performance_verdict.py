@@ -1,0 +1,131 @@
+"""What follows from the outcomes of published predictions."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from include.catalog import MODELS
+from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence, decide
+from include.lifecycle.specs import DriftPolicy
+
+CHURN, VOLATILITY = (
+    MODELS[name].model_copy(update={"drift": DriftPolicy(min_rows=500)}) for name in ("churn", "volatility")
+)
+DAYS = tuple(date(2026, 1, 5) + timedelta(number) for number in range(5))
+
+
+def outcomes(kind: str, rows: int = 600) -> pl.DataFrame:
+    """Predictions that are good, and their outcomes."""
+    rng = np.random.default_rng(3)
+    truth = rng.random(rows)
+    label = (
+        (rng.random(rows) < truth).astype(int) if kind == "classification" else truth + rng.normal(0, 0.1, rows)
+    )
+    return pl.DataFrame(
+        {
+            "dt": [DAYS[number % len(DAYS)] for number in range(rows)],
+            "score": truth,
+            "baseline_score": np.full(rows, 0.5),
+            "label": label,
+            "model_version": [3] * rows,
+        }
+    )
+
+
+def evidence(model: Any, **changes: Any) -> PerformanceEvidence:
+    rows = outcomes(model.kind)
+    known = {
+        "days": DAYS,
+        "rows": rows.height,
+        "shortage": None,
+        "measures": kind_of(model).measure(rows, "score"),
+        "baseline_measures": kind_of(model).measure(rows, "baseline_score"),
+        "coverage": None,
+        "promised": None,
+    }
+    return PerformanceEvidence(**{**known, **changes})
+
+
+def swapped(model: Any) -> dict[str, Any]:
+    """The scores' and the baseline's measures exchanged; of a regression, a skill below zero."""
+    own = evidence(model)
+    if model.kind == "regression":
+        return {"measures": {**own.measures, "skill": -0.2, "skill_low": -0.3, "skill_high": -0.1}}
+    return {"measures": own.baseline_measures, "baseline_measures": own.measures}
+
+
+@pytest.mark.parametrize("model", [CHURN, VOLATILITY], ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    ("changes", "verdict", "reason"),
+    [
+        ({}, "as expected", "600 outcomes of 5"),
+        ("swapped", "worse", "worse than the naive baseline"),
+        ({"rows": 500}, "as expected", "500 outcomes"),
+        ({"rows": 499}, "not enough evidence", "The outcomes of 499 predictions are known; a verdict needs 500."),
+        ({"shortage": "no positives"}, "not enough evidence", "The outcomes have no positives."),
+        (
+            {"coverage": 0.80, "promised": 0.8},
+            "as expected",
+            "held 80.0 % of the outcomes; the training promised 80 %",
+        ),
+        ({"coverage": 0.75, "promised": 0.8}, "as expected", "held 75.0 %"),
+        ({"coverage": 0.85, "promised": 0.8}, "as expected", "held 85.0 %"),
+        ({"coverage": 0.7499999997, "promised": 0.8}, "as expected", "held 75.0 %"),
+        ({"coverage": 0.2}, "as expected", "600 outcomes of 5"),
+        ({"coverage": 0.72, "promised": 0.8}, "intervals off", "They are too narrow; the tolerance is 5 points."),
+        ({"coverage": 0.93, "promised": 0.8}, "intervals off", "They are too wide; the tolerance is 5 points."),
+        ({"coverage": 0.93, "promised": 0.8, "rows": 10}, "not enough evidence", "10 predictions"),
+    ],
+)
+def test_each_kind_of_evidence_has_its_verdict(model: Any, changes: Any, verdict: str, reason: str) -> None:
+    found = evidence(model, **(swapped(model) if changes == "swapped" else changes))
+
+    decided = decide(found, model)
+
+    assert decided.verdict == verdict
+    assert reason in decided.reason
+
+
+def test_scores_as_good_as_the_baseline_are_not_worse() -> None:
+    own = evidence(CHURN).measures
+
+    assert decide(evidence(CHURN, baseline_measures=own), CHURN).verdict == "as expected"
+
+
+def test_the_reason_of_a_regression_gives_the_skill_and_its_interval() -> None:
+    measured = {"skill": 0.1, "skill_low": -0.05, "skill_high": 0.25}
+
+    decided = decide(evidence(VOLATILITY, measures=measured, rows=1234, coverage=0.9, promised=0.8), VOLATILITY)
+
+    assert decided.reason == (
+        "The intervals held 90.0 % of the outcomes; the training promised 80 %. They are too wide; the tolerance "
+        "is 5 points. Skill over the baseline 0.100 (-0.050 to 0.250) on 1,234 outcomes of 5 sessions."
+    )
+
+
+def test_the_reason_of_a_classification_gives_both_figures() -> None:
+    measured = {"measures": {CHURN.metric: 0.41}, "baseline_measures": {CHURN.metric: 0.2}}
+
+    reasons = [decide(evidence(CHURN, **measured, days=DAYS[:count]), CHURN).reason for count in (1, 2)]
+
+    title = kind_of(CHURN).measures[CHURN.metric].title
+    assert reasons == [
+        f"{title} 0.410, baseline 0.200, on 600 outcomes of 1 day.",
+        f"{title} 0.410, baseline 0.200, on 600 outcomes of 2 days.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "waiting"),
+    [(None, ""), (date(2026, 12, 21), " The next outcomes will be known on 2026-12-21 at the earliest.")],
+)
+def test_too_few_outcomes_say_when_there_will_be_more_where_that_is_known(day: date | None, waiting: str) -> None:
+    verdict = decide(evidence(CHURN, rows=499, next_outcomes_on=day), CHURN)
+
+    assert verdict.reason == f"The outcomes of 499 predictions are known; a verdict needs 500.{waiting}"

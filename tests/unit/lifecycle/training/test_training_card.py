@@ -1,0 +1,180 @@
+"""The verdict of a model card, and the budget of a search."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.lifecycle.modelling.tuning import Trial, best, tune
+from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.model_card import render_card, verdict_of
+from include.lifecycle.promotion.promotion import GateEvidence
+from include.models.churn import CHURN
+from include.models.volatility import VOLATILITY
+from tests.page_language import broken_promises, code_in, split_cells
+
+DAY = date(2026, 11, 20)
+
+
+def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> ledger.Entry:
+    """The verdict on version 2."""
+    found = GateEvidence(metric="average_precision", holdout_rows=1234, candidate_version=2, **evidence)
+    before = found.champion_version
+    return ledger.Entry("churn", action, 2, before, to_version, DAY, "gate", "Why.", found.model_dump(), "weekly")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "warnings", "status", "headline"),
+    [
+        (
+            entry("promote", 2, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
+            [],
+            "good",
+            "Version 2, promoted: average precision 0.31; champion version 1 had 0.3",
+        ),
+        (
+            entry("promote", 2, candidate_score=0.31, baseline_score=0.2),
+            ["A leak?"],
+            "warning",
+            "Version 2, promoted: average precision 0.31; the baseline has 0.2",
+        ),
+        (
+            entry(
+                "keep", 1, candidate_score=0.3063, baseline_score=0.2, champion_version=1, champion_score=0.3082
+            ),
+            ["A leak?"],
+            "neutral",
+            "Version 2, refused: average precision 0.3063; champion version 1 has 0.3082",
+        ),
+        (
+            entry("keep", 1, candidate_score=None, baseline_score=0.2, champion_version=1, champion_score=0.3082),
+            [],
+            "neutral",
+            "Version 2, refused: average precision not measured; champion version 1 has 0.3082",
+        ),
+        (
+            entry("baseline", 3, candidate_score=0.1, baseline_score=0.2),
+            [],
+            "neutral",
+            "Version 2, refused: average precision 0.1; the baseline, 0.2, becomes champion as version 3",
+        ),
+    ],
+)
+def test_a_card_says_what_the_gate_decided(
+    verdict: ledger.Entry, warnings: list[str], status: str, headline: str
+) -> None:
+    said = verdict_of(CHURN, {"warnings": warnings}, verdict)
+
+    assert (said.status, said.headline) == (status, headline)
+    assert said.reason == "Why."
+
+
+def training(held: float, ends: tuple[float, float]) -> dict[str, Any]:
+    """What is kept of a training of the volatility model whose interval held a share between ends."""
+    days = [f"2026-0{month}-01" for month in (1, 2, 3)]
+    measured = {"holdout_skill": 0.2, "holdout_skill_low": 0.1, "holdout_rmse": 0.04}
+    return {
+        "as_of": "2026-11-20",
+        "warnings": [],
+        "metrics": measured,
+        "baseline_metrics": measured | {"holdout_skill": 0.0},
+        "reference_metrics": {"mean": {"holdout_skill": -0.1}},
+        "segments": {},
+        "intervals": {"candidate": {"scale": "volatility_21d", "multiple": 1.5, "nominal": 0.8, "measured": held}},
+        "coverage_range": ends,
+        "folds": [{"search": days[:1], "validation": days[1:2]}],
+        "days": {"fit": days[:2], "holdout": days[2:]},
+        "rows": dict.fromkeys(("search", "validation", "fit", "holdout"), 500),
+        "mean_label": dict.fromkeys(("search", "validation", "fit", "holdout"), 0.0703),
+        "split": "time",
+        "validation_split": "time",
+        "data": [f"features/market/dt={day}" for day in days],
+        "trials": [{"number": 0, "candidate": "ridge", "params": {"alpha": 1.0}, "value": 0.1}],
+        "tuning_metric": "skill",
+        "per_segment": {"params": {}},
+        "candidate": "ridge",
+        "params": {"alpha": 1.0},
+        "seed": 7,
+        "reason": None,
+        "code_version": "0123abc",
+        "numeric": ["volatility_21d"],
+        "categorical": ["symbol"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("held", "ends", "judged"),
+    [
+        (0.716, (0.635, 0.789), "It is too narrow: outcomes miss it more often than promised."),
+        (0.85, (0.801, 0.9), "It is too wide: it says less than it could."),
+        (0.81, (0.75, 0.85), "That is as promised."),
+    ],
+)
+def test_a_card_judges_its_interval(held: float, ends: tuple[float, float], judged: str) -> None:
+    first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
+
+    html = render_card(VOLATILITY, training(held, ends), {}, first, {})
+
+    assert judged in html
+    assert "Candidate and naive models, measured on the same 1,234 rows, whose mean label is 0.0703." in html
+    assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
+
+
+@pytest.mark.parametrize(
+    ("champion", "who"),
+    [
+        ({}, "Candidate and naive models"),
+        ({"champion_fault": "The champion, version 1, cannot be loaded."}, "Candidate and naive models"),
+        ({"champion_score": 0.1, "champion_measures": {"skill": 0.1}}, "Candidate, champion and naive models"),
+    ],
+)
+def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str, Any], who: str) -> None:
+    number = 1 if champion else None
+    first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0, champion_version=number, **champion)
+
+    html = render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
+
+    assert f"{who}, measured on the same 1,234 rows" in html
+    assert ("champion (version 1)" in html) == ("champion_measures" in champion)
+
+
+@given(
+    st.lists(
+        st.none() | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6), max_size=5
+    )
+)
+def test_different_numbers_look_different(values: list[float | None]) -> None:
+    texts = distinct_texts(values)
+
+    assert [text is None for text in texts] == [value is None for value in values]
+    numbers = {value + 0.0 for value in values if value is not None}
+    assert len({text for text in texts if text is not None}) == len(numbers)
+
+
+def test_the_first_verdict_on_a_version_counts() -> None:
+    history = [
+        entry("promote", 2, candidate_score=0.31, baseline_score=0.2),
+        entry("keep", 2, candidate_score=0.31, baseline_score=0.2, champion_version=2),
+    ]
+
+    assert ledger.first_verdict(history, 2) is history[0]
+    with pytest.raises(KeyError, match="Version 3 was never judged"):
+        ledger.first_verdict(history, 3)
+
+
+def test_of_equally_good_trials_the_first_wins() -> None:
+    trials = [
+        Trial(number, "logistic_regression", {}, value, "COMPLETE") for number, value in enumerate((1, 3, 3))
+    ]
+
+    assert best(trials).number == 1
+
+
+def test_a_budget_that_leaves_a_candidate_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
+        tune(CHURN, [], budget=1, seed=7)
