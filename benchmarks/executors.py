@@ -68,7 +68,7 @@ def server_options() -> dict[str, str]:
     """What docker-compose.yaml tells Airflow, as far as it is no address or choice of the operator."""
     compose = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
     told: dict[str, str] = compose["x-airflow"]["environment"]
-    return {name: value for name, value in told.items() if "${" not in value}
+    return {name: value for name, value in told.items() if value is not None and "${" not in value}
 
 
 def variants(settings: StackSettings, redis: str) -> dict[str, Variant]:
