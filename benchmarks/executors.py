@@ -67,7 +67,7 @@ def redis_server() -> str | None:
 def server_options() -> dict[str, str]:
     """What docker-compose.yaml tells Airflow, as far as it is no address or choice of the operator."""
     compose = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
-    told: dict[str, str] = compose["x-airflow"]["environment"]
+    told: dict[str, str | None] = compose["x-airflow"]["environment"]
     return {name: value for name, value in told.items() if value is not None and "${" not in value}
 
 
