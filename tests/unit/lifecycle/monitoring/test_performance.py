@@ -6,13 +6,20 @@ from datetime import date, timedelta
 from typing import Any, cast
 
 import pytest
-from tests.unit.lifecycle.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes, swapped
 
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import decide
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
+from tests.unit.lifecycle.monitoring.test_performance_verdict import (
+    CHURN,
+    DAYS,
+    VOLATILITY,
+    evidence,
+    outcomes,
+    swapped,
+)
 
 
 @pytest.mark.parametrize("model", [CHURN, VOLATILITY], ids=lambda model: model.name)

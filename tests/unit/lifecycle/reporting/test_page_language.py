@@ -10,10 +10,6 @@ from typing import get_args
 from urllib.parse import urljoin
 
 import pytest
-from tests.unit.lifecycle.test_drift_page import page as drift_page
-from tests.unit.lifecycle.test_drift_page import people
-from tests.unit.lifecycle.test_pages import PAGE
-from tests.unit.lifecycle.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes
 
 from include.lifecycle.monitoring.drift_methods import method_name
 from include.lifecycle.monitoring.performance_page import render_performance
@@ -25,6 +21,10 @@ from include.lifecycle.reporting import published_pages
 from include.lifecycle.reporting.pages import render
 from include.lifecycle.reporting.published_pages import Report
 from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
+from tests.unit.lifecycle.monitoring.test_drift_page import page as drift_page
+from tests.unit.lifecycle.monitoring.test_drift_page import people
+from tests.unit.lifecycle.monitoring.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes
+from tests.unit.lifecycle.reporting.test_pages import PAGE
 
 
 def pages() -> Iterator[tuple[str, str]]:
