@@ -1,0 +1,128 @@
+"""What was read is what is recorded, whenever somebody replaces a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.storage.lake import (
+    Lake,
+    LocalFile,
+    MissingFileError,
+    NoSuchFileError,
+    PartitionNotFoundError,
+    RunInfo,
+)
+
+PREFIX = "clean/things"
+DAYS = [date(2026, 3, 1), date(2026, 3, 2)]
+
+
+@pytest.fixture
+def publish(lake: Lake, run: RunInfo, tmp_path: Path) -> Callable[[date, int], str]:
+    """Publishes a day of one row, and returns its digest."""
+
+    def publish(day: date, value: int) -> str:
+        frame = pl.DataFrame({"x": [value]})
+        return lake.publish_frame(PREFIX, day, frame, run=run, scratch=tmp_path).digest
+
+    return publish
+
+
+@contextmanager
+def _before_request(lake: Lake, number: int, act: Callable[[], Any]) -> Iterator[list[str]]:
+    """Acts once, before the so-manieth request; gives the names of the requests that were made."""
+    made: list[str] = []
+
+    def count(model: Any, **_: Any) -> None:
+        made.append(model.name)
+        if len(made) == number:
+            act()
+
+    lake.client.meta.events.register("before-call.s3", count)
+    yield made
+    lake.client.meta.events.unregister("before-call.s3", count)
+
+
+@pytest.mark.parametrize("request_number", range(1, 5))
+def test_what_is_read_is_what_the_inputs_name_whenever_a_day_is_replaced(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str], request_number: int
+) -> None:
+    old = {value: publish(day, value) for day, value in zip(DAYS, (1, 2), strict=True)}
+    new: dict[int, str] = {}
+
+    def replace() -> None:
+        new.update({value: publish(day, value) for day, value in zip(DAYS, (10, 20), strict=True)})
+
+    with _before_request(lake, request_number, replace):
+        pinned = lake.pin(PREFIX, DAYS)
+        rows = pinned.scan(tmp_path / "read").collect()
+
+    digests = old | new
+    assert new
+    assert pinned.inputs == {f"{PREFIX}/dt={day}": digests[x] for x, day in rows.iter_rows()}
+
+
+def test_a_read_makes_two_requests_of_a_day_with_one_file(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    for day in DAYS:
+        publish(day, 1)
+
+    with _before_request(lake, 0, lambda: None) as made:
+        lake.pin(PREFIX, DAYS).scan(tmp_path / "read").collect()
+
+    assert made == ["GetObject"] * 4
+
+
+def test_a_pinned_file_is_that_of_before_also_after_it_was_replaced(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    file = tmp_path / "verdict.json"
+    file.write_text("[1]")
+    lake.publish(PREFIX, DAYS[0], [LocalFile(file)], run=run)
+    pinned = lake.pin(PREFIX, DAYS[:1])
+    file.write_text("[2]")
+    lake.publish(PREFIX, DAYS[0], [LocalFile(file)], run=run)
+
+    [read] = pinned.download(DAYS[0], tmp_path / "read", "verdict.json")
+
+    assert pinned.read_json(DAYS[0], "verdict.json") == [1]
+    assert read.read_text() == "[1]"
+    with pytest.raises(NoSuchFileError, match=f"{PREFIX}/dt={DAYS[0]}.*index.html"):
+        pinned.read_json(DAYS[0], "index.html")
+
+
+def test_a_pinned_file_that_was_removed_is_missing_and_no_other_is_read(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    publish(DAYS[0], 1)
+    pinned = lake.pin(PREFIX, DAYS[:1])
+    [file] = pinned.manifests[DAYS[0]].files
+    publish(DAYS[0], 2)
+    lake.client.delete_object(Bucket=lake.bucket, Key=f"{PREFIX}/dt={DAYS[0]}/{file.name}")
+
+    with pytest.raises(MissingFileError):
+        pinned.scan(tmp_path / "read")
+
+
+def test_some_of_the_pinned_days_are_the_same_manifests(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    first, _ = (publish(day, 1) for day in DAYS)
+    pinned = lake.pin(PREFIX, DAYS)
+    publish(DAYS[0], 2)
+
+    some = pinned.only(DAYS[:1])
+
+    assert pinned.days == DAYS
+    assert some.inputs == {f"{PREFIX}/dt={DAYS[0]}": first}
+    assert some.scan(tmp_path / "read").collect()["x"].to_list() == [1]
+    with pytest.raises(PartitionNotFoundError, match="No days were asked"):
+        pinned.only([]).scan(tmp_path)
