@@ -15,15 +15,17 @@ from ml_lifecycle.forms import day_field
 from ml_lifecycle.lake_maintenance import ALL_DAYS
 
 DOC = """
-Checks the lake against its manifests, heals what is damaged or missing, sweeps unreferenced files, and
-makes a backup.
+Checks the lake against its manifests and the warehouse against the lake, heals what is damaged or missing, sweeps
+unreferenced files, and makes a backup.
 
 - **In:** all of the lake: each partition of the last 30 days or written to within them, and a sample of 200 older
-  ones that changes from day to day.
+  ones that changes from day to day. Of the warehouse: which predictions of the last 30 days it was loaded from.
 - **Out:** the page `reports/lake/maintenance/dt=.../` (`maintenance_on_demand` for what a form asks for), and the
   runs of the DAGs that rebuild what is damaged; a backup, in the bucket of the Airflow connection `backup`.
 - **When it runs:** every day at 03:00 (UTC), or by hand.
 - **Healing:** a damaged partition is rebuilt by the DAG that made it, oldest stage first, one run at a time.
+  Where the warehouse lacks a day's predictions or has older ones, as after a database was restored, the scoring
+  publishes that day again.
   What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
 - **Sweeping:** unreferenced files (those that no manifest names) and staged partitions are deleted once they are 7
   days old. Files beside a manifest that cannot be read stay, except staged ones.
@@ -65,16 +67,17 @@ def maintenance() -> None:
 
     @task(pool=HEAVY_POOL)
     def check() -> list[dict[str, Any]]:
-        """Compare the lake with its manifests and publish what is found; returns the runs that heal it."""
+        """Compare lake and warehouse with the manifests, publish what is found; returns the runs that heal it."""
         from include.lifecycle.operations import maintenance, maintenance_policy
-        from ml_lifecycle.hooks import lake
+        from ml_lifecycle.hooks import WarehouseHook, lake
         from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import run_info
 
         context, run = get_current_context(), run_info()
         wanted, known = scope(context), catalog()
-        evidence = maintenance.gather(lake(), known, wanted, run.code_version)
+        with WarehouseHook().connection() as connection:
+            evidence = maintenance.gather(lake(), connection, known, wanted, run.code_version)
         decision = maintenance_policy.decide(evidence, known, wanted)
         maintenance.publish(lake(), wanted, evidence, decision, None, run)
         show_report(wanted.report, wanted.until)
@@ -97,7 +100,7 @@ def maintenance() -> None:
     def conclude() -> str:
         """Check again what was damaged, sweep, and publish what came of it; returns the headline."""
         from include.lifecycle.operations import maintenance, maintenance_policy
-        from ml_lifecycle.hooks import lake
+        from ml_lifecycle.hooks import WarehouseHook, lake
         from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import run_info
@@ -109,7 +112,8 @@ def maintenance() -> None:
         show_report(wanted.report, wanted.until)
         if wanted.dry_run:
             return found.verdict.headline
-        left = maintenance.remaining(lake(), catalog(), wanted, evidence.damages)
+        with WarehouseHook().connection() as connection:
+            left = maintenance.remaining(lake(), connection, catalog(), wanted, evidence.damages)
         freed = maintenance.sweep(lake(), decision.sweep)
         outcome = maintenance_policy.conclude(evidence, decision, left, freed, wanted.until)
         verdict = maintenance.publish(lake(), wanted, evidence, decision, outcome, run_info())

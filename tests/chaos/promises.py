@@ -104,7 +104,8 @@ def damages(stack: Stack, days: Sequence[date] = ()) -> tuple[Damage, ...]:
     now = datetime.now(UTC)
     asked = (min(days), max(days)) if days else None
     scope = Scope(until=now.date(), started_at=now + timedelta(hours=2), days=asked, sample=10_000)
-    return maintenance.gather(stack.lake, catalog(), scope, "").damages
+    with stack.database("warehouse") as connection:
+        return maintenance.gather(stack.lake, connection, catalog(), scope, "").damages
 
 
 def lost_rows(stack: Stack, days: Sequence[date]) -> list[str]:

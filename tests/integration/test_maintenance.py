@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,8 @@ from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import maintenance, maintenance_policy
 from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.operations.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
+from include.lifecycle.scoring.scoring import predictions_table
+from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete, flip
@@ -24,6 +27,7 @@ from tests.damage import DAMAGES, damage, delete, flip
 DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(4)]
 DAY, AS_OF = DAYS[1], DAYS[3]
 VERSION = "/version=1"
+TABLE = predictions_table(CHURN)
 DAILY = [
     *(layer(table.name) for table in CUSTOMERS.tables for layer in (CUSTOMERS.raw, CUSTOMERS.clean)),
     *(CUSTOMERS.quarantine(table.name) for table in CUSTOMERS.tables),
@@ -45,8 +49,8 @@ def scope(**changes: Any) -> Scope:
 
 
 @pytest.fixture
-def lived_in(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
-    """A lake with a partition of each kind."""
+def lived_in(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
+    """A lake with a partition of each kind, and a warehouse that was loaded from its predictions."""
     tables = [prefix for prefix in DAILY if prefix != CUSTOMERS.validation_prefix]
     places = [(prefix, day) for prefix in tables for day in DAYS] + [(prefix, DAY) for prefix in WEEKLY]
     for prefix, day in [*places, *((prefix, AS_OF) for prefix in LEARNT)]:
@@ -55,7 +59,19 @@ def lived_in(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
         judge(lake, run, tmp_path, day)
     stage(lake, run, tmp_path, seed=7)
     write_latest(lake)
+    load(lake, postgres, DAYS)
     return lake
+
+
+def load(lake: Lake, postgres: Any, days: Iterable[date]) -> None:
+    """Load days of predictions into the warehouse as publishing does."""
+    written = lake.written(CHURN.predictions_prefix)
+    for day in days:
+        manifest = lake.manifest(CHURN.predictions_prefix, day)
+        rows = pl.LazyFrame({"customer_id": ["C1"]})
+        with warehouse.replacing(postgres, TABLE, day, rows, key=CUSTOMERS.key) as cursor:
+            found = warehouse.Load(manifest.digest, written[day])
+            warehouse.note_load(cursor, TABLE, day, found, manifest.model_dump_json())
 
 
 def stage(lake: Lake, run: RunInfo, folder: Path, *, seed: int, version: int | None = None) -> None:
@@ -99,8 +115,8 @@ def write_latest(lake: Lake) -> None:
     lake.write_object(f"{CHURN.predictions_prefix}/latest.json", json.dumps(content).encode())
 
 
-def checked(lake: Lake, **changes: Any) -> tuple[Evidence, Decision]:
-    evidence = maintenance.gather(lake, CATALOG, scope(**changes), "test")
+def checked(lake: Lake, postgres: Any, **changes: Any) -> tuple[Evidence, Decision]:
+    evidence = maintenance.gather(lake, postgres, CATALOG, scope(**changes), "test")
     return evidence, maintenance_policy.decide(evidence, CATALOG, scope(**changes))
 
 
@@ -120,8 +136,8 @@ def expected_wake(prefix: str, day: date) -> tuple[str, dict[str, Any]]:
     return "churn_scoring" if scored else "customers_etl", {"day": str(day), "last_day": str(day)}
 
 
-def test_a_lake_in_order_wakes_nobody(lived_in: Lake) -> None:
-    evidence, decision = checked(lived_in)
+def test_a_lake_in_order_wakes_nobody(lived_in: Lake, postgres: Any) -> None:
+    evidence, decision = checked(lived_in, postgres)
 
     assert evidence.checked == evidence.partitions > len(DAILY) * len(DAYS)
     assert (evidence.damages, evidence.stray, evidence.unknown) == ((), (), ())
@@ -129,7 +145,9 @@ def test_a_lake_in_order_wakes_nobody(lived_in: Lake) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in: Lake, kind: str) -> None:
+def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(
+    lived_in: Lake, postgres: Any, kind: str
+) -> None:
     whole = {key: lived_in.read_object(key) or b"" for key in lived_in.keys("")}
     places = [(prefix, DAY) for prefix in (*DAILY, *WEEKLY)]
     places += [(prefix, AS_OF) for prefix in (*LEARNT, CHURN.staging_prefix)]
@@ -137,7 +155,7 @@ def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in
         path = partition(prefix, day)
         key = damage(lived_in, (prefix, day), kind)
 
-        evidence, decision = checked(lived_in)
+        evidence, decision = checked(lived_in, postgres)
 
         assert {found.path for found in evidence.damages} == {path}, kind
         [wake] = decision.wakes
@@ -147,31 +165,35 @@ def test_any_damage_to_any_partition_is_found_and_wakes_who_rebuilds_it(lived_in
 
 
 @pytest.mark.parametrize("prefix", [name for name in DAILY if not name.startswith("staging/")])
-def test_a_day_that_is_missing_as_a_whole_is_found_within_a_run_of_days(lived_in: Lake, prefix: str) -> None:
+def test_a_day_that_is_missing_as_a_whole_is_found_within_a_run_of_days(
+    lived_in: Lake, postgres: Any, prefix: str
+) -> None:
     _delete_partition(lived_in, prefix, DAY)
 
-    evidence, decision = checked(lived_in)
+    evidence, decision = checked(lived_in, postgres)
 
     assert {found.path for found in evidence.damages} == {partition(prefix, DAY)}
     assert [(wake.dag_id, wake.form) for wake in decision.wakes] == [expected_wake(prefix, DAY)]
 
 
 @pytest.mark.parametrize("prefix", ["features/customers", "features/customers/", "/features/", "features"])
-def test_a_missing_day_is_found_by_its_prefix_however_its_slashes_are_written(lived_in: Lake, prefix: str) -> None:
+def test_a_missing_day_is_found_by_its_prefix_however_its_slashes_are_written(
+    lived_in: Lake, postgres: Any, prefix: str
+) -> None:
     for layer in (CUSTOMERS.features_prefix, CUSTOMERS.validation_prefix):
         _delete_partition(lived_in, layer, DAY)
     judged = next(day for day in DAYS if day != DAY)
     _delete_partition(lived_in, CUSTOMERS.features_prefix, judged)
 
-    evidence, _ = checked(lived_in, prefix=prefix)
+    evidence, _ = checked(lived_in, postgres, prefix=prefix)
 
     assert [found.path for found in evidence.damages] == [partition(CUSTOMERS.features_prefix, judged)]
     assert evidence.checked == evidence.partitions == len(DAYS) - 2
 
 
-def test_a_prefix_that_nothing_has_is_no_whole_lake(lived_in: Lake, run: RunInfo) -> None:
+def test_a_prefix_that_nothing_has_is_no_whole_lake(lived_in: Lake, postgres: Any, run: RunInfo) -> None:
     wanted = scope(prefix="features/custom")
-    evidence = maintenance.gather(lived_in, CATALOG, wanted, "test")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, wanted, "test")
 
     verdict = maintenance.publish(
         lived_in, wanted, evidence, maintenance_policy.decide(evidence, CATALOG, wanted), None, run
@@ -181,22 +203,76 @@ def test_a_prefix_that_nothing_has_is_no_whole_lake(lived_in: Lake, run: RunInfo
 
 
 @pytest.mark.parametrize("prefix", [CUSTOMERS.features_prefix, CHURN.predictions_prefix])
-def test_what_a_day_lacks_while_it_is_being_made_is_not_missing(lived_in: Lake, prefix: str) -> None:
+def test_what_a_day_lacks_while_it_is_being_made_is_not_missing(
+    lived_in: Lake, postgres: Any, prefix: str
+) -> None:
     _delete_partition(lived_in, prefix, DAY)
     at_work = scope().model_copy(update={"started_at": datetime.now(UTC) + timedelta(minutes=50)})
 
-    assert maintenance.gather(lived_in, CATALOG, at_work, "test").damages == ()
-    assert len(maintenance.gather(lived_in, CATALOG, scope(), "test").damages) == 1
+    assert maintenance.gather(lived_in, postgres, CATALOG, at_work, "test").damages == ()
+    assert len(maintenance.gather(lived_in, postgres, CATALOG, scope(), "test").damages) == 1
 
 
-def test_a_day_that_never_was_is_not_missing(lived_in: Lake) -> None:
+def test_days_that_the_warehouse_lacks_or_has_as_they_were_wake_the_scoring(
+    lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    """As after the databases alone were restored: the last day is missing, and one before was scored again."""
+    # given
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("delete from ml.loads where dt = %s", [DAYS[3]])
+    frame = pl.DataFrame({"x": ["scored again"]})
+    lived_in.publish_frame(CHURN.predictions_prefix, DAYS[1], frame, run=run, scratch=tmp_path)
+
+    # when
+    evidence, decision = checked(lived_in, postgres)
+
+    # then
+    assert [(found.day, found.table) for found in evidence.damages] == [
+        (DAYS[1], "ml.churn_predictions"),
+        (DAYS[3], "ml.churn_predictions"),
+    ]
+    assert [(wake.dag_id, wake.form) for wake in decision.wakes] == [
+        ("churn_scoring", {"day": str(day), "last_day": str(day)}) for day in (DAYS[1], DAYS[3])
+    ]
+    load(lived_in, postgres, [DAYS[1]])
+    left = maintenance.remaining(lived_in, postgres, CATALOG, scope(), evidence.damages)
+    assert [found.day for found in left] == [DAYS[3]]
+    verdict = verdict_of(
+        scope(), evidence, decision, maintenance_policy.conclude(evidence, decision, left, 0, AS_OF)
+    )
+    assert verdict.headline == "1 day of predictions is still missing or old in the warehouse"
+
+
+def test_files_that_were_written_again_with_the_same_bytes_are_those_that_the_warehouse_has(
+    lived_in: Lake, postgres: Any
+) -> None:
+    """As after the files alone were restored."""
+    for day in DAYS:
+        key = f"{partition(CHURN.predictions_prefix, day)}/{MANIFEST}"
+        lived_in.write_object(key, lived_in.read_object(key) or b"")
+
+    assert checked(lived_in, postgres)[0].damages == ()
+
+
+@pytest.mark.parametrize("asked", [{"prefix": "features"}, {"days": (DAYS[0], DAYS[2])}])
+def test_only_days_of_the_scope_are_compared_with_the_warehouse(
+    lived_in: Lake, postgres: Any, asked: dict[str, Any]
+) -> None:
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("delete from ml.loads where dt = %s", [DAYS[3]])
+
+    assert checked(lived_in, postgres, **asked)[0].damages == ()
+    assert len(checked(lived_in, postgres, prefix=CHURN.predictions_prefix)[0].damages) == 1
+
+
+def test_a_day_that_never_was_is_not_missing(lived_in: Lake, postgres: Any) -> None:
     for prefix in (*DAILY, *WEEKLY):
         _delete_partition(lived_in, prefix, DAY)
 
-    assert checked(lived_in)[0].damages == ()
+    assert checked(lived_in, postgres)[0].damages == ()
 
 
-def test_a_rejected_day_is_not_missing(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_rejected_day_is_not_missing(lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> None:
     fault = CUSTOMERS.tables[0].name
     judge(lived_in, run, tmp_path, DAY, fault=fault)
     _delete_partition(lived_in, CUSTOMERS.raw(fault), DAY)
@@ -204,34 +280,38 @@ def test_a_rejected_day_is_not_missing(lived_in: Lake, run: RunInfo, tmp_path: P
         if prefix.startswith(("clean/", "features/", "predictions/", "staging/")):
             _delete_partition(lived_in, prefix, DAY)
 
-    assert checked(lived_in)[0].damages == ()
+    assert checked(lived_in, postgres)[0].damages == ()
 
 
 def test_a_table_is_not_missing_on_days_before_it_first_arrived(
-    lived_in: Lake, run: RunInfo, tmp_path: Path
+    lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
     newcomer = CUSTOMERS.tables[-1].name
     judge(lived_in, run, tmp_path, DAYS[0], lacks=newcomer)
     for layer in (CUSTOMERS.raw, CUSTOMERS.clean, CUSTOMERS.quarantine):
         _delete_partition(lived_in, layer(newcomer), DAYS[0])
 
-    assert checked(lived_in)[0].damages == ()
+    assert checked(lived_in, postgres)[0].damages == ()
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"day": "2026-03-01"}', None])
-def test_a_damaged_latest_wakes_the_scoring_of_the_newest_day(lived_in: Lake, body: bytes | None) -> None:
+def test_a_damaged_latest_wakes_the_scoring_of_the_newest_day(
+    lived_in: Lake, postgres: Any, body: bytes | None
+) -> None:
     key = f"{CHURN.predictions_prefix}/latest.json"
     delete(lived_in, key) if body is None else lived_in.write_object(key, body)
 
-    evidence, decision = checked(lived_in)
+    evidence, decision = checked(lived_in, postgres)
 
     assert ["latest.json does not name" in found.problem for found in evidence.damages] == [True]
     assert [(wake.dag_id, wake.form["day"]) for wake in decision.wakes] == [("churn_scoring", str(DAYS[-1]))]
     write_latest(lived_in)
-    assert maintenance.remaining(lived_in, CATALOG, scope(), evidence.damages) == []
+    assert maintenance.remaining(lived_in, postgres, CATALOG, scope(), evidence.damages) == []
 
 
-def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first(lived_in: Lake) -> None:
+def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first(
+    lived_in: Lake, postgres: Any
+) -> None:
     for prefix, day in (
         (CHURN.predictions_prefix, DAYS[0]),
         (CUSTOMERS.features_prefix, DAYS[0]),
@@ -240,7 +320,7 @@ def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first
     ):
         delete(lived_in, f"{partition(prefix, day)}/{MANIFEST}")
 
-    _, decision = checked(lived_in)
+    _, decision = checked(lived_in, postgres)
 
     assert [(wake.dag_id, wake.form) for wake in decision.wakes] == [
         ("customers_etl", {"day": str(DAYS[0]), "last_day": str(DAYS[1])}),
@@ -249,27 +329,29 @@ def test_damaged_days_that_follow_each_other_are_one_run_and_the_etl_comes_first
     ]
 
 
-def test_a_rebuild_that_did_not_help_is_not_tried_again_unless_somebody_asks(lived_in: Lake, run: RunInfo) -> None:
+def test_a_rebuild_that_did_not_help_is_not_tried_again_unless_somebody_asks(
+    lived_in: Lake, postgres: Any, run: RunInfo
+) -> None:
     path = partition(CUSTOMERS.features_prefix, DAY)
     delete(lived_in, f"{path}/{MANIFEST}")
-    evidence, decision = checked(lived_in)
-    left = maintenance.remaining(lived_in, CATALOG, scope(), evidence.damages)
+    evidence, decision = checked(lived_in, postgres)
+    left = maintenance.remaining(lived_in, postgres, CATALOG, scope(), evidence.damages)
 
     outcome = maintenance_policy.conclude(evidence, decision, left, 0, AS_OF)
     verdict = maintenance.publish(lived_in, scope(), evidence, decision, outcome, run)
 
     assert verdict.status == "bad"
     assert outcome.tried == {path: AS_OF}
-    later = checked(lived_in)[1]
+    later = checked(lived_in, postgres)[1]
     assert later.wakes == ()
     assert f"was run for it on {AS_OF} and did not help" in later.lost[path]
-    assert [wake.dag_id for wake in checked(lived_in, prefix="features/")[1].wakes] == ["customers_etl"]
+    assert [wake.dag_id for wake in checked(lived_in, postgres, prefix="features/")[1].wakes] == ["customers_etl"]
 
 
 @pytest.mark.parametrize("damaged", ["model.skops", "training.json", MANIFEST])
 @pytest.mark.parametrize("seeds", [(7, 8, 9), (9, 8, 7), (8, 9, 7, 8)])
 def test_of_several_trainings_of_a_day_the_one_that_is_staged_is_repeated(
-    lived_in: Lake, run: RunInfo, tmp_path: Path, seeds: tuple[int, ...], damaged: str
+    lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path, seeds: tuple[int, ...], damaged: str
 ) -> None:
     for seed in seeds:
         stage(lived_in, run, tmp_path, seed=seed, version=seed)
@@ -278,24 +360,24 @@ def test_of_several_trainings_of_a_day_the_one_that_is_staged_is_repeated(
     names = {file.plain_name: file.name for file in lived_in.manifest(CHURN.staging_prefix, AS_OF).files}
     delete(lived_in, f"{path}/{names.get(damaged, damaged)}")
 
-    _, decision = checked(lived_in)
+    _, decision = checked(lived_in, postgres)
 
     [wake] = decision.wakes
     assert (wake.heals, wake.form["seed"]) == ((path,), seeds[-1])
 
 
-def test_what_the_code_at_work_would_build_otherwise_is_not_rebuilt(lived_in: Lake) -> None:
+def test_what_the_code_at_work_would_build_otherwise_is_not_rebuilt(lived_in: Lake, postgres: Any) -> None:
     path = partition(LEARNT[0], AS_OF)
     delete(lived_in, f"{path}/{MANIFEST}")
 
-    evidence = maintenance.gather(lived_in, CATALOG, scope(), "newer")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, scope(), "newer")
     decision = maintenance_policy.decide(evidence, CATALOG, scope())
 
     assert decision.wakes == ()
     assert "built by code test; the code at work, newer, would give another model" in decision.lost[path]
 
 
-def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_in: Lake) -> None:
+def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_in: Lake, postgres: Any) -> None:
     folder = partition(CUSTOMERS.features_prefix, DAY)
     broken = partition(CUSTOMERS.features_prefix, DAYS[0])
     lived_in.write_object(f"{folder}/part-0123456789abcdef.parquet", b"12345")
@@ -304,9 +386,9 @@ def test_unreferenced_files_are_swept_once_they_are_old_and_nothing_else(lived_i
     lived_in.write_object("notes/mine.txt", b"mine")
     before = set(lived_in.keys(""))
 
-    assert checked(lived_in)[1].sweep == ()
+    assert checked(lived_in, postgres)[1].sweep == ()
     in_a_month = scope().model_copy(update={"started_at": scope().started_at + timedelta(days=20)})
-    evidence = maintenance.gather(lived_in, CATALOG, in_a_month, "test")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, in_a_month, "test")
     decision = maintenance_policy.decide(evidence, CATALOG, in_a_month)
     freed = maintenance.sweep(lived_in, decision.sweep)
 
@@ -334,21 +416,21 @@ def test_a_file_that_was_written_again_or_is_named_by_now_is_not_swept(lived_in:
     assert {named, f"{path}/again.bin"} <= set(lived_in.keys(path))
 
 
-def test_a_form_with_days_checks_these_alone(lived_in: Lake) -> None:
+def test_a_form_with_days_checks_these_alone(lived_in: Lake, postgres: Any) -> None:
     for day in DAYS:
         damage(lived_in, (CUSTOMERS.features_prefix, day), "a file changed")
 
-    evidence, _ = checked(lived_in, days=(DAYS[1], DAYS[2]))
+    evidence, _ = checked(lived_in, postgres, days=(DAYS[1], DAYS[2]))
 
     assert [found.day for found in evidence.damages] == [DAYS[1], DAYS[2]]
     assert evidence.checked < evidence.partitions
 
 
-def test_a_sweep_that_was_cut_short_is_finished_by_the_next_one(lived_in: Lake) -> None:
+def test_a_sweep_that_was_cut_short_is_finished_by_the_next_one(lived_in: Lake, postgres: Any) -> None:
     in_a_month = scope().model_copy(update={"started_at": scope().started_at + timedelta(days=20)})
     delete(lived_in, f"{partition(CHURN.staging_prefix, AS_OF)}/{MANIFEST}")
 
-    evidence = maintenance.gather(lived_in, CATALOG, in_a_month, "test")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, in_a_month, "test")
     decision = maintenance_policy.decide(evidence, CATALOG, in_a_month)
     maintenance.sweep(lived_in, decision.sweep)
 
@@ -372,12 +454,12 @@ def test_older_partitions_are_sampled_and_each_is_checked_sooner_or_later(lived_
 
 @pytest.mark.parametrize("asked", [{"prefix": "features"}, {"days": (DAY, DAY)}, {"dry_run": True}])
 def test_a_report_that_somebody_asked_for_does_not_replace_that_on_the_whole_lake(
-    lived_in: Lake, run: RunInfo, asked: dict[str, Any]
+    lived_in: Lake, postgres: Any, run: RunInfo, asked: dict[str, Any]
 ) -> None:
-    maintenance.publish(lived_in, scope(), *checked(lived_in), None, run)
+    maintenance.publish(lived_in, scope(), *checked(lived_in, postgres), None, run)
     whole_lake = lived_in.manifest(maintenance_policy.REPORT, AS_OF)
 
-    maintenance.publish(lived_in, scope(**asked), *checked(lived_in, **asked), None, run)
+    maintenance.publish(lived_in, scope(**asked), *checked(lived_in, postgres, **asked), None, run)
 
     assert lived_in.manifest(maintenance_policy.REPORT, AS_OF) == whole_lake
     assert (
@@ -385,9 +467,9 @@ def test_a_report_that_somebody_asked_for_does_not_replace_that_on_the_whole_lak
     )
 
 
-def test_a_run_that_compared_nothing_does_not_call_the_lake_good(lived_in: Lake) -> None:
+def test_a_run_that_compared_nothing_does_not_call_the_lake_good(lived_in: Lake, postgres: Any) -> None:
     never = scope(days=(date(2001, 1, 1), date(2001, 1, 1)))
-    evidence = maintenance.gather(lived_in, CATALOG, never, "test")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, never, "test")
     decision = maintenance_policy.decide(evidence, CATALOG, never)
 
     verdict = verdict_of(never, evidence, decision, None)
@@ -395,11 +477,11 @@ def test_a_run_that_compared_nothing_does_not_call_the_lake_good(lived_in: Lake)
     assert (verdict.status, verdict.headline) == ("neutral", "Nothing was checked")
 
 
-def test_a_dry_run_does_not_claim_to_have_done_anything(lived_in: Lake) -> None:
+def test_a_dry_run_does_not_claim_to_have_done_anything(lived_in: Lake, postgres: Any) -> None:
     flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
     lived_in.write_object(f"{partition(CUSTOMERS.validation_prefix, DAY)}/stray.txt", b"x")
     dry = scope(dry_run=True).model_copy(update={"started_at": datetime.now(UTC) + timedelta(days=8)})
-    evidence = maintenance.gather(lived_in, CATALOG, dry, "test")
+    evidence = maintenance.gather(lived_in, postgres, CATALOG, dry, "test")
     decision = maintenance_policy.decide(evidence, CATALOG, dry)
 
     verdict = verdict_of(dry, evidence, decision, None)
@@ -410,9 +492,9 @@ def test_a_dry_run_does_not_claim_to_have_done_anything(lived_in: Lake) -> None:
     assert "would be deleted" in html
 
 
-def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_the_page_says_the_verdict_first(lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> None:
     flip(lived_in, f"{partition(CUSTOMERS.features_prefix, DAY)}/{MANIFEST}")
-    evidence, decision = checked(lived_in)
+    evidence, decision = checked(lived_in, postgres)
 
     maintenance.publish(lived_in, scope(), evidence, decision, None, run)
 
@@ -430,11 +512,11 @@ def test_the_page_says_the_verdict_first(lived_in: Lake, run: RunInfo, tmp_path:
     ],
 )
 def test_the_page_says_how_many_partitions_were_healed(
-    lived_in: Lake, run: RunInfo, number: int, headline: str
+    lived_in: Lake, postgres: Any, run: RunInfo, number: int, headline: str
 ) -> None:
     for prefix in (CUSTOMERS.features_prefix, CUSTOMERS.clean("invoices"))[:number]:
         flip(lived_in, f"{partition(prefix, DAY)}/{MANIFEST}")
-    evidence, decision = checked(lived_in)
+    evidence, decision = checked(lived_in, postgres)
     outcome = maintenance_policy.conclude(evidence, decision, [], 0, AS_OF)
 
     verdict = maintenance.publish(lived_in, scope(), evidence, decision, outcome, run)

@@ -28,6 +28,8 @@ from include.lifecycle.operations.maintenance_policy import (
 from include.lifecycle.operations.metrics import Sample
 from include.lifecycle.promotion import ledger
 from include.lifecycle.reporting.pages import Verdict
+from include.lifecycle.scoring.scoring import predictions_table
+from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 
@@ -133,7 +135,8 @@ def test_without_a_champion_its_version_is_0_and_no_day_lacks_predictions(
 
     assert values(state_metrics.of_champion(postgres, CHURN, NOW)) == {"ml_champion_version churn": 0}
     assert values(state_metrics.of_predictions(lake, postgres, CHURN, NOW)) == {
-        "ml_days_without_predictions churn": 0
+        "ml_days_without_predictions churn": 0,
+        "ml_days_not_loaded churn": 0,
     }
 
 
@@ -168,6 +171,30 @@ def test_days_with_features_a_champion_and_no_predictions_are_counted(
     due = datetime(after.year, after.month, after.day, 7, 30, tzinfo=UTC) + timedelta(days=1)
     overdue = max((in_an_hour - due).total_seconds(), 0)
     assert found["ml_predictions_overdue_seconds churn customers"] == pytest.approx(overdue)
+
+
+def test_days_that_the_warehouse_lacks_or_has_as_they_were_are_counted(
+    lake: Lake, postgres: Any, publish: Any
+) -> None:
+    # given: of three recent days the first is loaded, the second was scored again since, the third never was;
+    # what is older than the window does not count
+    days = [DAY - timedelta(days=number) for number in (2, 1, 0)]
+    for day in [*days, TODAY - timedelta(days=state_metrics.WINDOW_DAYS + 1)]:
+        publish(CHURN.predictions_prefix, day, 5)
+    written, table = lake.written(CHURN.predictions_prefix), predictions_table(CHURN)
+    for day in days[:2]:
+        digest = lake.manifest(CHURN.predictions_prefix, day).digest
+        with warehouse.replacing(
+            postgres, table, day, pl.LazyFrame({"customer_id": ["C1"]}), key=["customer_id"]
+        ) as cursor:
+            warehouse.note_load(cursor, table, day, warehouse.Load(digest, written[day]), "{}")
+    publish(CHURN.predictions_prefix, days[1], 6)
+
+    # when
+    found = values(state_metrics.of_predictions(lake, postgres, CHURN, NOW))
+
+    # then
+    assert found["ml_days_not_loaded churn"] == 2
 
 
 def test_the_reports_give_scores_and_verdicts(lake: Lake, publish: Any) -> None:
@@ -226,8 +253,16 @@ def test_damage_that_maintenance_did_not_heal_is_counted(
     damages = tuple(
         Damage(prefix="features/customers", day=DAY - timedelta(days=n), problem="Gone.") for n in (0, 1)
     )
+    unloaded = Damage(prefix="predictions/churn", day=DAY, problem="Old.", table="ml.churn_predictions")
     evidence = Evidence(
-        partitions=9, checked=9, sampled=0, damages=damages, stray=(), unknown=(), tried={}, code_version="1"
+        partitions=9,
+        checked=9,
+        sampled=0,
+        damages=(*damages, unloaded),
+        stray=(),
+        unknown=(),
+        tried={},
+        code_version="1",
     )
     report = MaintenanceReport(
         verdict=Verdict(status="bad", headline="Damaged", reason="Gone."),

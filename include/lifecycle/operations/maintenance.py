@@ -1,8 +1,9 @@
 """Maintenance: is every byte of the lake still what its manifest says, and which files may go?
 
-`gather` looks at the lake, `maintenance_policy.decide` says what to do about what it found, `sweep` deletes, and
-`publish` reports. Nothing here knows where damage is: every partition of the last days is checked, and a sample of
-the older ones that changes from day to day, so that each of them is checked sooner or later.
+`gather` looks at the lake and at what the warehouse was loaded from, `maintenance_policy.decide` says what to do
+about what it found, `sweep` deletes, and `publish` reports. Nothing here knows where damage is: every partition of
+the last days is checked, and a sample of the older ones that changes from day to day, so that each of them is
+checked sooner or later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -39,8 +40,11 @@ from include.lifecycle.operations.maintenance_policy import (
     StrayFile,
     Training,
 )
+from include.lifecycle.operations.warehouse_check import unloaded_days
 from include.lifecycle.reporting.pages import Verdict
+from include.lifecycle.scoring.scoring import predictions_table
 from include.lifecycle.specs import DatasetSpec, ModelSpec
+from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import (
     MANIFEST,
     CorruptManifestError,
@@ -52,6 +56,9 @@ from include.lifecycle.storage.lake import (
     partition,
     partition_of,
 )
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +86,10 @@ class _Partition:
         return max(written for _, written in self.objects.values())
 
 
-def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evidence:
-    """Look at the lake: what is damaged or missing, and which files are unreferenced."""
+def gather(
+    lake: Lake, connection: extensions.connection, catalog: Catalog, scope: Scope, code_version: str
+) -> Evidence:
+    """Look at the lake and the warehouse: what is damaged or missing, and which files are unreferenced."""
     every, keys = _listed(lake)
     partitions = {path: one for path, one in every.items() if scope.covers(path)}
     certain, sampled = _chosen(partitions, scope)
@@ -90,6 +99,7 @@ def gather(lake: Lake, catalog: Catalog, scope: Scope, code_version: str) -> Evi
     damages = [damage for found, _ in checks for damage in found]
     damages += _missing(lake, catalog, every.values(), scope)
     damages += latest_damages(lake, catalog, scope)
+    damages += _not_loaded(lake, connection, catalog, scope)
     is_asked = scope.prefix or scope.days
     return Evidence(
         partitions=len(partitions),
@@ -123,12 +133,16 @@ def sweep(lake: Lake, files: Sequence[StrayFile]) -> int:
     return freed
 
 
-def remaining(lake: Lake, catalog: Catalog, scope: Scope, damages: Sequence[Damage]) -> list[Damage]:
+def remaining(
+    lake: Lake, connection: extensions.connection, catalog: Catalog, scope: Scope, damages: Sequence[Damage]
+) -> list[Damage]:
     """Those of the damages that are still there."""
-    places = {(damage.prefix, damage.day): damage for damage in damages}
+    places = {(damage.prefix, damage.day): damage for damage in damages if not damage.table}
     broken = {damage.path: damage for damage in latest_damages(lake, catalog, scope)}
     still = [one for (prefix, day), one in places.items() if lake.intact(prefix, day) is None]
-    return [*still, *(damage for path, damage in broken.items() if path not in {one.path for one in still})]
+    still += [damage for path, damage in broken.items() if path not in {one.path for one in still}]
+    known = {damage.path for damage in damages if damage.table}
+    return [*still, *(one for one in _not_loaded(lake, connection, catalog, scope) if one.path in known)]
 
 
 def publish(
@@ -324,6 +338,21 @@ def _expected_of_model(
             features = lake.usable_manifest(prefix, day)
             if features is None or features.rows:
                 yield model.predictions_prefix, day
+
+
+def _not_loaded(lake: Lake, connection: extensions.connection, catalog: Catalog, scope: Scope) -> Iterator[Damage]:
+    """A damage for each day of the scope whose predictions are not what the warehouse has."""
+    for model in catalog.models:
+        prefix = model.predictions_prefix
+        published = {
+            day: written
+            for day, written in lake.written(prefix, *scope.window).items()
+            if scope.covers(partition(prefix, day))
+        }
+        for day in unloaded_days(lake, connection, model, published):
+            table = f"{warehouse.SCHEMA}.{predictions_table(model)}"
+            problem = f"{table} was not loaded from {lake.uri(partition(prefix, day))} as it is now."
+            yield Damage(prefix=prefix, day=day, problem=problem, table=table)
 
 
 def _tried(lake: Lake) -> Mapping[str, date]:

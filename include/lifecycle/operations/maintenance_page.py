@@ -1,14 +1,15 @@
-"""The maintenance page: is the lake whole, what was healed, what is lost, what was swept."""
+"""The maintenance page: are lake and warehouse whole, what was healed, what is lost, what was swept."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, render
 
 if TYPE_CHECKING:
-    from include.lifecycle.operations.maintenance_policy import Decision, Evidence, Outcome, Scope
+    from include.lifecycle.operations.maintenance_policy import Damage, Decision, Evidence, Outcome, Scope
 
 _MOST_SHOWN = 200
 # Airflow's pages, from the address of a report.
@@ -29,14 +30,14 @@ def verdict_of(scope: Scope, evidence: Evidence, decision: Decision, outcome: Ou
         reason = f"{checked} " + (
             f"Dry run: nothing was done; it would have started {plan}." if scope.dry_run else f"To start: {plan}."
         )
-        return Verdict("bad", f"{_partitions(found)} damaged or missing", reason)
+        return Verdict("bad", _faults(evidence.damages), reason)
     left = len({damage.path for damage in outcome.remaining})
     if left:
-        healed = f"{found - left:,} of {_counted(found, 'damaged partition')} healed."
+        healed = f"{found - left:,} of {_counted(found, 'partition')} healed."
         reason = f"{checked} {healed} {_swept(scope, decision, outcome)}"
-        return Verdict("bad", f"{_partitions(left)} still damaged or missing", reason)
+        return Verdict("bad", _faults(outcome.remaining, "still "), reason)
     reason = f"{checked} {_swept(scope, decision, outcome)}"
-    return Verdict("warning", _healed(found), reason)
+    return Verdict("warning", _healed(evidence.damages), reason)
 
 
 def render_maintenance(
@@ -79,27 +80,43 @@ def _days(scope: Scope) -> str:
 
 
 def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
-    if not evidence.damages:
-        return []
-    dags = {path: wake.dag_id for wake in decision.wakes for path in wake.heals}
-    left = {damage.path for damage in outcome.remaining} if outcome else set()
-    rows = []
-    for damage in evidence.damages[:_MOST_SHOWN]:
-        state = (
-            decision.lost.get(damage.path)
-            or f"{dags[damage.path]} {'would rebuild' if scope.dry_run else 'rebuilds'} it."
+    damaged = [damage for damage in evidence.damages if not damage.table]
+    unloaded = [damage for damage in evidence.damages if damage.table]
+    columns = ["partition", "what is wrong", "what is done"]
+
+    def section(title: str, text: str, damages: list[Damage]) -> Section:
+        rows: list[list[Cell]] = [
+            [damage.path, damage.problem, _state(damage, scope, decision, outcome)]
+            for damage in damages[:_MOST_SHOWN]
+        ]
+        return Section(title, text, table=Table(columns, rows, caption=_more(len(damages))))
+
+    sections = []
+    if damaged:
+        text = (
+            "What can be rebuilt is rebuilt by the DAG of its prefix, from what it reads. Raw data can only be "
+            "extracted again from a source that still has the day."
         )
-        if outcome and damage.path in left and damage.path in dags:
-            state = f"Not healed: {dags[damage.path]} was run and it is still damaged; look at that run."
-        elif outcome and damage.path not in left:
-            state = f"Healed by {dags.get(damage.path, 'another run')}."
-        rows.append([damage.path, damage.problem, state])
-    text = (
-        "What can be rebuilt is rebuilt by the DAG of its prefix, from what it reads. Raw data can only be "
-        "extracted again from a source that still has the day."
-    )
-    table = Table(["partition", "what is wrong", "what is done"], rows, caption=_more(len(evidence.damages)))
-    return [Section("Damaged or missing", text, table=table)]
+        sections.append(section("Damaged or missing", text, damaged))
+    if unloaded:
+        text = (
+            "The warehouse's table was not loaded from the prediction files that the lake has now, as after a "
+            "database was restored. Scoring these days again publishes files and table together."
+        )
+        sections.append(section("Missing or old in the warehouse", text, unloaded))
+    return sections
+
+
+def _state(damage: Damage, scope: Scope, decision: Decision, outcome: Outcome | None) -> str:
+    """What is done about a damage, or what came of it."""
+    dags = {path: wake.dag_id for wake in decision.wakes for path in wake.heals}
+    dag_id = dags.get(damage.path)
+    left = {(one.path, one.table) for one in outcome.remaining} if outcome else set()
+    if outcome and (damage.path, damage.table) not in left:
+        return f"Healed by {dag_id or 'another run'}."
+    if outcome and dag_id:
+        return f"Not healed: {dag_id} was run and it is as it was; look at that run."
+    return decision.lost.get(damage.path) or f"{dag_id} {'would rebuild' if scope.dry_run else 'rebuilds'} it."
 
 
 def _stray(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outcome | None) -> list[Section]:
@@ -136,15 +153,40 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _partitions(number: int) -> str:
-    return f"{_counted(number, 'partition')} {'is' if number == 1 else 'are'}"
+def _faults(damages: Iterable[Damage], still: str = "") -> str:
+    """How many partitions are damaged or missing, and how many the warehouse was not loaded from."""
+    damaged, unloaded = _by_place(damages)
+    sentences = []
+    if damaged:
+        verb = "is" if damaged == 1 else "are"
+        sentences.append(f"{_counted(damaged, 'partition')} {verb} {still}damaged or missing")
+    if unloaded:
+        verb = "is" if unloaded == 1 else "are"
+        sentences.append(
+            f"{_counted(unloaded, 'day')} of predictions {verb} {still}missing or old in the warehouse"
+        )
+    return ", ".join(sentences)
 
 
-def _healed(number: int) -> str:
+def _healed(damages: Iterable[Damage]) -> str:
+    damaged, unloaded = _by_place(damages)
+    sentences = []
+    if damaged == 1:
+        sentences.append("The damaged or missing partition was healed")
+    elif damaged:
+        sentences.append(f"All {damaged:,} damaged or missing partitions were healed")
+    if unloaded:
+        verb = "was" if unloaded == 1 else "were"
+        sentences.append(f"{_counted(unloaded, 'day')} of predictions {verb} loaded into the warehouse")
+    return ", ".join(sentences)
+
+
+def _by_place(damages: Iterable[Damage]) -> tuple[int, int]:
+    """How many partitions are damaged in the lake, and how many the warehouse lacks."""
+    every = list(damages)
     return (
-        "The damaged or missing partition was healed"
-        if number == 1
-        else (f"All {number:,} damaged or missing partitions were healed")
+        len({damage.path for damage in every if not damage.table}),
+        len({damage.path for damage in every if damage.table}),
     )
 
 

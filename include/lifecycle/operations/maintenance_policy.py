@@ -101,11 +101,19 @@ class Training(Spec):
 
 
 class Damage(Spec):
-    """What is wrong with a partition, in a sentence. `day` is that of the partition, `prefix` its lake prefix."""
+    """What is wrong with a partition, in a sentence.
+
+    Attributes
+    ----------
+    prefix, day : the partition.
+    table : the warehouse's table that lacks the partition as it is now; empty where the partition itself is
+        damaged or missing.
+    """
 
     prefix: str
     day: date
     problem: str
+    table: str = ""
 
     @property
     def path(self) -> str:

@@ -75,6 +75,11 @@ DAYS_WITHOUT_PREDICTIONS = Metric(
     "Days of the last 30 that have features, and a champion to score them with, and no predictions.",
     ("model",),
 )
+DAYS_NOT_LOADED = Metric(
+    "ml_days_not_loaded",
+    "Days of the last 30 whose prediction files are not what the warehouse's table has.",
+    ("model",),
+)
 SCORING_SPEED = Metric(
     "ml_scoring_rows_per_second", "Rows per second of task time in the newest run that published.", ("model",)
 )
@@ -158,6 +163,7 @@ GROUPS: Mapping[str, tuple[Metric, ...]] = {
         PREDICTIONS_AGE,
         PREDICTIONS_OVERDUE,
         DAYS_WITHOUT_PREDICTIONS,
+        DAYS_NOT_LOADED,
         SCORING_SPEED,
     ),
     "Champions": (CHAMPION, CHAMPION_AGE, CHAMPION_TRAINING_AGE, CHAMPION_USABLE),

@@ -16,6 +16,7 @@ from include.lifecycle.operations import maintenance, metrics
 from include.lifecycle.operations.backup import Store, exists
 from include.lifecycle.operations.maintenance_policy import REPORT
 from include.lifecycle.operations.metrics import Metric, Sample
+from include.lifecycle.operations.warehouse_check import unloaded_days
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring.deadlines import overdue
 from include.lifecycle.specs import DatasetSpec, ModelSpec
@@ -70,7 +71,7 @@ def of_verdict(dataset: DatasetSpec, verdict: DayVerdict) -> Iterator[Sample]:
 def of_predictions(
     lake: Lake, connection: extensions.connection, model: ModelSpec, now: datetime
 ) -> Iterator[Sample]:
-    """The newest prediction file, and the days that lack one."""
+    """The newest prediction file, the days that lack one, and those that the warehouse lacks."""
     labels = {"model": model.name}
     written = _written(lake, model.predictions_prefix, now)
     if written:
@@ -84,6 +85,9 @@ def of_predictions(
     history = ledger.entries(connection, model.name)
     lacking = _days_without_predictions(lake, model, written, history, now)
     yield Sample(metrics.DAYS_WITHOUT_PREDICTIONS, len(lacking), labels)
+    since = _window_start(model, now)
+    recent = {day: moment for day, moment in written.items() if day >= since}
+    yield Sample(metrics.DAYS_NOT_LOADED, len(unloaded_days(lake, connection, model, recent)), labels)
 
 
 def of_champion(connection: extensions.connection, model: ModelSpec, now: datetime) -> Iterator[Sample]:
@@ -152,7 +156,7 @@ def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
     if day is not None:
         report = maintenance.read_report(lake, REPORT, day)
         damages = report.evidence.damages if report.outcome is None else report.outcome.remaining
-        yield Sample(metrics.DAMAGED, len({damage.path for damage in damages}))
+        yield Sample(metrics.DAMAGED, len({damage.path for damage in damages if not damage.table}))
         yield Sample(metrics.MAINTENANCE_AGE, (now.date() - day).days)
 
 
@@ -166,11 +170,10 @@ def of_backups(store: Store | None, now: datetime) -> Iterator[Sample]:
 def _days_without_predictions(
     lake: Lake, model: ModelSpec, predicted: Iterable[date], history: Iterable[ledger.Entry], now: datetime
 ) -> list[date]:
-    since = _today(model.dataset, now) - timedelta(days=WINDOW_DAYS)
     known = list(history)
     lacking = [
         day
-        for day in lake.days(model.dataset.features_prefix, since)
+        for day in lake.days(model.dataset.features_prefix, _window_start(model, now))
         if day not in set(predicted) and ledger.champion_as_of(known, day) is not None
     ]
     manifests = ((day, lake.usable_manifest(model.dataset.features_prefix, day)) for day in lacking)
@@ -188,6 +191,10 @@ def _written(lake: Lake, prefix: str, now: datetime) -> dict[date, datetime]:
 
 def _newest(lake: Lake, prefix: str, now: datetime) -> date | None:
     return max(_written(lake, prefix, now), default=None)
+
+
+def _window_start(model: ModelSpec, now: datetime) -> date:
+    return _today(model.dataset, now) - timedelta(days=WINDOW_DAYS)
 
 
 def _today(dataset: DatasetSpec, now: datetime) -> date:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.operations.maintenance_policy import (
     Catalog,
     Damage,
@@ -358,3 +359,41 @@ def test_what_is_old_goes_unless_a_repair_may_need_it(
     decision = decided(*map(damaged, damages), stray=(fresh, file))
 
     assert decision.sweep == ((file,) if goes else ())
+
+
+def test_a_day_that_the_warehouse_lacks_wakes_the_scoring_once_also_where_its_files_are_damaged() -> None:
+    lacking = Damage(prefix="predictions/churn", day=DAY, problem="Not loaded.", table="ml.churn_predictions")
+    files = damaged("predictions/churn")
+
+    for damages in ([lacking], [lacking, files]):
+        assert woken(decided(*damages)) == [
+            ("churn_scoring", {"day": str(DAY), "last_day": str(DAY)}, (path("predictions/churn"),))
+        ]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "broken", "headline"),
+    [
+        (1, 0, "1 day of predictions is missing or old in the warehouse"),
+        (2, 0, "2 days of predictions are missing or old in the warehouse"),
+        (2, 1, "1 partition is damaged or missing, 2 days of predictions are missing or old in the warehouse"),
+    ],
+)
+def test_the_verdict_tells_damage_of_the_lake_from_what_the_warehouse_lacks(
+    lacking: int, broken: int, headline: str
+) -> None:
+    unloaded = [
+        Damage(prefix="predictions/churn", day=later(number), problem="Not loaded.", table="ml.churn_predictions")
+        for number in range(lacking)
+    ]
+    found = evidence(*unloaded, *(damaged(FEATURES, later(number)) for number in range(broken)))
+    decision = decide(found, CATALOG, SCOPE)
+
+    assert verdict_of(SCOPE, found, decision, None).headline == headline
+    outcome = conclude(found, decision, [], 0, DAY)
+    healed = verdict_of(SCOPE, found, decision, outcome).headline
+    assert f"{lacking} day{'s' if lacking > 1 else ''} of predictions" in healed
+    assert healed.endswith("loaded into the warehouse")
+    html = render_maintenance(SCOPE, verdict_of(SCOPE, found, decision, None), found, decision, None)
+    assert "Missing or old in the warehouse" in html
+    assert ("Damaged or missing" in html) == bool(broken)
