@@ -26,6 +26,8 @@ from benchmarks.ratios import Ratio
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.ingestion import etl, validation
 from include.lifecycle.promotion import gate, registry
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import MODEL_FILE, StagedTraining
 from include.lifecycle.scoring import scoring
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training import training
@@ -75,10 +77,10 @@ class Chain:
         training.assemble(CHURN, self.lake, day, run)
         # Another reason makes it another training for MLflow, which would otherwise have it already.
         staged = training.train(CHURN, self.lake, day, trials=TRIALS, seed=SEED, run=run, reason="benchmark")
-        pushed = registry.push(url, CHURN, self.lake, day, staged.digest, run)
+        pushed = push_model(url, self.lake, StagedTraining(CHURN, day, staged.digest), run)
         with self.database("warehouse") as warehouse:
             gate.judge(CHURN, self.lake, day, staged.digest, url, warehouse, run, pushed.version)
-            trained = staged.file(registry.MODEL_FILE).sha256
+            trained = staged.file(MODEL_FILE).sha256
             estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types, trained)
             scoring.score(CHURN, self.lake, day, estimator, pushed.version, run)
             scoring.publish(CHURN, self.lake, warehouse, day, run)

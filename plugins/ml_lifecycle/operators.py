@@ -24,7 +24,7 @@ OUTCOME = "outcome"
 
 class PushModelOperator(BaseOperator):
     """
-    Push a staged training to MLflow: its run, its trials, its pictures, and a registered version of the model.
+    Push a staged training to MLflow: its run, its trials, its plots, and a registered version of the model.
 
     A retry finishes what an interrupted try began; nothing is trained again and nothing is registered twice.
 
@@ -47,19 +47,14 @@ class PushModelOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the model."""
         from include.catalog import MODELS
-        from include.lifecycle.promotion import registry
+        from include.lifecycle.promotion.push import push_model
+        from include.lifecycle.promotion.staged_training import StagedTraining
         from ml_lifecycle.hooks import LakeHook, MlflowHook
         from ml_lifecycle.runs import run_info
 
         mlflow = MlflowHook()
-        pushed = registry.push(
-            mlflow.tracking_uri,
-            MODELS[self.model],
-            LakeHook().lake(),
-            date.fromisoformat(self.as_of),
-            self.staged_digest,
-            run_info(),
-        )
+        staged = StagedTraining(MODELS[self.model], date.fromisoformat(self.as_of), self.staged_digest)
+        pushed = push_model(mlflow.tracking_uri, LakeHook().lake(), staged, run_info())
         context["ti"].xcom_push(MlflowVersionLink.xcom_key, mlflow.version_url(pushed.name, pushed.version))
         self.log.info("Model %s has version %d (run %s).", pushed.name, pushed.version, pushed.run_id)
         return {

@@ -14,6 +14,8 @@ from include.datasets.market.calendar import NEW_YORK
 from include.lifecycle.promotion import gate, ledger, registry
 from include.lifecycle.promotion.ledger import Aliases
 from include.lifecycle.promotion.promotion import GateDecision
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
@@ -34,7 +36,7 @@ def train(model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url
     def train_and_judge(as_of: date = AS_OF, run_id: str = "", **training: Any) -> GateDecision:
         own_run = replace(run, run_id=run_id or f"run {uuid.uuid4().hex}")
         digest = stage(model, lake, own_run, tmp_path, as_of=as_of, **training).digest
-        pushed = registry.push(mlflow_url, model, lake, as_of, digest, own_run)
+        pushed = push_model(mlflow_url, lake, StagedTraining(model, as_of, digest), own_run)
         return gate.judge(model, lake, as_of, digest, mlflow_url, postgres, own_run, pushed.version)
 
     return train_and_judge
@@ -86,7 +88,7 @@ def test_a_model_trained_as_of_a_weekend_scores_the_last_session_before_it(
     model = churn.model_copy(update={"dataset": churn.dataset.model_copy(update={"calendar": NEW_YORK})})
     friday, sunday = date(2026, 11, 27), date(2026, 11, 29)
     digest = stage(model, lake, run, tmp_path, as_of=sunday).digest
-    pushed = registry.push(mlflow_url, model, lake, sunday, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, sunday, digest), run)
 
     # when
     gate.judge(model, lake, sunday, digest, mlflow_url, postgres, run, pushed.version)

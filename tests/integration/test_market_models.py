@@ -20,7 +20,7 @@ from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.drift_samples import Reference
-from include.lifecycle.promotion.registry import keep_reference
+from include.lifecycle.promotion.staged_training import StagedTraining, keep_reference
 from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
@@ -91,7 +91,7 @@ def predicted(model: ModelSpec, lake: Lake, scratch: Path) -> str:
 
 def reference_of(model: ModelSpec, lake: Lake) -> Reference:
     """Version 1, trained as of AS_OF."""
-    keep_reference(model, lake, AS_OF, trained(model, lake), 1, RUN)
+    keep_reference(lake, StagedTraining(model, AS_OF, trained(model, lake)), 1, RUN)
     return Reference(AS_OF, 1)
 
 

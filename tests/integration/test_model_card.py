@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from include.lifecycle.promotion import gate, ledger, model_card, registry
+from include.lifecycle.promotion import gate, ledger, model_card
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
@@ -29,7 +31,7 @@ class Trainings:
         """The version of a training in a run of its own."""
         run = replace(self.run, run_id=f"run {uuid.uuid4().hex}")
         digest = stage(self.model, self.lake, run, self.scratch, **training).digest
-        version = registry.push(self.mlflow_url, self.model, self.lake, AS_OF, digest, run).version
+        version = push_model(self.mlflow_url, self.lake, StagedTraining(self.model, AS_OF, digest), run).version
         gate.judge(self.model, self.lake, AS_OF, digest, self.mlflow_url, self.postgres, run, version)
         self.publish(version, run)
         return version

@@ -27,6 +27,8 @@ from include.lifecycle.modelling.estimator_input import predict, to_matrix
 from include.lifecycle.modelling.model_files import UntrustedModelError, UnusableModelError
 from include.lifecycle.promotion import registry
 from include.lifecycle.promotion.ledger import Aliases
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import DAMAGES, damage
@@ -73,7 +75,7 @@ def test_a_push_tells_the_whole_story_of_the_training(
 ) -> None:
     digest = stage(model, lake, run, tmp_path, trials=3).digest
 
-    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
 
     client = MlflowClient(mlflow_url, mlflow_url)
     parent = client.get_run(pushed.run_id)
@@ -111,7 +113,7 @@ def test_no_two_trainings_of_a_day_have_the_same_name(
     for noise in (0.0, 0.5):
         digest = stage(model, lake, run, tmp_path, noise=noise).digest
         for which in ("candidate", "baseline"):
-            pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run, which)
+            pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run, which)
             names += [
                 one.info.run_name for one in (client.get_run(pushed.run_id), *children(client, pushed.run_id))
             ]
@@ -124,7 +126,7 @@ def test_the_registered_file_is_the_staged_one_and_predicts_the_same(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     holdout = pl.read_parquet(tmp_path / "holdout.parquet")
 
     estimator = registry.load(mlflow_url, model.name, pushed.version, model.trusted_types, None)
@@ -136,7 +138,7 @@ def test_anybody_can_load_the_version_with_mlflow_alone(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     rows = orders(AS_OF, seed=3).with_columns(price=pl.lit(None, pl.Float64)).head(5)
 
     with monkeypatch.context() as patch:
@@ -152,10 +154,10 @@ def test_pushing_again_changes_nothing(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    first = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    first = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     later = replace(run, run_id="later", started_at=datetime(2026, 5, 5, tzinfo=UTC))
 
-    assert registry.push(mlflow_url, model, lake, AS_OF, digest, later) == first
+    assert push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), later) == first
     assert state(MlflowClient(mlflow_url, mlflow_url), model.name) == (1, 2, ["READY"], 1)
 
 
@@ -167,13 +169,13 @@ def test_a_push_killed_before_any_of_its_writes_is_finished_by_the_next_one(
         model = small_model(f"killed_{uuid.uuid4().hex[:8]}")
         digest = stage(model, lake, run, tmp_path, trials=1).digest
         with monkeypatch.context() as patch:
-            patch.setattr(registry, "_client", lambda uri, writes=writes: MortalClient(client, writes))
+            patch.setattr(registry, "mlflow_client", lambda uri, writes=writes: MortalClient(client, writes))
             try:
-                whole = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+                whole = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
             except KilledError:
                 whole = None
 
-        pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+        pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
 
         assert pushed.version == 1
         assert client.get_run(pushed.run_id).info.status == "FINISHED"
@@ -187,9 +189,9 @@ def test_the_baseline_is_a_version_of_its_own_beside_the_candidate(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    candidate = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    candidate = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
 
-    baseline = registry.push(mlflow_url, model, lake, AS_OF, digest, run, "baseline")
+    baseline = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run, "baseline")
 
     assert (candidate.version, baseline.version) == (1, 2)
     assert registry.version_tags(mlflow_url, model.name, 2)["kind"] == "baseline"
@@ -204,14 +206,14 @@ def test_a_training_that_was_replaced_on_the_lake_is_not_pushed(
     stage(model, lake, run, tmp_path, noise=0.5)
 
     with pytest.raises(ValueError, match="a later training replaced it"):
-        registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+        push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
 
 
 def test_a_version_with_a_type_that_we_do_not_trust_is_not_loaded(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     hostile = tmp_path / "model.skops"
     skops.io.dump({"hook": Path}, hostile)
     client = MlflowClient(mlflow_url, mlflow_url)
@@ -249,7 +251,7 @@ def test_a_damaged_or_replaced_file_is_one_error_that_says_what_is_wrong_with_wh
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, has_digest: bool
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    pushed = registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     client, file = MlflowClient(mlflow_url, mlflow_url), tmp_path / "model.skops"
     whole = file.read_bytes()
     trained = hashlib.sha256(whole).hexdigest() if has_digest else None
@@ -265,7 +267,7 @@ def test_a_damaged_or_replaced_file_is_one_error_that_says_what_is_wrong_with_wh
             with pytest.raises(UnusableModelError, match=f"version 1 of '{model.name}' .*{expected}"):
                 registry.load(mlflow_url, model.name, 1, model.trusted_types, trained)
 
-    assert registry.push(mlflow_url, model, lake, AS_OF, digest, run) == pushed
+    assert push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run) == pushed
     restored = registry.load(mlflow_url, model.name, 1, model.trusted_types, hashlib.sha256(whole).hexdigest())
     assert type(restored).__name__ == "Pipeline"
 
@@ -275,11 +277,11 @@ def test_pushing_again_heals_what_is_kept_of_the_version(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, kind: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    version = registry.push(mlflow_url, model, lake, AS_OF, digest, run).version
+    version = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run).version
     whole = {key: lake.read_object(key) for key in lake.keys("references/")}
     damage(lake, (model.reference_prefix(version), AS_OF), kind)
 
-    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
 
     assert whole
     assert {key: lake.read_object(key) for key in lake.keys("references/")} == whole
@@ -289,7 +291,7 @@ def test_a_version_or_file_that_is_gone_is_no_outage(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
+    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
     client = MlflowClient(mlflow_url, mlflow_url)
     registry.set_aliases(mlflow_url, model.name, Aliases(champion=1))
     folder = client.get_model_version_download_uri(model.name, "1").removeprefix("mlflow-artifacts:/")
@@ -330,7 +332,7 @@ def test_an_outage_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_version_that_lost_its_tags_says_so() -> None:
     with pytest.raises(UnusableModelError, match="Version 3 of 'churn' has lost its tag 'as_of'"):
-        _ = registry.ChampionVersion("churn", 3, {}).as_of
+        _ = registry.RegisteredVersion("churn", 3, {}).as_of
 
 
 def test_a_staged_model_with_an_untrusted_type_is_not_registered(
@@ -341,7 +343,7 @@ def test_a_staged_model_with_an_untrusted_type_is_not_registered(
     strict = small_model(generous.name, trusted_types=())
 
     with pytest.raises(UntrustedModelError, match=re.escape("contains ['numpy.dtype']")):
-        registry.push(mlflow_url, strict, lake, AS_OF, digest, run)
+        push_model(mlflow_url, lake, StagedTraining(strict, AS_OF, digest), run)
     assert registry.champion(mlflow_url, strict.name) is None
 
 
@@ -349,8 +351,8 @@ def test_aliases_follow_and_leave_versions(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path).digest
-    registry.push(mlflow_url, model, lake, AS_OF, digest, run)
-    registry.push(mlflow_url, model, lake, AS_OF, digest, run, "baseline")
+    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
+    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run, "baseline")
     client = MlflowClient(mlflow_url, mlflow_url)
 
     assert registry.champion(mlflow_url, model.name) is None

@@ -31,7 +31,7 @@ from include.lifecycle.monitoring.drift_verdict import (
     DriftVerdict,
     decide,
 )
-from include.lifecycle.promotion.registry import HOLDOUT
+from include.lifecycle.promotion.staged_training import HOLDOUT
 from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import DriftPolicy, ModelSpec
 from include.lifecycle.storage import warehouse

@@ -28,7 +28,7 @@ from include.lifecycle.monitoring.performance_verdict import (
     PerformanceVerdict,
     decide,
 )
-from include.lifecycle.promotion import registry
+from include.lifecycle.promotion.staged_training import BASELINE
 from include.lifecycle.scoring.scoring import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
@@ -138,7 +138,7 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
     key = model.dataset.key
     outcomes = model.dataset.clean(model.label_table)
     prefix = model.reference_prefix(reference.model_version)
-    [file] = lake.download(prefix, reference.day, scratch, registry.BASELINE)
+    [file] = lake.download(prefix, reference.day, scratch, BASELINE)
     baseline = model_files.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
     known = lake.days(outcomes, days[0], model.matures_on(days[-1])) if days else []
     found = []

@@ -18,6 +18,8 @@ from include.lifecycle.modelling.kinds import kind_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.promotion import GateDecision, GateEvidence, decide
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import BASELINE, MODEL_FILE, StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo, file_sha256
 
@@ -158,16 +160,17 @@ def judge(
     entry = ledger.find_verdict(history, candidate)
     if entry is None:
         with TemporaryDirectory() as scratch:
-            staged = registry.download_staged(lake, model, as_of, staged_digest, Path(scratch))
-            digests = {str(candidate): file_sha256(staged[registry.MODEL_FILE])}
-            contest = _Contest(model, tracking_uri, _holdout(staged), history)
+            staged = StagedTraining(model, as_of, staged_digest)
+            files = staged.download(lake, Path(scratch))
+            digests = {str(candidate): file_sha256(files[MODEL_FILE])}
+            contest = _Contest(model, tracking_uri, _holdout(files), history)
             decision = decide(contest.gather(candidate, as_of, digests[str(candidate)]))
-            baseline_digest = file_sha256(staged[registry.BASELINE])
+            baseline_digest = file_sha256(files[BASELINE])
         winner = decision.evidence.champion_version
         if decision.action == "promote":
             winner = candidate
         elif decision.action == "baseline":
-            winner = registry.push(tracking_uri, model, lake, as_of, staged_digest, run, "baseline").version
+            winner = push_model(tracking_uri, lake, staged, run, "baseline").version
             digests[str(winner)] = baseline_digest
         entry = ledger.record(connection, _entry(model, decision, winner, as_of, actor, run, digests))
     _show(tracking_uri, entry, ledger.replay(ledger.entries(connection, model.name)))

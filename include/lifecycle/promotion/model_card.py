@@ -23,6 +23,7 @@ from include.lifecycle.modelling.kinds import kind_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.promotion import GateEvidence
+from include.lifecycle.promotion.staged_training import HOLDOUT, TRAINING
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
@@ -61,8 +62,8 @@ def publish(
     kept = model.reference_prefix(entry.candidate)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        [holdout] = lake.download(kept, as_of, scratch, registry.HOLDOUT)
-        training = lake.read_json(kept, as_of, registry.TRAINING)
+        [holdout] = lake.download(kept, as_of, scratch, HOLDOUT)
+        training = lake.read_json(kept, as_of, TRAINING)
         figures = kind_of(model).draw(pl.read_parquet(holdout))
         card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
         contents = {

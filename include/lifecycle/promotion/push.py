@@ -1,0 +1,134 @@
+"""Push: a staged training becomes an MLflow run, and its model a registered version.
+
+A push may be interrupted anywhere: the next one finds what is there by its tags and finishes the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from include.lifecycle.modelling.model_files import UnusableModelError
+from include.lifecycle.promotion import mlflow_model, mlflow_run, registry
+from include.lifecycle.promotion.staged_training import (
+    MODEL_FILE,
+    ROLE_FILES,
+    TRAINING,
+    Role,
+    StagedTraining,
+    keep_reference,
+)
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, RunInfo, file_sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A registered version, and the MLflow run of its training."""
+
+    name: str
+    version: int
+    run_id: str
+    uri: str
+
+
+def push_model(
+    tracking_uri: str, lake: Lake, staged: StagedTraining, run: RunInfo, role: Role = "candidate"
+) -> PushedVersion:
+    """Register the staged model, or its baseline, with the whole story of its training.
+
+    Pushing the same staged training again returns the same version, and restores its model file where that is
+    missing or damaged; otherwise it changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If another training has replaced the staged one.
+    UntrustedModelError
+        If the staged model contains types that the spec does not trust.
+    """
+    client, model = registry.mlflow_client(tracking_uri), staged.model
+    with TemporaryDirectory() as folder:
+        files = staged.download(lake, Path(folder))
+        training = json.loads(files[TRAINING].read_text())
+        training_run = mlflow_run.find_or_create(client, staged, training, run, role)
+        version = _registered_version(client, model.name, training_run)
+        if version is None or training_run.info.status != "FINISHED":
+            mlflow_run.log_training(client, training_run, training, files, role)
+            logged = mlflow_model.log_model(client, model, training_run, files[ROLE_FILES[role]])
+            tags = _version_tags(training_run, training, role)
+            version = version or _register(client, model, training_run, logged, tags)
+            client.set_terminated(training_run.info.run_id, "FINISHED")
+        _restore_file(tracking_uri, version, files[ROLE_FILES[role]])
+    keep_reference(lake, staged, int(version.version), run)
+    return PushedVersion(model.name, int(version.version), training_run.info.run_id, str(version.source))
+
+
+def _registered_version(client: MlflowClient, name: str, training_run: Run) -> ModelVersion | None:
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{training_run.info.run_id}'")
+    return versions[0] if versions else None
+
+
+def _register(
+    client: MlflowClient, model: ModelSpec, training_run: Run, logged: LoggedModel, tags: Mapping[str, str]
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model.name, description=model.description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(
+        model.name,
+        source=f"models:/{logged.model_id}",
+        run_id=training_run.info.run_id,
+        tags=dict(tags),
+        await_creation_for=0,
+        model_id=logged.model_id,
+    )
+
+
+def _version_tags(training_run: Run, training: Mapping[str, Any], role: Role) -> dict[str, str]:
+    learnt = training["days"]["fit"]
+    data = json.dumps(training["data"], sort_keys=True)
+    return {
+        "kind": role,
+        "as_of": training["as_of"],
+        "learnt_from": min(learnt),
+        "learnt_until": max(learnt),
+        "split": training["split"],
+        "data_digest": hashlib.sha256(data.encode()).hexdigest(),
+        **{name: training_run.data.tags[name] for name in ("staged_digest", "code_version", "airflow_run_url")},
+        **{f"interval_{name}": str(value) for name, value in training["intervals"].get(role, {}).items()},
+    }
+
+
+def _restore_file(tracking_uri: str, version: ModelVersion, trained: Path) -> None:
+    """Upload the model file of a version again where it is not the one that was trained."""
+    with TemporaryDirectory() as folder:
+        try:
+            found = registry.download_model(tracking_uri, version.name, int(version.version), Path(folder))
+            if file_sha256(found) == file_sha256(trained):
+                return
+            damage = "is not the one that was trained"
+        except UnusableModelError as error:
+            damage = f"could not be had: {error}"
+        log.error("The model file of version %s of %r %s; it is restored.", version.version, version.name, damage)
+        whole = shutil.copyfile(trained, Path(folder) / MODEL_FILE)
+        client = registry.mlflow_client(tracking_uri)
+        client.log_model_artifact(str(version.source).removeprefix("models:/"), str(whole))

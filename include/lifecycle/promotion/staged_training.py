@@ -1,0 +1,68 @@
+"""A training that is staged on the lake, and what is kept of it once it is a registered version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
+
+HOLDOUT = "holdout.parquet"
+BASELINE = "baseline.skops"
+MODEL_FILE = "model.skops"
+TRAINING = "training.json"
+
+Role = Literal["candidate", "baseline"]
+"""Which of the two models of a training a version is."""
+
+ROLE_FILES: dict[Role, str] = {"candidate": MODEL_FILE, "baseline": BASELINE}
+
+
+@dataclass(frozen=True)
+class StagedTraining:
+    """The training of a model as of a day, by the digest of its manifest: a later one of the day replaces it."""
+
+    model: ModelSpec
+    as_of: date
+    digest: str
+
+    def download(self, lake: Lake, folder: Path) -> dict[str, Path]:
+        """Write its files to a folder; returns them by name.
+
+        Raises
+        ------
+        ValueError
+            If another training has replaced it.
+        """
+        prefix = self.model.staging_prefix
+        manifest = lake.manifest(prefix, self.as_of)
+        if manifest.digest != self.digest:
+            raise ValueError(
+                f"The training staged for {self.model.name!r} as of {self.as_of} is {manifest.digest}, not "
+                f"{self.digest}: a later training replaced it. Push that one, or train again."
+            )
+        paths = lake.download(prefix, self.as_of, folder)
+        names = [file.plain_name for file in manifest.files]
+        return {name: path.rename(folder / name) for name, path in zip(names, paths, strict=True)}
+
+
+def keep_reference(lake: Lake, staged: StagedTraining, version: int, run: RunInfo) -> None:
+    """Keep what a version's card and monitoring need: another training of the day replaces what is staged.
+
+    Raises
+    ------
+    ValueError
+        If another training has replaced the staged one.
+    """
+    prefix = staged.model.reference_prefix(version)
+    if lake.intact(prefix, staged.as_of):
+        return
+    inputs = {partition(staged.model.staging_prefix, staged.as_of): staged.digest}
+    with TemporaryDirectory() as folder:
+        files = staged.download(lake, Path(folder))
+        kept = [LocalFile(files[name]) for name in (HOLDOUT, BASELINE, TRAINING)]
+        lake.publish(prefix, staged.as_of, kept, run=run, inputs=inputs)
