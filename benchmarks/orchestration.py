@@ -25,7 +25,8 @@ from benchmarks.processes import free_port
 from benchmarks.ratios import Ratio
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.ingestion import etl, validation
-from include.lifecycle.promotion import gate, registry
+from include.lifecycle.promotion import registry
+from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import MODEL_FILE, StagedTraining
 from include.lifecycle.scoring import scoring
@@ -77,9 +78,10 @@ class Chain:
         training.assemble(CHURN, self.lake, day, run)
         # Another reason makes it another training for MLflow, which would otherwise have it already.
         staged = training.train(CHURN, self.lake, day, trials=TRIALS, seed=SEED, run=run, reason="benchmark")
-        pushed = push_model(url, self.lake, StagedTraining(CHURN, day, staged.digest), run)
+        to_push = StagedTraining(CHURN, day, staged.digest)
+        pushed = push_model(url, self.lake, to_push, run)
         with self.database("warehouse") as warehouse:
-            gate.judge(CHURN, self.lake, day, staged.digest, url, warehouse, run, pushed.version)
+            run_gate(url, self.lake, warehouse, to_push, pushed.version, run)
             trained = staged.file(MODEL_FILE).sha256
             estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types, trained)
             scoring.score(CHURN, self.lake, day, estimator, pushed.version, run)

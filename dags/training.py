@@ -30,7 +30,7 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **When it runs:** {schedule}, or by hand.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. Where there is no champion yet, the baseline
-  becomes it. A version is judged once: another seed or day makes another version.
+  becomes it. A version is evaluated once: another seed or day makes another version.
 - **When it fails:** {segments}`build_labels` red says which settings or data do not allow a training, and
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
@@ -47,7 +47,7 @@ def training(model: ModelSpec) -> DAG:
     @dag(
         dag_id=f"{model.name}_training",
         dag_display_name=f"{model.title}: training",
-        description=f"Train, register and judge {model.title.lower()}.",
+        description=f"Train and register {model.title.lower()}, and evaluate the gate.",
         doc_md=DOC.format(
             title=model.title,
             name=model.name,
@@ -162,26 +162,22 @@ def training(model: ModelSpec) -> DAG:
             return staged.digest
 
         @task
-        def judge(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
-            """Let the candidate meet the baseline and the champion on the same rows; returns the verdict."""
-            from include.lifecycle.promotion import gate, ledger
+        def evaluate_gate(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
+            """Compare the candidate with the baseline and the champion on the same rows; returns the verdict."""
+            from include.lifecycle.promotion import ledger
+            from include.lifecycle.promotion.promotion import run_gate
+            from include.lifecycle.promotion.staged_training import StagedTraining
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.links import show_report
             from ml_lifecycle.runs import run_info
 
+            staged = StagedTraining(model, date.fromisoformat(as_of), pushed["staged_digest"])
             with WarehouseHook().connection() as connection:
-                decision = gate.judge(
-                    model,
-                    lake(),
-                    date.fromisoformat(as_of),
-                    pushed["staged_digest"],
-                    MlflowHook().tracking_uri,
-                    connection,
-                    run_info(),
-                    pushed["version"],
+                decision = run_gate(
+                    MlflowHook().tracking_uri, lake(), connection, staged, pushed["version"], run_info()
                 )
                 champion = ledger.champion(connection, model.name)
-            show_report(model.card_prefix(pushed["version"]), date.fromisoformat(as_of))
+            show_report(model.card_prefix(pushed["version"]), staged.as_of)
             return {
                 "day": as_of,
                 "version": champion,
@@ -225,7 +221,7 @@ def training(model: ModelSpec) -> DAG:
             fit_segments.partial(as_of=as_of).expand(batch=batches) >> fits_ended >> trained
             batches >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
-        verdict = judge(as_of, push.output)
+        verdict = evaluate_gate(as_of, push.output)
         announce_champion(verdict)
         publish_card(as_of, push.output, verdict)
 

@@ -147,7 +147,9 @@ _seeds = count(101)
 DISTURBANCES = {
     "worker-killed-in-publish": Disturbance(PUBLISH, kill_worker, repeats=True),
     "worker-killed-in-push": Disturbance(new_training("push", next(_seeds), after=1), kill_worker, repeats=True),
-    "worker-killed-in-gate": Disturbance(new_training("judge", next(_seeds), after=1), kill_worker, repeats=True),
+    "worker-killed-in-gate": Disturbance(
+        new_training("evaluate_gate", next(_seeds), after=1), kill_worker, repeats=True
+    ),
     "worker-killed-in-train": Disturbance(TRAIN, kill_worker, repeats=True),
     "s3-killed-for-a-minute": Disturbance(PUBLISH, killed("s3", 60)),
     "postgres-restarted": Disturbance(PUBLISH, restart_postgres),

@@ -11,9 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from include.datasets.market.calendar import NEW_YORK
-from include.lifecycle.promotion import gate, ledger, registry
+from include.lifecycle.promotion import ledger, promotion, registry
+from include.lifecycle.promotion.gate import GateDecision
 from include.lifecycle.promotion.ledger import Aliases
-from include.lifecycle.promotion.promotion import GateDecision
+from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
@@ -33,18 +34,31 @@ def model() -> ModelSpec:
 def train(model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, postgres: Any) -> Train:
     """Stages a training, pushes it and lets the gate decide."""
 
-    def train_and_judge(as_of: date = AS_OF, run_id: str = "", **training: Any) -> GateDecision:
+    def train_and_evaluate(as_of: date = AS_OF, run_id: str = "", **training: Any) -> GateDecision:
         own_run = replace(run, run_id=run_id or f"run {uuid.uuid4().hex}")
-        digest = stage(model, lake, own_run, tmp_path, as_of=as_of, **training).digest
-        pushed = push_model(mlflow_url, lake, StagedTraining(model, as_of, digest), own_run)
-        return gate.judge(model, lake, as_of, digest, mlflow_url, postgres, own_run, pushed.version)
+        staged = StagedTraining(
+            model, as_of, stage(model, lake, own_run, tmp_path, as_of=as_of, **training).digest
+        )
+        version = push_model(mlflow_url, lake, staged, own_run).version
+        return run_gate(mlflow_url, lake, postgres, staged, version, own_run)
 
-    return train_and_judge
+    return train_and_evaluate
 
 
 def aliases(mlflow_url: str, name: str) -> Aliases:
     found = MlflowClient(mlflow_url, mlflow_url).get_registered_model(name).aliases
     return Aliases(**{alias: int(version) for alias, version in found.items()})
+
+
+def killed(step: Callable[..., Any], moment: str) -> Callable[..., Any]:
+    """The step of a process that dies before or after it."""
+
+    def die(*args: Any) -> None:
+        if moment == "after":
+            step(*args)
+        raise KeyboardInterrupt
+
+    return die
 
 
 def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusals(
@@ -87,11 +101,11 @@ def test_a_model_trained_as_of_a_weekend_scores_the_last_session_before_it(
     churn = small_model(f"returns_{uuid.uuid4().hex[:8]}")
     model = churn.model_copy(update={"dataset": churn.dataset.model_copy(update={"calendar": NEW_YORK})})
     friday, sunday = date(2026, 11, 27), date(2026, 11, 29)
-    digest = stage(model, lake, run, tmp_path, as_of=sunday).digest
-    pushed = push_model(mlflow_url, lake, StagedTraining(model, sunday, digest), run)
+    staged = StagedTraining(model, sunday, stage(model, lake, run, tmp_path, as_of=sunday).digest)
+    pushed = push_model(mlflow_url, lake, staged, run)
 
     # when
-    gate.judge(model, lake, sunday, digest, mlflow_url, postgres, run, pushed.version)
+    run_gate(mlflow_url, lake, postgres, staged, pushed.version, run)
 
     # then
     entries = ledger.entries(postgres, model.name)
@@ -109,7 +123,7 @@ def test_the_same_model_trained_again_later_is_refused(
 
     assert decision.action == "keep"
     assert decision.evidence.candidate_score == decision.evidence.champion_score
-    assert (decision.evidence.gain, decision.evidence.gain_low) == (0, 0)
+    assert (decision.evidence.gain, decision.evidence.gain_lower_bound) == (0, 0)
     assert "is not above the required gain of 0." in decision.reasons[0]
     assert registry.version_tags(mlflow_url, model.name, 2)["gate_verdict"] == "refused"
     assert ledger.champion_as_of(ledger.entries(postgres, model.name), AS_OF + WEEK) == 1
@@ -124,22 +138,51 @@ def test_a_retry_takes_the_recorded_decision_and_repairs_the_aliases(
     postgres: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def die(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "set_aliases", die)
+        patch.setattr(registry, "set_aliases", killed(registry.set_aliases, "before"))
         with pytest.raises(KeyboardInterrupt):
             train(run_id="weekly")
     assert registry.champion(mlflow_url, model.name) is None
-    replaced = "a staged training that a later one has replaced"
+    replaced = StagedTraining(model, AS_OF, "of a staged training that a later one has replaced")
 
-    weekly = replace(run, run_id="weekly")
-    decision = gate.judge(model, lake, AS_OF, replaced, mlflow_url, postgres, weekly, 1)
+    decision = run_gate(mlflow_url, lake, postgres, replaced, 1, replace(run, run_id="weekly"))
 
     assert decision.action == "promote"
     assert aliases(mlflow_url, model.name) == Aliases(champion=1)
     assert len(ledger.entries(postgres, model.name)) == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(promotion, "push_model"), (ledger, "record"), (registry, "set_aliases"), (registry, "tag_version")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_task_killed_at_any_step_leaves_a_state_that_the_next_try_completes(
+    train: Train,
+    model: ModelSpec,
+    mlflow_url: str,
+    postgres: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    step: str,
+    moment: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, killed(getattr(module, step), moment))
+        with pytest.raises(KeyboardInterrupt):
+            train(run_id="weekly", noise=2.0)
+    decided = ledger.replay(ledger.entries(postgres, model.name))
+    assert aliases(mlflow_url, model.name) in (Aliases(), decided)
+
+    decision = train(run_id="weekly", noise=2.0)
+
+    [entry] = ledger.entries(postgres, model.name)
+    assert (decision.action, entry.action, entry.candidate, entry.to_version) == ("baseline", "baseline", 1, 2)
+    assert aliases(mlflow_url, model.name) == ledger.replay([entry]) == Aliases(champion=2)
+    assert registry.version_tags(mlflow_url, model.name, 1)["gate_verdict"] == "refused"
+    versions = MlflowClient(mlflow_url, mlflow_url).search_model_versions(f"name = '{model.name}'")
+    assert sorted(int(version.version) for version in versions) == [1, 2]
 
 
 def test_an_old_run_that_is_repeated_does_not_bring_its_champion_back(
@@ -216,7 +259,7 @@ def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
     assert train(as_of=AS_OF + 5 * WEEK).action == "promote"
 
 
-def test_a_refused_version_is_not_judged_again_when_the_champion_cannot_be_used(
+def test_a_refused_version_is_not_evaluated_again_when_the_champion_cannot_be_used(
     train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
 ) -> None:
     train(noise=0.0)
@@ -227,16 +270,16 @@ def test_a_refused_version_is_not_judged_again_when_the_champion_cannot_be_used(
     again = train(noise=0.98)
 
     assert again.action == "keep"
-    assert again.reasons[0] == f"Version 2 was judged in run {before[-1].run_id!r}, which stands: keep."
+    assert again.reasons[0] == f"Version 2 was evaluated in run {before[-1].run_id!r}, which stands: keep."
     assert ledger.entries(postgres, model.name) == before
     assert train(as_of=AS_OF + WEEK, noise=0.98).action == "promote"
 
 
-def test_a_candidate_of_another_training_than_the_staged_one_is_not_judged(
+def test_a_candidate_of_another_training_than_the_staged_one_is_not_evaluated(
     train: Train, model: ModelSpec, lake: Lake, run: RunInfo, mlflow_url: str, postgres: Any
 ) -> None:
     train()
 
     with pytest.raises(ValueError, match="a later training replaced it"):
-        gate.judge(model, lake, AS_OF, "0" * 64, mlflow_url, postgres, run, 2)
+        run_gate(mlflow_url, lake, postgres, StagedTraining(model, AS_OF, "0" * 64), 2, run)
     assert len(ledger.entries(postgres, model.name)) == 1

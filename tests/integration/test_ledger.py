@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES, VERDICTS
 from include.lifecycle.promotion.ledger import Aliases, Entry, LedgerConflictError
 
 JANUARY, FEBRUARY, MARCH = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
@@ -33,7 +34,7 @@ def entry(candidate: int, before: int | None, after: int | None, **changes: Any)
     return replace(known, **changes)
 
 
-EARLIER_TABLE = """
+FIRST_TABLE = """
 create schema ml;
 create table ml.ledger (
     id bigint generated always as identity primary key,
@@ -54,35 +55,38 @@ insert into ml.ledger
     (model, action, candidate, to_version, effective_from, actor, reason, evidence, run_id) values
     ('churn', 'promote', 1, 1, '2026-01-01', 'gate', 'It is better.', '{"candidate_score": 0.6}', 'run of 1');
 """
+WITH_DIGESTS = f"{FIRST_TABLE} alter table ml.ledger add column digests jsonb not null default '{{}}';"
+WITH_FALLBACKS = f"""{WITH_DIGESTS}
+alter table ml.ledger drop constraint ledger_action_check;
+alter table ml.ledger add constraint ledger_action_check
+    check (action in ('promote', 'keep', 'baseline', 'rollback', 'fallback'));
+"""
 
 
-def test_a_ledger_from_before_there_were_digests_keeps_its_entries_and_takes_new_ones(postgres: Any) -> None:
+@pytest.mark.parametrize(
+    "table", [FIRST_TABLE, WITH_DIGESTS, WITH_FALLBACKS], ids=["first", "digests", "fallbacks"]
+)
+def test_a_ledger_of_any_earlier_shape_keeps_its_entries_and_takes_every_action(postgres: Any, table: str) -> None:
     with postgres, postgres.cursor() as cursor:
-        cursor.execute(EARLIER_TABLE)
+        cursor.execute(table)
     later = entry(2, 1, 2, digests={"2": "ab"})
 
     ledger.record(postgres, later)
-    ledger.record(postgres, entry(2, None, None, action="fallback", run_id="scoring"))
+    for action in ("keep", "baseline", "rollback", "fallback"):
+        ledger.record(postgres, entry(2, 2, 2, action=action, run_id=action))
 
     history = ledger.entries(postgres, "churn")
     assert history[:2] == [entry(1, None, 1), later]
+    assert {found.action for found in history} == VERDICTS | CHAMPION_CHANGES | {"fallback"}
     assert [ledger.digest_of(history, version) for version in (1, 2)] == [None, "ab"]
+    assert ledger.replay(history) == Aliases(champion=2)
     with pytest.raises(psycopg2.Error, match="append-only"), postgres, postgres.cursor() as cursor:
         cursor.execute("update ml.ledger set digests = '{}'")
 
 
-@pytest.mark.parametrize("missing", ["digests", "fallback"])
-def test_a_ledger_of_any_earlier_version_takes_a_fallback_and_digests(postgres: Any, missing: str) -> None:
-    ledger.record(postgres, entry(1, None, 1))
-    with postgres, postgres.cursor() as cursor:
-        if missing == "digests":
-            cursor.execute("alter table ml.ledger drop column digests")
-        cursor.execute("alter table ml.ledger drop constraint ledger_action_check")
-        cursor.execute("alter table ml.ledger add constraint ledger_action_check check (action in ('promote'))")
-
-    ledger.record(postgres, entry(1, 1, 1, action="fallback", run_id="scoring", digests={"1": "ab"}))
-
-    assert [found.action for found in ledger.entries(postgres, "churn")] == ["promote", "fallback"]
+def test_a_ledger_takes_no_action_that_the_code_does_not_know(postgres: Any) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation, match="ledger_action_check"):
+        ledger.record(postgres, entry(1, None, 1, action="crown"))
 
 
 def test_a_later_entry_cannot_change_the_digest_of_a_version(postgres: Any) -> None:
@@ -139,7 +143,7 @@ def test_entries_come_back_as_recorded_and_in_order(postgres: Any) -> None:
     assert ledger.entries(postgres, "churn") == [first, second]
 
 
-def test_a_candidate_judged_twice_in_a_run_keeps_its_first_entry(postgres: Any) -> None:
+def test_a_candidate_evaluated_twice_in_a_run_keeps_its_first_entry(postgres: Any) -> None:
     first = ledger.record(postgres, entry(1, None, 1))
 
     again = ledger.record(postgres, entry(1, 1, 1, action="keep"))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from include.lifecycle.promotion import gate, ledger, model_card
+from include.lifecycle.promotion import ledger, model_card
+from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
@@ -20,7 +21,7 @@ from tests.page_language import broken_promises, code_in, loose_percentages, spl
 
 
 class Trainings:
-    """Trainings of one model as of one day, judged, with their cards."""
+    """Trainings of one model as of one day, with their verdicts and cards."""
 
     def __init__(self, lake: Lake, run: RunInfo, scratch: Path, mlflow_url: str, postgres: Any) -> None:
         self.model: ModelSpec = small_model(f"returns_{uuid.uuid4().hex[:8]}")
@@ -31,8 +32,9 @@ class Trainings:
         """The version of a training in a run of its own."""
         run = replace(self.run, run_id=f"run {uuid.uuid4().hex}")
         digest = stage(self.model, self.lake, run, self.scratch, **training).digest
-        version = push_model(self.mlflow_url, self.lake, StagedTraining(self.model, AS_OF, digest), run).version
-        gate.judge(self.model, self.lake, AS_OF, digest, self.mlflow_url, self.postgres, run, version)
+        staged = StagedTraining(self.model, AS_OF, digest)
+        version = push_model(self.mlflow_url, self.lake, staged, run).version
+        run_gate(self.mlflow_url, self.lake, self.postgres, staged, version, run)
         self.publish(version, run)
         return version
 
@@ -69,11 +71,11 @@ def test_the_cards_of_two_trainings_of_a_day_lie_side_by_side(trainings: Trainin
     assert 'href="http://mlflow/1"' in page
     assert 'href="partitions.json"' in page
     evidence = trainings.lake.read_json(trainings.model.card_prefix(refused), AS_OF, "card.json")["gate"]
-    assert set(evidence["champion_measures"]) == {"average_precision", "roc_auc", "brier", "ece", "lift_10"}
-    assert evidence["champion_measures"]["roc_auc"] == evidence["champion_score"]
+    assert set(evidence["champion_metrics"]) == {"average_precision", "roc_auc", "brier", "ece", "lift_10"}
+    assert evidence["champion_metrics"]["roc_auc"] == evidence["champion_score"]
 
 
-def test_a_version_that_is_judged_again_keeps_the_card_of_its_first_verdict(trainings: Trainings) -> None:
+def test_a_version_that_is_evaluated_again_keeps_the_card_of_its_first_verdict(trainings: Trainings) -> None:
     version = trainings.train(noise=0.0)
     before = {key: trainings.lake.read_object(key) for key in trainings.lake.keys("reports/")}
 

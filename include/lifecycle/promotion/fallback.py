@@ -9,6 +9,7 @@ from functools import cache
 from itertools import groupby
 
 from include.lifecycle.promotion import ledger
+from include.lifecycle.specs import Spec
 
 Fault = Callable[[int], str | None]
 """Says of a version why it cannot be used, or None."""
@@ -22,9 +23,16 @@ class Job:
     days: tuple[date, ...]
 
 
+class FallbackEvidence(Spec):
+    """What the ledger keeps of a fallback: why a version cannot be used, and which one scores each day instead."""
+
+    fault: str
+    days: dict[date, int | None]
+
+
 @dataclass(frozen=True)
 class Assignment:
-    """The version that scores each day, and the fallbacks that the ledger does not say yet."""
+    """The version that scores each day, and the fallbacks that the ledger does not have yet."""
 
     versions: dict[date, int]
     entries: tuple[ledger.Entry, ...]
@@ -60,8 +68,8 @@ def assign(
         _entry(history[0].model, version, days, str(known_fault(version)), run_id)
         for version, days in replaced.items()
     )
-    said = [entry.evidence for entry in history if entry.action == "fallback"]
-    return Assignment(versions, tuple(entry for entry in entries if entry.evidence not in said))
+    recorded = [entry.evidence for entry in history if entry.action == "fallback"]
+    return Assignment(versions, tuple(entry for entry in entries if entry.evidence not in recorded))
 
 
 def jobs(versions: Mapping[date, int], days_per_job: int) -> list[Job]:
@@ -93,7 +101,7 @@ def _entry(model: str, version: int, days: Mapping[date, int | None], fault: str
         effective_from=min(days),
         actor="scoring",
         reason=f"Version {version} cannot score: {instead}. {fault}",
-        evidence={"fault": fault, "days": {day.isoformat(): used for day, used in days.items()}},
+        evidence=FallbackEvidence(fault=fault, days=dict(days)).model_dump(mode="json"),
         run_id=run_id,
     )
 

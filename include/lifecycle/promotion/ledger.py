@@ -9,47 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import Json
 
-from include.lifecycle.storage.warehouse import ensure_schema, locked
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES, VERDICTS, Action
+from include.lifecycle.promotion.ledger_migrations import MIGRATIONS
+from include.lifecycle.storage.migrations import migrate
+from include.lifecycle.storage.warehouse import locked
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
-
-Action = Literal["promote", "keep", "baseline", "rollback", "fallback"]
-_CHANGES: frozenset[Action] = frozenset({"promote", "baseline", "rollback"})
-_VERDICTS: frozenset[Action] = frozenset({"promote", "keep", "baseline"})
-
-_ENSURE = """
-create table if not exists ml.ledger (
-    id bigint generated always as identity primary key,
-    recorded_at timestamptz not null default clock_timestamp(),
-    model text not null,
-    action text not null,
-    candidate integer not null,
-    from_version integer,
-    to_version integer,
-    effective_from date not null,
-    actor text not null,
-    reason text not null,
-    evidence jsonb not null,
-    run_id text not null,
-    digests jsonb not null default '{}',
-    unique (model, run_id, candidate)
-);
-alter table ml.ledger add column if not exists digests jsonb not null default '{}';
-alter table ml.ledger drop constraint if exists ledger_action_check;
-alter table ml.ledger add constraint ledger_action_check
-    check (action in ('promote', 'keep', 'baseline', 'rollback', 'fallback'));
-create or replace function ml.refuse_ledger_change() returns trigger language plpgsql as $$
-begin
-    raise exception 'ml.ledger is append-only, so % is refused; record a new entry that corrects it.', tg_op;
-end $$;
-create or replace trigger append_only before update or delete or truncate on ml.ledger
-    for each statement execute function ml.refuse_ledger_change();
-"""
 
 
 class LedgerConflictError(Exception):
@@ -63,12 +33,13 @@ class Entry:
     Attributes
     ----------
     action : `fallback` where scoring could not use `candidate` and used others instead; the champion stays.
-    candidate : the version that was judged, that was asked for by a rollback, or that could not be used.
+    candidate : the version that the gate evaluated, that a rollback asked for, or that could not be used.
     from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
     effective_from : the first day whose data `to_version` is for, the last day of data that its training knew: it
         has seen the future of the days before. Without meaning where the champion was kept.
     evidence : what the decision was made from, as JSON.
-    digests : SHA-256 of the model file, in hexadecimal, by version (as text) that was judged or came into force.
+    digests : SHA-256 of the model file, in hexadecimal, by version (as text): of each that was evaluated
+        or came into force.
     """
 
     model: str
@@ -96,7 +67,7 @@ _COLUMNS = ", ".join(column.name for column in fields(Entry))
 
 
 def record(connection: extensions.connection, entry: Entry) -> Entry:
-    """Append an entry and commit; a candidate already judged in the same run keeps its first entry.
+    """Append an entry and commit; a candidate that has an entry of the same run keeps it.
 
     A fallback changes no champion, so it is recorded beside the present one. Returns the entry that the ledger
     holds.
@@ -106,7 +77,7 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
     LedgerConflictError
         If the present champion is not `entry.from_version`.
     """
-    _ensure_table(connection)
+    migrate(connection, "ledger", MIGRATIONS)
     with locked(connection, "ml.ledger") as cursor:
         present = _select_one(cursor, entry.model, entry.run_id, entry.candidate)
         if present is not None:
@@ -117,7 +88,8 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
         if champion != entry.from_version:
             raise LedgerConflictError(
                 f"Model {entry.model!r}: the decision replaces version {entry.from_version}, but meanwhile "
-                f"version {champion} became champion; judge candidate {entry.candidate} again."
+                f"version {champion} became champion; clear the task, so that candidate {entry.candidate} "
+                "is compared with that one."
             )
         values = {**asdict(entry), "evidence": Json(entry.evidence), "digests": Json(entry.digests)}
         cursor.execute(f"insert into ml.ledger ({_COLUMNS}) values %s", [tuple(values.values())])
@@ -126,42 +98,44 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
 
 def entries(connection: extensions.connection, model: str) -> list[Entry]:
     """All entries of a model, oldest first."""
-    _ensure_table(connection)
+    migrate(connection, "ledger", MIGRATIONS)
     with connection, connection.cursor() as cursor:
         cursor.execute(f"select {_COLUMNS} from ml.ledger where model = %s order by id", (model,))
         return [Entry(*row) for row in cursor.fetchall()]
 
 
 def first_verdict(history: Iterable[Entry], version: int) -> Entry:
-    """The entry of a model by which a version was first judged, of its entries, oldest first.
+    """The first verdict on a version, of a model's entries, oldest first.
 
     Raises
     ------
     KeyError
-        If the version was never judged.
+        If there is no verdict on the version.
     """
     entry = find_verdict(history, version)
     if entry is None:
-        raise KeyError(f"Version {version} was never judged; clear the task `judge` of the run that made it.")
+        raise KeyError(
+            f"Version {version} has no verdict; clear the task `evaluate_gate` of the run that made it."
+        )
     return entry
 
 
 def find_verdict(history: Iterable[Entry], version: int) -> Entry | None:
-    """As `first_verdict`, but None where the version was never judged."""
-    verdicts = (entry for entry in history if entry.candidate == version and entry.action in _VERDICTS)
+    """As `first_verdict`, but None where there is none."""
+    verdicts = (entry for entry in history if entry.candidate == version and entry.action in VERDICTS)
     return next(verdicts, None)
 
 
 def champion(connection: extensions.connection, model: str) -> int | None:
     """The version in force now, or None where none ever was."""
-    _ensure_table(connection)
+    migrate(connection, "ledger", MIGRATIONS)
     with connection, connection.cursor() as cursor:
         return _champion(cursor, model)
 
 
 def in_force(connection: extensions.connection, model: str) -> tuple[datetime, Entry] | None:
     """The entry by which the present champion came into force, and when it was recorded; None before the first."""
-    _ensure_table(connection)
+    migrate(connection, "ledger", MIGRATIONS)
     with connection, connection.cursor() as cursor:
         cursor.execute(
             f"select recorded_at, {_COLUMNS} from ml.ledger "
@@ -182,7 +156,7 @@ def choices_as_of(history: Iterable[Entry], day: date) -> tuple[int, ...]:
     chosen = [
         entry.to_version
         for entry in history
-        if entry.action in _CHANGES and entry.effective_from <= day and entry.to_version is not None
+        if entry.action in CHAMPION_CHANGES and entry.effective_from <= day and entry.to_version is not None
     ]
     return tuple(dict.fromkeys(reversed(chosen)))
 
@@ -221,21 +195,6 @@ def replay(history: Iterable[Entry]) -> Aliases:
     return aliases
 
 
-def _ensure_table(connection: extensions.connection) -> None:
-    """Create the table, or bring one of an earlier version up to date; its rows stay as they are."""
-    with connection, connection.cursor() as cursor:
-        # The newest of the changes, which are made together.
-        cursor.execute(
-            "select from pg_constraint where conrelid = to_regclass('ml.ledger') "
-            "and conname = 'ledger_action_check' and pg_get_constraintdef(oid) like '%''fallback''%'"
-        )
-        is_current = cursor.rowcount == 1
-    if not is_current:
-        ensure_schema(connection)
-        with locked(connection, "ml.ledger") as cursor:
-            cursor.execute(_ENSURE)
-
-
 def _select_one(cursor: extensions.cursor, model: str, run_id: str, candidate: int) -> Entry | None:
     cursor.execute(
         f"select {_COLUMNS} from ml.ledger where model = %s and run_id = %s and candidate = %s",
@@ -247,9 +206,5 @@ def _select_one(cursor: extensions.cursor, model: str, run_id: str, candidate: i
 
 def _champion(cursor: extensions.cursor, model: str) -> int | None:
     cursor.execute("select to_version from ml.ledger where model = %s order by id desc limit 1", (model,))
-    return _version(cursor)
-
-
-def _version(cursor: extensions.cursor) -> int | None:
     row = cursor.fetchone()
     return None if row is None else row[0]

@@ -22,7 +22,7 @@ from include.lifecycle.modelling.intervals import width_fault
 from include.lifecycle.modelling.kinds import kind_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
-from include.lifecycle.promotion.promotion import GateEvidence
+from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.staged_training import HOLDOUT, TRAINING
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
@@ -165,8 +165,8 @@ def render_card(
 def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
     rate = training["mean_label"]["holdout"]
     columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
-    if evidence.champion_measures:
-        columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_measures)
+    if evidence.champion_metrics:
+        columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_metrics)
     columns["baseline"] = _plain(training["baseline_metrics"])
     columns |= {_words(name): _plain(values) for name, values in training["reference_metrics"].items()}
     rows: list[list[Cell]] = [
@@ -174,7 +174,7 @@ def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvide
         for name, measure in kind_of(model).measures.items()
     ]
     table = Table(["metric", *columns, "how to read it"], rows)
-    who = "Candidate, champion" if evidence.champion_measures else "Candidate"
+    who = "Candidate, champion" if evidence.champion_metrics else "Candidate"
     rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
     text = f"{who} and naive models, measured on {rows_measured}."
     return Section("On the holdout", text, table=table)

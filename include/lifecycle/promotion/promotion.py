@@ -1,147 +1,105 @@
-"""Whether a candidate becomes champion: a pure function from evidence to decision."""
+"""Promotion: what the gate decides about a version is recorded in the ledger, then shown in the registry.
+
+A task that is killed anywhere is completed by its next try: what it recorded stands, and the aliases and tags are
+set again from the ledger.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+import json
+import logging
+from typing import TYPE_CHECKING
 
-from include.lifecycle.numbers import distinct_texts
-from include.lifecycle.specs import Spec
+from include.lifecycle.modelling.model_files import UnusableModelError
+from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.evidence import gather_evidence
+from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
+from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.staged_training import StagedTraining
+from include.lifecycle.storage.lake import Lake, RunInfo
 
-GateAction = Literal["promote", "keep", "baseline"]
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+log = logging.getLogger(__name__)
+
+_REASON_SEPARATOR = "\n"
 
 
-class GateEvidence(Spec):
-    """What the gate knows: everybody's score on the same holdout rows, higher is better.
+def run_gate(
+    tracking_uri: str,
+    lake: Lake,
+    connection: extensions.connection,
+    staged: StagedTraining,
+    version: int,
+    run: RunInfo,
+) -> GateDecision:
+    """Decide about the version that a staged training was pushed as, and act on it.
 
-    Attributes
-    ----------
-    metric : name of the score. title : what people call it; empty in entries of earlier versions of the code.
-    holdout_rows : rows that all scores were measured on.
-    champion_version : None where there is no champion yet.
-    champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
-    gain : how much better than the champion the candidate is, row by row; None where they were not compared.
-    gain_low : the lower end of the gain's 95 % interval.
-    champion_measures : all that the champion was measured by on these rows, by name; empty where it was not.
-    min_gain : what the lower end must be above.
-    problems : sentences about evidence that cannot be trusted or had.
+    A version is evaluated once, because the champion may change or die afterwards: a retry takes the recorded
+    decision and repairs the aliases, and so does another run, to which it is a `keep`. Whoever wants a refused
+    version evaluated again trains another one, with another seed or as of another day.
+
+    Raises
+    ------
+    ValueError
+        If another training has replaced the staged one.
+    LedgerConflictError
+        If another champion was made meanwhile; a retry compares with that one.
     """
-
-    metric: str
-    title: str = ""
-    holdout_rows: int
-    candidate_version: int
-    candidate_score: float | None
-    baseline_score: float | None
-    champion_version: int | None = None
-    champion_score: float | None = None
-    champion_fault: str | None = None
-    gain: float | None = None
-    gain_low: float | None = None
-    champion_measures: Mapping[str, float] = {}
-    min_gain: float = 0.0
-    problems: tuple[str, ...] = ()
-
-    @property
-    def is_opposed(self) -> bool:
-        """Whether there is a champion to be compared with."""
-        return self.champion_version is not None and self.champion_fault is None
+    history = ledger.entries(connection, staged.model.name)
+    entry = ledger.find_verdict(history, version)
+    if entry is None:
+        decision = evaluate_gate(gather_evidence(tracking_uri, lake, staged, version, history))
+        entry = ledger.record(connection, _act(tracking_uri, lake, staged, decision, run))
+    show_in_registry(tracking_uri, entry, ledger.replay(ledger.entries(connection, staged.model.name)))
+    return _decision(entry, run)
 
 
-class GateDecision(Spec):
-    """What is to happen, why, and from what it follows.
-
-    `promote` makes the candidate champion, `keep` leaves the champion, `baseline` makes the naive baseline
-    champion because there is none yet and the candidate has not earned it.
-    """
-
-    action: GateAction
-    reasons: tuple[str, ...]
-    evidence: GateEvidence
-
-
-def decide(evidence: GateEvidence) -> GateDecision:
-    """Promote a candidate only on complete evidence that it beats the baseline and the champion.
-
-    A champion that cannot be used is not compared with: it stops no candidate that beats the baseline. Where none
-    does, it stays champion, and scoring falls back to a version before it.
-    """
-    obstacles = _identity(evidence) or _missing(evidence) or (*_defeats(evidence), *evidence.problems)
-    if not obstacles:
-        return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
-    if evidence.champion_version is None:
-        reasons = (*obstacles, "There was no champion before, so the baseline becomes champion.")
-        return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
-    fault = (evidence.champion_fault,) if evidence.champion_fault else ()
-    return GateDecision(action="keep", reasons=(*obstacles, *fault), evidence=evidence)
+def show_in_registry(tracking_uri: str, entry: ledger.Entry, aliases: ledger.Aliases) -> None:
+    """Set a model's aliases, and tag the version that an entry of its ledger is about with the verdict."""
+    registry.set_aliases(tracking_uri, entry.model, aliases)
+    if entry.candidate == entry.from_version:
+        return
+    verdict = "promoted" if entry.candidate == entry.to_version else "refused"
+    tags = {registry.VERDICT_TAG: verdict, "gate_reason": entry.reason}
+    try:
+        registry.tag_version(tracking_uri, entry.model, entry.candidate, tags)
+    except UnusableModelError as error:
+        log.error("The verdict on it is in the ledger alone. %s", error)
 
 
-def _identity(evidence: GateEvidence) -> tuple[str, ...]:
-    if evidence.candidate_version != evidence.champion_version:
-        return ()
-    return (f"The candidate, version {evidence.candidate_version}, is the champion itself.",)
-
-
-def _missing(evidence: GateEvidence) -> tuple[str, ...]:
-    scores = {"candidate": evidence.candidate_score, "baseline": evidence.baseline_score}
-    if evidence.is_opposed:
-        scores["champion"] = evidence.champion_score
-    absent = [
-        f"{_title(evidence)} could not be measured for the {who} on the holdout."
-        for who, score in scores.items()
-        if not _is_number(score)
-    ]
-    if evidence.is_opposed and not absent and not _is_number(evidence.gain_low):
-        absent.append("The candidate's gain over the champion could not be measured.")
-    return (*evidence.problems, *absent) if absent else ()
-
-
-def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
-    candidate, baseline = _number(evidence.candidate_score), _number(evidence.baseline_score)
-    defeats = []
-    if not candidate > baseline:
-        own, other = distinct_texts([candidate, baseline])
-        defeats.append(f"the candidate's {own} is not above the baseline's {other}.")
-    if evidence.is_opposed and not _number(evidence.gain_low) > evidence.min_gain:
-        defeats.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
-    return _measured(evidence, defeats)
-
-
-def _victories(evidence: GateEvidence) -> tuple[str, ...]:
-    own, baseline = distinct_texts([evidence.candidate_score, evidence.baseline_score])
-    over_baseline = f"the candidate's {own} is above the baseline's {baseline}."
-    if not evidence.is_opposed:
-        return *_measured(evidence, [over_baseline]), evidence.champion_fault or "There was no champion before."
-    over_champion = f"{_gain(evidence)} is above the required gain of {evidence.min_gain:g}."
-    return _measured(evidence, [over_baseline, over_champion])
-
-
-def _measured(evidence: GateEvidence, findings: Sequence[str]) -> tuple[str, ...]:
-    """Findings as sentences, of which the first says what was measured on how many rows."""
-    if not findings:
-        return ()
-    first, *others = findings
-    head = f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows: {first}"
-    return (head, *(f"{finding[0].upper()}{finding[1:]}" for finding in others))
-
-
-def _gain(evidence: GateEvidence) -> str:
-    candidate, champion = distinct_texts([evidence.candidate_score, evidence.champion_score])
-    low, _ = distinct_texts([evidence.gain_low, evidence.min_gain])
-    return (
-        f"beside the champion, version {evidence.champion_version}, it is {candidate} against {champion}, and the "
-        f"lower end of the 95 % interval of the candidate's gain, {low},"
+def _act(
+    tracking_uri: str, lake: Lake, staged: StagedTraining, decision: GateDecision, run: RunInfo
+) -> ledger.Entry:
+    """Make a version of the baseline where it becomes champion; returns what the ledger is to say."""
+    evidence, model = decision.evidence, staged.model
+    digests = {str(evidence.candidate_version): staged.model_digest(lake, "candidate")}
+    champion = evidence.champion_version
+    if decision.action == "promote":
+        champion = evidence.candidate_version
+    elif decision.action == "baseline":
+        champion = push_model(tracking_uri, lake, staged, run, "baseline").version
+        digests[str(champion)] = staged.model_digest(lake, "baseline")
+    return ledger.Entry(
+        model=model.name,
+        action=decision.action,
+        candidate=evidence.candidate_version,
+        from_version=evidence.champion_version,
+        to_version=champion,
+        effective_from=model.in_force_from(staged.as_of),
+        actor="gate",
+        reason=_REASON_SEPARATOR.join(decision.reasons),
+        evidence=json.loads(evidence.model_dump_json()),
+        run_id=run.run_id,
+        digests=digests,
     )
 
 
-def _number(score: float | None) -> float:
-    return math.nan if score is None else score
-
-
-def _is_number(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
-
-
-def _title(evidence: GateEvidence) -> str:
-    return evidence.title or evidence.metric
+def _decision(entry: ledger.Entry, run: RunInfo) -> GateDecision:
+    """What an entry says to a run: nothing changes by a run that finds the verdict of another."""
+    action, reasons = entry.action, entry.reason.split(_REASON_SEPARATOR)
+    if entry.run_id != run.run_id:
+        first = f"Version {entry.candidate} was evaluated in run {entry.run_id!r}, which stands: {entry.action}."
+        action, reasons = "keep", [first, *reasons]
+    return GateDecision.model_validate({"action": action, "reasons": reasons, "evidence": entry.evidence})

@@ -66,8 +66,8 @@ def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str
 
     Parameters
     ----------
-    sha256 : digest of the file that was trained, from the ledger. None for a version that was judged before the
-        ledger kept digests: it is loaded with a warning.
+    sha256 : digest of the file that was trained, from the ledger. None for a version from before the ledger
+        kept digests: it is loaded with a warning.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def load(tracking_uri: str, name: str, version: int, trusted_types: Iterable[str
         model_files.refuse_damage(file, title)
         if sha256 is None:
             log.warning(
-                "The ledger has no digest of %s, which was judged before digests were kept, so nobody can tell "
+                "The ledger has no digest of %s, which is from before digests were kept, so nobody can tell "
                 "whether its file was replaced; train again.",
                 title,
             )

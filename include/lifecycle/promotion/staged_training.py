@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo, partition
 
 HOLDOUT = "holdout.parquet"
 BASELINE = "baseline.skops"
@@ -30,23 +30,30 @@ class StagedTraining:
     as_of: date
     digest: str
 
-    def download(self, lake: Lake, folder: Path) -> dict[str, Path]:
-        """Write its files to a folder; returns them by name.
+    def manifest(self, lake: Lake) -> Manifest:
+        """Its manifest.
 
         Raises
         ------
         ValueError
             If another training has replaced it.
         """
-        prefix = self.model.staging_prefix
-        manifest = lake.manifest(prefix, self.as_of)
+        manifest = lake.manifest(self.model.staging_prefix, self.as_of)
         if manifest.digest != self.digest:
             raise ValueError(
                 f"The training staged for {self.model.name!r} as of {self.as_of} is {manifest.digest}, not "
                 f"{self.digest}: a later training replaced it. Push that one, or train again."
             )
-        paths = lake.download(prefix, self.as_of, folder)
-        names = [file.plain_name for file in manifest.files]
+        return manifest
+
+    def model_digest(self, lake: Lake, role: Role) -> str:
+        """The SHA-256 of the file of its candidate or baseline; ValueError as `manifest`."""
+        return self.manifest(lake).file(ROLE_FILES[role]).sha256
+
+    def download(self, lake: Lake, folder: Path) -> dict[str, Path]:
+        """Write its files to a folder; returns them by name. ValueError as `manifest`."""
+        names = [file.plain_name for file in self.manifest(lake).files]
+        paths = lake.download(self.model.staging_prefix, self.as_of, folder)
         return {name: path.rename(folder / name) for name, path in zip(names, paths, strict=True)}
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from include.lifecycle.modelling.tuning import Trial, best, tune
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.model_card import render_card, verdict_of
-from include.lifecycle.promotion.promotion import GateEvidence
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
 from tests.page_language import broken_promises, code_in, split_cells
@@ -130,7 +130,7 @@ def test_a_card_judges_its_interval(held: float, ends: tuple[float, float], judg
     [
         ({}, "Candidate and naive models"),
         ({"champion_fault": "The champion, version 1, cannot be loaded."}, "Candidate and naive models"),
-        ({"champion_score": 0.1, "champion_measures": {"skill": 0.1}}, "Candidate, champion and naive models"),
+        ({"champion_score": 0.1, "champion_metrics": {"skill": 0.1}}, "Candidate, champion and naive models"),
     ],
 )
 def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str, Any], who: str) -> None:
@@ -140,7 +140,7 @@ def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str,
     html = render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
 
     assert f"{who}, measured on the same 1,234 rows" in html
-    assert ("champion (version 1)" in html) == ("champion_measures" in champion)
+    assert ("champion (version 1)" in html) == ("champion_metrics" in champion)
 
 
 @given(
@@ -163,7 +163,7 @@ def test_the_first_verdict_on_a_version_counts() -> None:
     ]
 
     assert ledger.first_verdict(history, 2) is history[0]
-    with pytest.raises(KeyError, match="Version 3 was never judged"):
+    with pytest.raises(KeyError, match="Version 3 has no verdict"):
         ledger.first_verdict(history, 3)
 
 

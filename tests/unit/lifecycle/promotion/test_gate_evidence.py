@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from include.lifecycle.promotion.gate import rivals
+from include.lifecycle.promotion.evidence import unbeaten_references
 from include.models.returns import RETURNS
 
 
@@ -28,7 +28,7 @@ def holdout(signal: float) -> pl.DataFrame:
 
 
 def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing() -> None:
-    [sentence] = rivals(RETURNS, holdout(signal=0.0), "candidate_score")
+    [sentence] = unbeaten_references(RETURNS, holdout(signal=0.0), "candidate_score")
 
     assert (
         "For the candidate beside the naive model 'mean', the lower end of the skill is 0, which is not above 0."
@@ -36,5 +36,5 @@ def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing(
     )
 
 
-def test_a_candidate_that_knows_more_than_every_naive_model_has_no_rivals() -> None:
-    assert rivals(RETURNS, holdout(signal=0.8), "candidate_score") == ()
+def test_a_candidate_that_knows_more_than_every_naive_model_beats_them_all() -> None:
+    assert unbeaten_references(RETURNS, holdout(signal=0.8), "candidate_score") == ()
