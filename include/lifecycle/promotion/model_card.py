@@ -59,11 +59,11 @@ def publish(
     PartitionNotFoundError
         If what is kept of the version is missing; clear the run's task `push`.
     """
-    kept = model.reference_prefix(entry.candidate)
+    kept = lake.pin(model.reference_prefix(entry.candidate), [as_of])
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        [holdout] = lake.download(kept, as_of, scratch, HOLDOUT)
-        training = lake.read_json(kept, as_of, TRAINING)
+        [holdout] = kept.download(as_of, scratch, HOLDOUT)
+        training = kept.read_json(as_of, TRAINING)
         figures = kind_of(model).draw(pl.read_parquet(holdout))
         card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
         contents = {
@@ -73,9 +73,8 @@ def publish(
         }
         for name, content in contents.items():
             (scratch / name).write_text(content)
-        inputs = lake.digests(kept, [as_of])
         files = [LocalFile(scratch / name) for name in contents]
-        return lake.publish(model.card_prefix(entry.candidate), as_of, files, run=run, inputs=inputs)
+        return lake.publish(model.card_prefix(entry.candidate), as_of, files, run=run, inputs=kept.inputs)
 
 
 def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry) -> None:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo, partition
 
 HOLDOUT = "holdout.parquet"
 BASELINE = "baseline.skops"
@@ -30,31 +30,33 @@ class StagedTraining:
     as_of: date
     digest: str
 
-    def manifest(self, lake: Lake) -> Manifest:
-        """Its manifest.
+    def pin(self, lake: Lake) -> Pinned:
+        """Its partition, to be read as it is now.
 
         Raises
         ------
         ValueError
             If another training has replaced it.
         """
-        manifest = lake.manifest(self.model.staging_prefix, self.as_of)
-        if manifest.digest != self.digest:
+        pinned = lake.pin(self.model.staging_prefix, [self.as_of])
+        digest = pinned.manifests[self.as_of].digest
+        if digest != self.digest:
             raise ValueError(
-                f"The training staged for {self.model.name!r} as of {self.as_of} is {manifest.digest}, not "
-                f"{self.digest}: a later training replaced it. Push that one, or train again."
+                f"The training staged for {self.model.name!r} as of {self.as_of} is {digest}, not {self.digest}: "
+                "a later training replaced it. Push that one, or train again."
             )
-        return manifest
-
-    def model_digest(self, lake: Lake, role: Role) -> str:
-        """The SHA-256 of the file of its candidate or baseline; ValueError as `manifest`."""
-        return self.manifest(lake).file(ROLE_FILES[role]).sha256
+        return pinned
 
     def download(self, lake: Lake, folder: Path) -> dict[str, Path]:
-        """Write its files to a folder; returns them by name. ValueError as `manifest`."""
-        names = [file.plain_name for file in self.manifest(lake).files]
-        paths = lake.download(self.model.staging_prefix, self.as_of, folder)
+        """Write its files to a folder; returns them by name. ValueError as in `pin`."""
+        pinned = self.pin(lake)
+        names = [file.plain_name for file in pinned.manifests[self.as_of].files]
+        paths = pinned.download(self.as_of, folder)
         return {name: path.rename(folder / name) for name, path in zip(names, paths, strict=True)}
+
+    def model_digest(self, lake: Lake, role: Role) -> str:
+        """The SHA-256 of the file of its candidate or baseline. ValueError as in `pin`."""
+        return self.pin(lake).manifests[self.as_of].file(ROLE_FILES[role]).sha256
 
 
 def keep_reference(lake: Lake, staged: StagedTraining, version: int, run: RunInfo) -> None:
