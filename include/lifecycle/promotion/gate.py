@@ -27,7 +27,7 @@ class GateEvidence(Spec):
     gain_lower_bound : the lower end of the gain's 95 % interval.
     champion_metrics : all metrics of the champion on these rows, by name; empty where it was not measured.
     min_gain : what the lower end must be above.
-    problems : sentences about evidence that cannot be trusted or had.
+    problems : sentences about evidence that is missing or cannot be trusted.
     """
 
     metric: str
@@ -71,9 +71,13 @@ def evaluate_gate(evidence: GateEvidence) -> GateDecision:
     A champion that cannot be used is not compared with: it stops no candidate that beats the baseline. Where none
     does, it stays champion, and scoring falls back to a version before it.
     """
-    obstacles = _identity(evidence) or _missing(evidence) or (*_defeats(evidence), *evidence.problems)
+    obstacles = (
+        _same_version(evidence)
+        or _missing_evidence(evidence)
+        or (*_failed_comparisons(evidence), *evidence.problems)
+    )
     if not obstacles:
-        return GateDecision(action="promote", reasons=_victories(evidence), evidence=evidence)
+        return GateDecision(action="promote", reasons=_won_comparisons(evidence), evidence=evidence)
     if evidence.champion_version is None:
         reasons = (*obstacles, "There was no champion before, so the baseline becomes champion.")
         return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
@@ -81,13 +85,13 @@ def evaluate_gate(evidence: GateEvidence) -> GateDecision:
     return GateDecision(action="keep", reasons=(*obstacles, *fault), evidence=evidence)
 
 
-def _identity(evidence: GateEvidence) -> tuple[str, ...]:
+def _same_version(evidence: GateEvidence) -> tuple[str, ...]:
     if evidence.candidate_version != evidence.champion_version:
         return ()
     return (f"The candidate, version {evidence.candidate_version}, is the champion itself.",)
 
 
-def _missing(evidence: GateEvidence) -> tuple[str, ...]:
+def _missing_evidence(evidence: GateEvidence) -> tuple[str, ...]:
     scores = {"candidate": evidence.candidate_score, "baseline": evidence.baseline_score}
     if evidence.has_champion_to_beat:
         scores["champion"] = evidence.champion_score
@@ -101,18 +105,18 @@ def _missing(evidence: GateEvidence) -> tuple[str, ...]:
     return (*evidence.problems, *absent) if absent else ()
 
 
-def _defeats(evidence: GateEvidence) -> tuple[str, ...]:
+def _failed_comparisons(evidence: GateEvidence) -> tuple[str, ...]:
     candidate, baseline = _number(evidence.candidate_score), _number(evidence.baseline_score)
-    defeats = []
+    failed = []
     if not candidate > baseline:
         own, other = distinct_texts([candidate, baseline])
-        defeats.append(f"the candidate's {own} is not above the baseline's {other}.")
+        failed.append(f"the candidate's {own} is not above the baseline's {other}.")
     if evidence.has_champion_to_beat and not _number(evidence.gain_lower_bound) > evidence.min_gain:
-        defeats.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
-    return _measured(evidence, defeats)
+        failed.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
+    return _measured(evidence, failed)
 
 
-def _victories(evidence: GateEvidence) -> tuple[str, ...]:
+def _won_comparisons(evidence: GateEvidence) -> tuple[str, ...]:
     own, baseline = distinct_texts([evidence.candidate_score, evidence.baseline_score])
     over_baseline = f"the candidate's {own} is above the baseline's {baseline}."
     if not evidence.has_champion_to_beat:

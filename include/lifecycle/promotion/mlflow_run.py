@@ -23,7 +23,7 @@ _DIGEST_LENGTH = 36
 def find_or_create(
     client: MlflowClient, staged: StagedTraining, training: Mapping[str, Any], run: RunInfo, role: Role
 ) -> Run:
-    """The MLflow run of a staged training's candidate or baseline, which is made where there is none."""
+    """The MLflow run of a staged training's candidate or baseline; it is created where there is none."""
     name = staged.model.name
     experiment_id = _experiment(client, name)
     tags = {"staged_digest": staged.digest, "kind": role}
@@ -50,7 +50,7 @@ def find_or_create(
 def log_training(
     client: MlflowClient, training_run: Run, training: Mapping[str, Any], files: Mapping[str, Path], role: Role
 ) -> None:
-    """Log the story of a training to its run.
+    """Log what a training read, tried and measured to its run.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class PushedVersion:
 def push_model(
     tracking_uri: str, lake: Lake, staged: StagedTraining, run: RunInfo, role: Role = "candidate"
 ) -> PushedVersion:
-    """Register the staged model, or its baseline, with the whole story of its training.
+    """Register the staged model, or its baseline, with all that its training read, tried and measured.
 
     Pushing the same staged training again returns the same version, and restores its model file where that is
     missing or damaged; otherwise it changes nothing.
@@ -127,7 +127,7 @@ def _restore_file(tracking_uri: str, version: ModelVersion, trained: Path) -> No
                 return
             damage = "is not the one that was trained"
         except UnusableModelError as error:
-            damage = f"could not be had: {error}"
+            damage = f"could not be downloaded: {error}"
         log.error("The model file of version %s of %r %s; it is restored.", version.version, version.name, damage)
         whole = shutil.copyfile(trained, Path(folder) / MODEL_FILE)
         client = registry.mlflow_client(tracking_uri)

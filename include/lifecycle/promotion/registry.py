@@ -158,7 +158,7 @@ def champion(tracking_uri: str, name: str) -> RegisteredVersion | None:
 
 
 def version(tracking_uri: str, name: str, number: int) -> RegisteredVersion:
-    """A version that is or was champion, by its number."""
+    """A version by its number, with its tags."""
     return RegisteredVersion(name, number, version_tags(tracking_uri, name, number))
 
 
@@ -183,7 +183,7 @@ def tag_version(tracking_uri: str, name: str, version: int, tags: Mapping[str, s
 
 
 def describe(tracking_uri: str, name: str, version: int, text: str, card: Path | None = None) -> None:
-    """Write a text at the head of a version and of its run, and log the version's card.
+    """Set the description of a version and of its run, and log the version's card.
 
     Raises
     ------
