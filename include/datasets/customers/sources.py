@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import logging
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -21,8 +19,8 @@ from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.ingestion.csv_records import Records, UnreadableFileError, read_records
 from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
-
-log = logging.getLogger(__name__)
+from include.sources.day_files import DayFilesSource
+from include.sources.files import check_is_regular, existing
 
 TELCO_COLUMNS = {
     "customerID": "customer_id",
@@ -100,9 +98,10 @@ def make_source(settings: Mapping[str, Any], connect: Callable[[str], Any]) -> S
         case PostgresSettings():
             return PostgresSource(connect(checked.connection), checked.max_lag_days)
         case TelcoFileSettings():
-            return TelcoFileSource(_existing(checked.path), checked.day)
+            return TelcoFileSource(existing(checked.path), checked.day)
         case FolderSettings():
-            return FolderSource(_existing(checked.path), checked.max_lag_days)
+            tables = tuple(table.name for table in TABLES)
+            return DayFilesSource(existing(checked.path), tables, checked.max_lag_days)
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ class TelcoFileSource:
         return Extracted(records=extracted.height + len(broken))
 
     def _records(self) -> Records:
-        _check_is_regular(self.path)
+        check_is_regular(self.path)
         try:
             records = read_records(self.path.read_bytes())
         except UnreadableFileError as error:
@@ -261,37 +260,6 @@ class TelcoFileSource:
         if lines != records.lines:
             raise ValueError(f"{self.path} has {lines} lines of data, but {records.lines} were read.")
         return records
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Files in our own layout: `<folder>/<YYYY-MM-DD>/<table>.csv`. Anything else is named and ignored."""
-
-    folder: Path
-    max_lag_days: int
-
-    def days(self) -> list[date]:
-        """Days that have a folder."""
-        found = {entry: _day_of(entry) for entry in sorted(self.folder.iterdir())}
-        _warn_of(self.folder, [entry for entry, day in found.items() if day is None], "no day (YYYY-MM-DD)")
-        return [day for day in found.values() if day is not None]
-
-    def faults(self) -> list[str]:
-        """None: it gives what it has."""
-        return []
-
-    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
-        """Copy the day's file of the table, if there is one."""
-        folder = self.folder / day.isoformat()
-        if table == TABLES[0].name:  # once a day
-            names = {f"{known.name}.csv" for known in TABLES}
-            _warn_of(folder, [entry for entry in sorted(folder.iterdir()) if entry.name not in names], "no table")
-        given = folder / f"{table}.csv"
-        if not given.exists() and not given.is_symlink():
-            return None
-        _check_is_regular(given)
-        shutil.copyfile(given, file)
-        return Extracted()
 
 
 def _telco_customers(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -319,32 +287,3 @@ def _telco_churns(rows: pl.DataFrame, day: date) -> pl.DataFrame:
         churned_on=pl.lit(churned_on),
         recorded_on=pl.lit(churned_on + _RECORDED_AFTER),
     )
-
-
-def _day_of(entry: Path) -> date | None:
-    """The day of a day's folder; None for anything else, e.g. `backup`, `.DS_Store` or `2026-13-45`."""
-    try:
-        day = date.fromisoformat(entry.name)
-    except ValueError:
-        return None
-    return day if entry.is_dir() and day.isoformat() == entry.name else None
-
-
-def _warn_of(folder: Path, entries: Sequence[Path], what: str) -> None:
-    if entries:
-        log.warning("%s: %s: %s, so ignored.", folder, ", ".join(entry.name for entry in entries), what)
-
-
-def _check_is_regular(path: Path) -> None:
-    """Refuse what cannot be read as a file; a pipe would be waited for without end."""
-    if not path.is_file():
-        raise ValueError(
-            f"{path} is no regular file, but a folder, a pipe, a socket or a link that leads nowhere; put a file "
-            "in its place."
-        )
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise FileNotFoundError(f"The customers' source {path} does not exist; correct `path` in its settings.")
-    return path

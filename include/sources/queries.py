@@ -1,0 +1,81 @@
+"""Queries of a PostgreSQL database, with the day as a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from include.lifecycle.specs import Extracted
+
+PARAMETER = "%(day)s"
+
+
+def check_query(query: str) -> None:
+    """Refuse a query that cannot be asked for a day.
+
+    Raises
+    ------
+    ValueError
+        If it has no `%(day)s`, or other per cent signs that are not doubled.
+    """
+    try:
+        query % {"day": "day"}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"The query {query!r} has a per cent sign that is no {PARAMETER} ({error}); write %% for one that "
+            "stands for itself."
+        ) from error
+    if PARAMETER not in query:
+        raise ValueError(f"The query {query!r} does not say where the day goes; write {PARAMETER} there.")
+
+
+@dataclass(frozen=True)
+class QuerySource:
+    """A query per table, which gives a day's rows as known at the end of that day, and one for the days."""
+
+    connection: Any
+    queries: Mapping[str, str]
+    days_query: str
+    max_lag_days: int | None
+
+    def days(self) -> list[date]:
+        """The days that the query for them gives, without those that have not come yet where it leaves them out.
+
+        Raises
+        ------
+        ValueError
+            If it gives anything but days.
+        """
+        with self.connection, self.connection.cursor() as cursor:
+            self._only_read(cursor)
+            cursor.execute(self.days_query)
+            found = [row[0] for row in cursor.fetchall()]
+        strange = [day for day in found if not isinstance(day, date) or isinstance(day, datetime)]
+        if strange:
+            raise ValueError(
+                f"The query for the days, {self.days_query!r}, gives {strange[0]!r}, which is no date; cast it "
+                "(::date) and leave missing ones out."
+            )
+        return sorted(set(found))
+
+    def faults(self) -> list[str]:
+        """None: it gives what it has."""
+        return []
+
+    def extract(self, table: str, day: date, file: Path) -> Extracted | None:
+        """Stream the rows of `day` into `file`."""
+        if table not in self.queries:
+            return None
+        with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
+            self._only_read(cursor)
+            query = cursor.mogrify(self.queries[table].rstrip().rstrip(";"), {"day": day}).decode()
+            cursor.copy_expert(f"copy ({query}) to stdout with (format csv, header, encoding 'UTF8')", target)
+            return Extracted(records=cursor.rowcount)
+
+    @staticmethod
+    def _only_read(cursor: Any) -> None:
+        """A query comes from settings, so it shall change nothing."""
+        cursor.execute("set transaction read only")

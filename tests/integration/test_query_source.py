@@ -1,0 +1,78 @@
+"""Queries of a real database as a source."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg2
+import pytest
+
+from include.lifecycle.specs import Extracted, Source, TableSpec
+from include.sources import source_of
+
+ORDERS = TableSpec(name="orders", columns={"order_id": pl.String}, key=("order_id",), rules=list)
+STORES = ORDERS.model_copy(update={"name": "stores"})
+DAY = date(2026, 3, 1)
+QUERY = "select order_id, amount from orders where day = %(day)s order by order_id;"
+DAYS = "select distinct day from orders where day < current_date"
+
+
+def source(postgres: Any, **changed: Any) -> Source:
+    settings = {"kind": "sql", "connection": "shop_db", "query": QUERY, "days": DAYS, **changed}
+    return source_of(ORDERS)(settings, lambda _: postgres)
+
+
+@pytest.fixture
+def shop(postgres: Any) -> Any:
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("create table orders (order_id text, day date, amount text)")
+        cursor.execute(
+            "insert into orders values ('a1', '2026-03-01', '50%'), ('a2', '2026-03-01', e'two\\nlines'),"
+            " ('b1', '2026-03-02', null), ('c1', '9999-12-31', '1')"
+        )
+    return postgres
+
+
+def test_days_and_their_rows_are_what_the_queries_give(shop: Any, tmp_path: Path) -> None:
+    origin = source(shop)
+
+    assert origin.days() == [DAY, date(2026, 3, 2)]
+    assert origin.extract("orders", DAY, tmp_path / "orders.csv") == Extracted(records=2)
+    assert (tmp_path / "orders.csv").read_text() == 'order_id,amount\na1,50%\na2,"two\nlines"\n'
+
+
+def test_a_table_without_a_query_is_not_there(shop: Any, tmp_path: Path) -> None:
+    settings = {"kind": "sql", "connection": "shop_db", "query": {"orders": QUERY}, "days": DAYS}
+    origin = source_of(ORDERS, STORES)(settings, lambda _: shop)
+
+    assert origin.extract("stores", DAY, tmp_path / "stores.csv") is None
+    assert origin.extract("orders", DAY, tmp_path / "orders.csv")
+
+
+def test_a_query_changes_nothing(shop: Any, tmp_path: Path) -> None:
+    deleting = "delete from orders where day = %(day)s returning order_id"
+
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        source(shop, query=deleting).extract("orders", DAY, tmp_path / "orders.csv")
+
+
+def test_what_is_no_day_is_named(shop: Any) -> None:
+    with pytest.raises(ValueError, match="gives '2026-03-01', which is no date; cast it"):
+        source(shop, days="select day::text from orders order by day").days()
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("select * from orders", r"does not say where the day goes; write %\(day\)s there"),
+        ("select * from orders where day = %(day)s and amount like '5%'", "write %% for one that stands"),
+        ("select * from orders where day = %(date)s", "write %% for one that stands"),
+        ({"shops": QUERY}, r"queries for \['shops'\], but the tables are \['orders'\]"),
+    ],
+)
+def test_a_query_that_cannot_be_asked_for_a_day_is_refused(query: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        source(None, query=query)
