@@ -188,6 +188,18 @@ def test_missing_predictions(watched: Watched) -> None:
     watched.clears("PredictionsMissing", model="churn")
 
 
+def test_a_warehouse_that_is_behind_the_lake(watched: Watched) -> None:
+    """As after a restore of an older backup: a day's rows are gone, and the note that they were loaded."""
+    watched.world.query("warehouse", "DELETE FROM ml.churn_predictions WHERE dt = %s", LAST_DAY)
+    watched.world.query(
+        "warehouse", "DELETE FROM ml.loads WHERE table_name = 'churn_predictions' AND dt = %s", LAST_DAY
+    )
+    watched.fires("WarehouseBehind", model="churn")
+
+    assert watched.world.run("churn_scoring").state == "success"
+    watched.clears("WarehouseBehind", model="churn")
+
+
 def test_a_rejected_day_and_its_quarantine(watched: Watched) -> None:
     with closing(psycopg2.connect(watched.world.settings.postgres_dsn("company"))) as connection:
         poison(connection, YESTERDAY, "half_broken")
