@@ -22,8 +22,8 @@ from rich.table import Table
 
 from benchmarks.processes import free_port, in_a_new_process, peak_megabytes
 from benchmarks.ratios import Ratio
-from include.lifecycle.modelling.classification import Classification
 from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.modelling.tasks.classification import Classification
 from include.lifecycle.scoring import scoring
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, RunInfo
@@ -82,8 +82,8 @@ def measure_bare(endpoint: str, dsn: str, day: date) -> Measurement:
         files = lake_at(endpoint).download(CHURN.dataset.features_prefix, day, Path(scratch))
         matrix = to_matrix(pl.read_parquet(files), CHURN)
     estimator = fitted_estimator()
-    Classification().predict(estimator, matrix.head(1000))
-    seconds = timed(lambda: Classification().predict(estimator, matrix))
+    Classification(CHURN).predict(estimator, matrix.head(1000))
+    seconds = timed(lambda: Classification(CHURN).predict(estimator, matrix))
     return Measurement({"predict_proba": seconds}, peak_megabytes())
 
 

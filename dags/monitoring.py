@@ -19,8 +19,6 @@ from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 if TYPE_CHECKING:
     from include.lifecycle.monitoring.drift_samples import Reference
 
-SCHEDULE = "0 6 * * 1"
-
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
 predictions, and measures the predictions whose outcomes have become known.
@@ -51,10 +49,13 @@ def monitoring(model: ModelSpec) -> DAG:
             name=model.name,
             dataset=model.dataset.name,
             window=model.drift.window_days,
-            schedule=in_words(SCHEDULE, model.dataset.timezone),
+            schedule=in_words(model.schedule.monitoring, model.dataset.timezone),
         ),
         schedule=CronTriggerTimetable(
-            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=NOT_AT_ONCE
+            model.schedule.monitoring,
+            timezone=model.dataset.timezone,
+            interval=timedelta(days=1),
+            run_immediately=NOT_AT_ONCE,
         ),
         catchup=False,
         max_active_runs=1,

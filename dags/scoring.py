@@ -44,14 +44,14 @@ def scoring(model: ModelSpec) -> DAG:
             title=model.title,
             name=model.name,
             dataset=model.dataset.name,
-            deadline_hours=model.deadline_hours,
+            deadline_hours=model.schedule.deadline_hours,
         ),
         schedule=Asset(f"{model.dataset.name}_features") | Asset(f"{model.name}_champion"),
         start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,
-        deadline=deadline(model.deadline_hours),
+        deadline=deadline(model.schedule.deadline_hours),
         tags=["scoring", model.name],
         params={
             "day": day_field(

@@ -18,8 +18,6 @@ from ml_lifecycle.forms import day_field
 from ml_lifecycle.operators import PushModelOperator
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
-SCHEDULE = "0 4 * * 1"
-
 DOC = """
 Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
 
@@ -52,12 +50,15 @@ def training(model: ModelSpec) -> DAG:
             title=model.title,
             name=model.name,
             dataset=model.dataset.name,
-            label_table=model.label_table,
-            schedule=in_words(SCHEDULE, model.dataset.timezone),
-            segments=SEGMENTS_DOC if model.segments_per_task else "",
+            label_table=model.label.table,
+            schedule=in_words(model.schedule.training, model.dataset.timezone),
+            segments=SEGMENTS_DOC if model.segments.per_task else "",
         ),
         schedule=CronTriggerTimetable(
-            SCHEDULE, timezone=model.dataset.timezone, interval=timedelta(days=1), run_immediately=NOT_AT_ONCE
+            model.schedule.training,
+            timezone=model.dataset.timezone,
+            interval=timedelta(days=1),
+            run_immediately=NOT_AT_ONCE,
         ),
         catchup=False,
         max_active_runs=1,
@@ -214,7 +215,7 @@ def training(model: ModelSpec) -> DAG:
 
         as_of = build_labels()
         trained = train(as_of)
-        if model.segments_per_task:
+        if model.segments.per_task:
             # Segments that could not be fitted stop nothing, batches that could not be made stop the training.
             batches = batch_segments(as_of)
             fits_ended = EmptyOperator(task_id="fits_ended", trigger_rule="all_done")

@@ -1,4 +1,4 @@
-"""Estimators that treat each segment (a symbol, a country) on its own, or none at all."""
+"""Estimators that treat each segment (a country, a product) on its own, or none at all."""
 
 from __future__ import annotations
 

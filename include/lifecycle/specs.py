@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -44,7 +45,7 @@ class Source(Protocol):
         ...
 
     def faults(self) -> list[str]:
-        """What it should give and cannot, on any day, in sentences, e.g. of a symbol without a file."""
+        """What it should give and cannot, on any day, in sentences, e.g. of a file that is missing."""
         ...
 
     def extract(self, table: str, day: date, file: Path) -> Extracted | None:
@@ -210,7 +211,7 @@ class Candidate(Spec):
         description="An unfitted scikit-learn classifier or regressor from hyperparameters and a seed."
     )
     per_segment: bool = Field(
-        False, description="Tuned and fitted for each value of `segment_by` on its own, in mapped tasks."
+        False, description="Tuned and fitted for each value of `segments.by` on its own, in mapped tasks."
     )
 
 
@@ -236,7 +237,7 @@ class DriftPolicy(Spec):
     min_rows: int = Field(500, ge=1, description="Fewer rows on either side give no verdict.")
     all_days_of_a_key: bool = Field(
         False,
-        description="Whether a key counts on each day of the window, as symbols do, or on one, as customers do.",
+        description="Whether a key counts on each day of the window, as its days differ, or on one of them alone.",
     )
     sample_rows: int = Field(20_000, ge=500, description="Rows drawn per side before distances are measured.")
     max_null_change: float = Field(
@@ -249,39 +250,26 @@ class DriftPolicy(Spec):
     )
 
 
-class ModelSpec(Spec):
-    """A model: what it predicts, from which features, how it is judged and what people do with it."""
+class LabelSpec(Spec):
+    """What is predicted, and when it is known."""
 
-    name: str
-    title: str
-    description: str
-    dataset: DatasetSpec
-    kind: Literal["classification", "regression"] = "classification"
-    numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
-    categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
-    segment_by: str | None = Field(
-        None,
+    make: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
         description=(
-            "Key column by whose values a regression's skill is shown, and candidates may be fitted, one by one."
-        ),
-    )
-    segments_per_task: int | None = Field(
-        None,
-        ge=1,
-        description="Mapped tasks fit so many segments each; None: no candidate is fitted on each segment alone.",
-    )
-    label: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
-        description=(
-            "Labels of a day from its features and the clean rows of `label_table` known so far: key columns and "
-            "`label`, 0 or 1 to classify and a number to regress. Rows that must not be learnt from are left out."
+            "Labels of a day from its features and the clean rows of `table` known so far: key columns and "
+            "`label`, of values that the task asks for. Rows that must not be learnt from are left out."
         )
     )
-    label_table: str
+    table: str = Field(description="The table of the dataset that says what happened.")
     horizon_days: int = Field(
         ge=1,
         description="The label says what happens within so many days of the dataset's calendar after the day.",
     )
-    label_delay_days: int = Field(ge=0, description="Days of the calendar until what happened is known.")
+    delay_days: int = Field(ge=0, description="Days of the calendar until what happened is known.")
+
+
+class SplitSpec(Spec):
+    """Which days a training learns from, and on which it is judged."""
+
     snapshot_every_days: int = Field(
         6,
         ge=1,
@@ -294,17 +282,62 @@ class ModelSpec(Spec):
         None, gt=0, lt=1, description="Share of the snapshots, the newest, that judge; None: the newest one alone."
     )
     folds: int = Field(1, ge=1, description="Walk-forward folds that hyperparameters are chosen by.")
-    max_training_rows: int = Field(100_000, ge=100)
+    max_rows: int = Field(100_000, ge=100, description="So many rows at most are in a part of the split.")
+
+
+class GateSpec(Spec):
+    """How candidate, champion and the naive estimators are compared."""
+
+    metric: str = Field(description="The metric of the task that decides; higher is better.")
+    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
+    references: Mapping[str, Callable[[int], Any]] = Field(
+        {}, description="Naive estimators besides the baseline, by name, that a candidate must beat; from a seed."
+    )
+    leakage_threshold: tuple[str, float] | None = Field(
+        None,
+        description="A metric, and the value above which it is more likely a leak than merit; None: no limit.",
+    )
+
+
+class SegmentsSpec(Spec):
+    """The parts of the rows that are looked at, or learnt from, one by one."""
+
+    by: str | None = Field(None, description="Key column by whose values the holdout is measured one by one.")
+    per_task: int | None = Field(
+        None,
+        ge=1,
+        description="Mapped tasks fit so many segments each; None: no candidate is fitted on each segment alone.",
+    )
+
+
+class ScheduleSpec(Spec):
+    """When a model is trained and monitored, and how long a day's predictions may take."""
+
+    training: str = Field("0 4 * * 1", description="Cron expression, in the dataset's time zone, of the training.")
+    monitoring: str = Field("0 6 * * 1", description="Cron expression, in that time zone, of the monitoring.")
+    deadline_hours: float = Field(
+        4.0,
+        gt=0,
+        description="A day's predictions are due so many hours after the first scheduled run of the ETL after it.",
+    )
+
+
+class ModelSpec(Spec):
+    """A model: what it predicts, from which features, how it is judged and what people do with it."""
+
+    name: str
+    title: str
+    description: str
+    dataset: DatasetSpec
+    task: str = Field(description="A module of `include.lifecycle.modelling.tasks`, e.g. classification.")
+    numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
+    categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
+    label: LabelSpec
+    split: SplitSpec = SplitSpec()
+    segments: SegmentsSpec = SegmentsSpec()
     candidates: Callable[[], tuple[Candidate, ...]]
     baseline: Callable[[int], Any] = Field(description="The unfitted naive estimator, from a seed.")
-    references: Mapping[str, Callable[[int], Any]] = Field(
-        {}, description="Other naive estimators, by name, that the model card also compares with."
-    )
-    metric: Literal["average_precision", "roc_auc", "skill_low"] = "average_precision"
-    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
-    suspicious: tuple[str, float] = Field(
-        ("roc_auc", 0.9), description="A measure, and the value above which it is more likely a leak than skill."
-    )
+    gate: GateSpec
     interval: IntervalPolicy | None = Field(None, description="The range given with a predicted number.")
     decide: Callable[[pl.DataFrame], pl.DataFrame] = Field(
         description=(
@@ -314,41 +347,33 @@ class ModelSpec(Spec):
     )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = DriftPolicy()
-    deadline_hours: float = Field(
-        4.0,
-        gt=0,
-        description="A day's predictions are due so many hours after the first scheduled run of the ETL after it.",
-    )
+    schedule: ScheduleSpec = ScheduleSpec()
 
     @model_validator(mode="after")
-    def _label_table_exists(self) -> Self:
-        self.dataset.table(self.label_table)
+    def _is_consistent(self) -> Self:
+        self.dataset.table(self.label.table)
         both = set(self.numeric) & set(self.categorical)
         if both:
             raise ValueError(f"Model {self.name!r}: {sorted(both)} are both numeric and categorical; choose one.")
-        if (self.metric == "skill_low") != (self.kind == "regression"):
+        every = self.split.snapshot_every_days
+        if isinstance(self.dataset.calendar, EveryDay) and every % 7 == 0:
             raise ValueError(
-                f"Model {self.name!r} is a {self.kind}, which {self.metric!r} does not measure; use 'skill_low' "
-                "for a regression, 'average_precision' or 'roc_auc' for a classification."
+                f"Model {self.name!r} takes a snapshot every {every} days of a calendar of all days, so always on "
+                "the same weekday; choose a number that is no multiple of 7, e.g. 6 or 8."
             )
-        if isinstance(self.dataset.calendar, EveryDay) and self.snapshot_every_days % 7 == 0:
+        if self.segments.per_task and not (self.split.folds > 1 and self.segments.by in self.categorical):
             raise ValueError(
-                f"Model {self.name!r} takes a snapshot every {self.snapshot_every_days} days of a calendar of all "
-                "days, so always on the same weekday; choose a number that is no multiple of 7, e.g. 6 or 8."
+                f"Model {self.name!r} has `segments.per_task`, which needs at least 2 `split.folds` and "
+                f"`segments.by` ({self.segments.by!r}) among its `categorical` features."
             )
-        if self.segments_per_task and not self._has_segments_to_fit():
-            raise ValueError(
-                f"Model {self.name!r} has `segments_per_task`, which needs a regression with at least 2 `folds` "
-                f"and `segment_by` ({self.segment_by!r}) among its `categorical` features."
-            )
+        # By name, because the rooms of the engine import this module.
+        if fault := import_module("include.lifecycle.modelling.tasks").spec_fault(self):
+            raise ValueError(fault)
         return self
-
-    def _has_segments_to_fit(self) -> bool:
-        return self.kind == "regression" and self.folds > 1 and self.segment_by in self.categorical
 
     def matures_on(self, day: date) -> date:
         """The day at whose end the labels of `day` are known."""
-        return self.dataset.calendar.later(day, self.horizon_days + self.label_delay_days)
+        return self.dataset.calendar.later(day, self.label.horizon_days + self.label.delay_days)
 
     def label_window(self, day: date, outcome_days: Iterable[date]) -> list[date]:
         """Those of `outcome_days` that the labels of `day` are made of."""
@@ -363,7 +388,7 @@ class ModelSpec(Spec):
 
     def horizon_ends_on(self, day: date) -> date:
         """The last day that the labels of `day` look at."""
-        return self.dataset.calendar.later(day, self.horizon_days)
+        return self.dataset.calendar.later(day, self.label.horizon_days)
 
     @property
     def features(self) -> tuple[str, ...]:

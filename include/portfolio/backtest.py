@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
+from include.lifecycle.modelling.bootstrap import circular_blocks
 from include.portfolio.returns import shares_history
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.strategies import EQUAL_WEIGHT, STRATEGIES
@@ -238,11 +239,7 @@ def _sharpe(excess: NDArray[np.float64]) -> Vector:
 
 def _resampled_sharpes(daily: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.float64]:
     """Sharpe ratios (resamples, strategies) of circular blocks of the rows, drawn for all strategies alike."""
-    rng = np.random.default_rng(settings.seed)
-    blocks = math.ceil(len(daily) / BLOCK_SESSIONS)
-    starts = rng.integers(len(daily), size=(settings.bootstrap_samples, blocks, 1))
-    rows = (starts + np.arange(BLOCK_SESSIONS)) % len(daily)
-    rows = rows.reshape(settings.bootstrap_samples, -1)[:, : len(daily)]
+    rows = circular_blocks(len(daily), BLOCK_SESSIONS, settings.bootstrap_samples, settings.seed)
     return np.array([_sharpe(daily[row]) for row in rows])
 
 

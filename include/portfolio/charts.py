@@ -1,4 +1,4 @@
-"""Pictures of a portfolio: its weights, the frontier it lies on, and how it would have grown."""
+"""Charts of a portfolio: its weights, the frontier it lies on, and how it would have grown."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from include.lifecycle.modelling import plots
+from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import percent, unbreakable
 from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
 
-STYLE = plots.STYLE
+STYLE = charts.STYLE
 _COLORS = {
-    EQUAL_WEIGHT: plots.INK,
-    MINIMUM_VARIANCE: plots.ACCENT,
-    MAXIMUM_SHARPE: plots.SECOND,
+    EQUAL_WEIGHT: charts.INK,
+    MINIMUM_VARIANCE: charts.ACCENT,
+    MAXIMUM_SHARPE: charts.SECOND,
     RISK_PARITY: "#2e9e6b",
 }
 _LINES = dict(zip(STRATEGIES, ("-", "--", "-.", ":"), strict=True))
@@ -44,7 +44,7 @@ def draw_weights(weights: pl.DataFrame, max_weight: float) -> str:
             axes.set_yticks(range(len(symbols)), symbols)
         for axes in panels[-1]:
             axes.set_xlabel("Weight, share of the portfolio")
-    return plots.to_svg(figure)
+    return charts.to_svg(figure)
 
 
 def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str, Any]]) -> str:
@@ -52,7 +52,7 @@ def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str
     with rc_context(STYLE):
         figure, axes = _one_panel()
         if frontier.height > 1:
-            axes.plot(frontier["risk"], frontier["expected_return"], color=plots.INK, alpha=0.5, label="frontier")
+            axes.plot(frontier["risk"], frontier["expected_return"], color=charts.INK, alpha=0.5, label="frontier")
         for name, expected in expectations.items():
             place = [expected["expected_volatility"]], [expected["expected_return"]]
             axes.plot(*place, _MARKERS[name], color=_COLORS[name], markersize=8, label=name)
@@ -61,10 +61,9 @@ def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str
         if frontier.height <= 1 and max(returns) - min(returns) < _LEAST_HEIGHT:
             axes.set_ylim(min(returns) - _LEAST_HEIGHT / 2, max(returns) + _LEAST_HEIGHT / 2)
         axes.set(xlabel="Expected volatility, per year", ylabel="Expected return, per year")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol="\u00a0%"))
+        charts.show_percent(axes.xaxis, axes.yaxis)
         axes.legend()
-    return plots.to_svg(figure)
+    return charts.to_svg(figure)
 
 
 def draw_growth(growth: pl.DataFrame) -> str:
@@ -85,7 +84,7 @@ def draw_growth(growth: pl.DataFrame) -> str:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # type: ignore[no-untyped-call]
         axes.set(ylabel="Value of 1 invested at the start")
         axes.legend()
-    return plots.to_svg(figure)
+    return charts.to_svg(figure)
 
 
 def _one_panel() -> tuple[Figure, Axes]:
@@ -96,7 +95,7 @@ def _one_panel() -> tuple[Figure, Axes]:
 def _draw_bars(axes: Axes, strategy: str, weights: list[float], max_weight: float) -> None:
     bars = axes.barh(range(len(weights)), weights, color=_COLORS[strategy], height=0.7)
     axes.bar_label(bars, [unbreakable(percent(weight, 1)) for weight in weights], padding=3, fontsize=8)
-    axes.axvline(max_weight, color=plots.INK, linewidth=0.8, linestyle=":")
+    axes.axvline(max_weight, color=charts.INK, linewidth=0.8, linestyle=":")
     axes.set_title(strategy, fontsize=10)
     axes.set_xlim(0, max(max_weight, *weights) * 1.3)
     axes.grid(visible=False, axis="y")

@@ -6,22 +6,15 @@ from rich.console import Console
 from rich.table import Table
 
 from include.catalog import MODELS
+from include.lifecycle.modelling.tasks import present_names, task_of
+from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.reporting.pages import percent
+from include.lifecycle.specs import ModelSpec
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results
 from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services
 from include.stack.settings import HOST, StackSettings
 
-MEASURES = {
-    "average_precision": "average precision (higher is better)",
-    "roc_auc": "ROC AUC (higher is better)",
-    "brier": "Brier score (lower is better)",
-    "ece": "calibration error (lower is better)",
-    "lift_10": "lift in the top 10 % (higher is better)",
-    "skill": "skill over the baseline (share of its squared error saved)",
-    "skill_low": "  lower end of its 95 % interval",
-    "rmse": "root mean squared error (lower is better)",
-}
 SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 
@@ -29,7 +22,7 @@ def show(services: Services, console: Console) -> None:
     """Print what the main job left behind, read afresh from the registry and the lake."""
     for model in MODELS.values():
         _heading(console, model.title)
-        _show_champion(console, model.name, results.champion(services, model.name))
+        _show_champion(console, model, results.champion(services, model.name))
         _show_predictions(services, console, model.name, results.latest_predictions(services, model.name))
         _show_drift(services, console, model.name, results.newest_report(services, model.name))
     _show_signals(services, console)
@@ -48,21 +41,23 @@ def show_addresses(settings: StackSettings, console: Console) -> None:
     _line(console, "  keys in", str(settings.secrets_file))
 
 
-def _show_champion(console: Console, model: str, champion: results.Champion | None) -> None:
+def _show_champion(console: Console, model: ModelSpec, champion: results.Champion | None) -> None:
     if champion is None:
         _line(console, "champion", "none yet")
         return
     what = ": the naive baseline" if champion.is_baseline else ""
-    _line(console, "champion", f"{model}, version {champion.version}{what}")
+    _line(console, "champion", f"{model.name}, version {champion.version}{what}")
     if champion.is_baseline:
         _line(console, "because", champion.description)
     table = Table("on the holdout", box=None, pad_edge=False)
     table.add_column("champion", justify="right")
     table.add_column("baseline", justify="right")
-    for name, label in MEASURES.items():
-        values = [champion.metrics.get(f"{prefix}_{name}") for prefix in ("holdout", "baseline_holdout")]
-        if values[0] is not None:
-            table.add_row(label, *("" if value is None else f"{value:.3f}" for value in values))
+    table.add_column("how to read it")
+    task = task_of(model)
+    own, baseline = (present_names(task, champion.metrics, prefix) for prefix in ("holdout_", "baseline_holdout_"))
+    for name, metric in task.metrics.items():
+        if name in own:
+            table.add_row(metric.title, *distinct_texts([own[name], baseline.get(name)]), metric.hint)
     console.print(table)
 
 

@@ -128,8 +128,8 @@ def test_numbers_and_texts_of_a_training_have_bounds(dags: dict[str, Any]) -> No
 def test_segments_are_fitted_in_mapped_tasks(dags: dict[str, Any]) -> None:
     for name, model in MODELS.items():
         training = dags[f"{name}_training"]
-        assert training.has_task("fit_segments") == bool(model.segments_per_task)
-        if model.segments_per_task:
+        assert training.has_task("fit_segments") == bool(model.segments.per_task)
+        if model.segments.per_task:
             fit = training.get_task("fit_segments")
             assert fit.is_mapped
             assert fit.partial_kwargs["map_index_template"]

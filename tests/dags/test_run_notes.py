@@ -167,5 +167,5 @@ def test_every_scoring_has_the_deadline_of_its_model(dags: dict[str, Any]) -> No
 
     for model in MODELS.values():
         [deadline] = dags[f"{model.name}_scoring"].deadline
-        assert deadline.interval.total_seconds() == model.deadline_hours * 3600
+        assert deadline.interval.total_seconds() == model.schedule.deadline_hours * 3600
         assert deadline.callback.path == "ml_lifecycle.defaults.notify_of_deadline"

@@ -85,13 +85,13 @@ def test_volatility_beats_persistence_and_becomes_champion(scored: World) -> Non
 
     assert training["candidate"] == "har_pooled"
     assert training["metrics"]["holdout_skill"] == pytest.approx(0.35, abs=0.03)
-    assert training["metrics"]["holdout_skill_low"] > 0
+    assert training["metrics"]["holdout_skill_lower_bound"] > 0
     assert sum(values["skill"] > 0 for values in training["segments"].values()) >= 4
     assert champion_kind(scored, "volatility") == "candidate"
 
 
 def test_returns_claim_no_skill_they_do_not_have(scored: World, tmp_path: Path) -> None:
-    assert holdout_metrics(scored, "returns")["skill_low"] < 0
+    assert holdout_metrics(scored, "returns")["skill_lower_bound"] < 0
     assert champion_kind(scored, "returns") == "baseline"
     files = scored.lake.download("predictions/returns", LAST, tmp_path, "predictions.parquet")
     predictions = pl.read_parquet(files)

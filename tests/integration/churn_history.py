@@ -14,7 +14,7 @@ from include.models.churn import CHURN
 from tests.unit.models.churn.customers import customers, outcomes
 
 RUN = RunInfo("history", datetime(2026, 1, 1, tzinfo=UTC), "test")
-CHURNS = CHURN.dataset.clean(CHURN.label_table)
+CHURNS = CHURN.dataset.clean(CHURN.label.table)
 FIRST_DAY = date(2026, 1, 1)
 CUSTOMERS = 600
 
@@ -53,5 +53,5 @@ def _churns(snapshot: date) -> pl.DataFrame:
     leavers = features_of(snapshot)["customer_id"].filter(pl.Series(labels_of(snapshot) == 1))
     after = np.random.default_rng(snapshot.toordinal()).integers(1, 31, len(leavers))
     churned_on = pl.Series([snapshot + timedelta(int(days)) for days in after], dtype=pl.Date)
-    recorded_on = churned_on + timedelta(CHURN.label_delay_days)
+    recorded_on = churned_on + timedelta(CHURN.label.delay_days)
     return pl.DataFrame({"customer_id": leavers, "churned_on": churned_on, "recorded_on": recorded_on})

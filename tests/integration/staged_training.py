@@ -16,9 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
-from include.lifecycle.modelling.evaluation import metrics
 from include.lifecycle.modelling.model_files import dump
-from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from include.lifecycle.modelling.tasks.classification.metrics import measure
+from include.lifecycle.specs import DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
 
 AS_OF = date(2026, 3, 1)
@@ -46,13 +46,13 @@ def small_model(name: str, **changes: Any) -> ModelSpec:
         "dataset": dataset,
         "numeric": ("price", "age"),
         "categorical": ("colour",),
-        "label": lambda day, features, outcomes: pl.DataFrame(),
-        "label_table": "orders",
-        "horizon_days": 7,
-        "label_delay_days": 1,
+        "task": "classification",
+        "label": LabelSpec(
+            make=lambda day, features, outcomes: pl.DataFrame(), table="orders", horizon_days=7, delay_days=1
+        ),
         "candidates": tuple,
         "baseline": lambda seed: None,
-        "metric": "roc_auc",
+        "gate": GateSpec(metric="roc_auc"),
         "decide": lambda frame: frame,
         "trusted_types": ("numpy.dtype",),
     }
@@ -71,8 +71,8 @@ def stage(
     learnt_until: date | None = None,
 ) -> Manifest:
     """Stage a training. `noise` spoils the features that the candidate learns from, and so the candidate."""
-    holdout_day = as_of - timedelta(days=model.horizon_days + model.label_delay_days)
-    learnt_until = learnt_until or holdout_day - timedelta(days=model.horizon_days)
+    holdout_day = as_of - timedelta(days=model.label.horizon_days + model.label.delay_days)
+    learnt_until = learnt_until or holdout_day - timedelta(days=model.label.horizon_days)
     rows = orders(holdout_day, seed=1)
     learnt = orders(learnt_until, seed=2)
     candidate = _fit(learnt.with_columns(pl.col("price", "age") * (1 - noise)), model, model.features)
@@ -90,8 +90,8 @@ def stage(
         "code_version": run.code_version,
         "candidate": "logistic",
         "params": {"C": 1.0, "noise": noise},
-        "metrics": _named(metrics(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
-        "baseline_metrics": _named(metrics(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
+        "metrics": _named(measure(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
+        "baseline_metrics": _named(measure(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
         "tuning_metric": "average_precision",
         "trials": [
             {

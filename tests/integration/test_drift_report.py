@@ -15,7 +15,7 @@ import pytest
 
 from include.lifecycle.monitoring.drift import monitor
 from include.lifecycle.monitoring.drift_samples import Reference
-from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
+from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
 
 DAY = date(2026, 11, 20)
@@ -49,12 +49,11 @@ MODEL = ModelSpec(
     dataset=DATASET,
     numeric=("charges", "senior", "age"),
     categorical=("contract", "internet"),
-    label=nothing,
-    label_table="people",
-    horizon_days=30,
-    label_delay_days=5,
+    task="classification",
+    label=LabelSpec(make=nothing, table="people", horizon_days=30, delay_days=5),
     candidates=nothing,
     baseline=nothing,
+    gate=GateSpec(metric="average_precision"),
     decide=nothing,
     trusted_types=(),
     drift=DriftPolicy(window_days=3, sample_rows=2_000),

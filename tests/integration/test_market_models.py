@@ -30,11 +30,11 @@ from include.models.returns import RETURNS
 from include.models.volatility import VOLATILITY
 from include.samples.market import MarketSettings, Split, generate
 from tests.integration.real_market import FIRST, FOLDER, RUN, prices, publish
+from tests.specs import changed
 
 AS_OF = date(2011, 6, 30)
 JUDGED_ON = date(2011, 9, 30)
 UNTIL = date(2011, 12, 30)
-QUICK = {"folds": 2, "snapshot_every_days": 2}
 
 
 def make_lake(s3_client: Any) -> Lake:
@@ -70,7 +70,7 @@ def market(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def quick(model: ModelSpec) -> ModelSpec:
-    return model.model_copy(update=QUICK)
+    return changed(model, split={"folds": 2, "snapshot_every_days": 2})
 
 
 def trained(model: ModelSpec, lake: Lake) -> str:
@@ -126,8 +126,8 @@ def test_the_story_of_a_training_has_the_evidence_by_symbol_and_the_naive_models
     training = market.read_json(model.staging_prefix, AS_OF, "training.json")
 
     assert set(training["segments"]) == {"AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"}
-    assert set(training["reference_metrics"]) == set(model.references)
-    assert training["baseline_metrics"]["holdout_skill_low"] == 0
+    assert set(training["reference_metrics"]) == set(model.gate.references)
+    assert training["baseline_metrics"]["holdout_skill_lower_bound"] == 0
     holdout = pl.read_parquet(market.download(model.staging_prefix, AS_OF, tmp_path, "holdout.parquet"))
     interval = training["intervals"]["candidate"]
     held = (holdout["label"] - holdout["candidate_score"]).abs() <= interval["multiple"] * holdout[

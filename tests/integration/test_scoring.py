@@ -33,7 +33,7 @@ from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import scoring
 from include.lifecycle.scoring.scoring import PredictionsError, publish, score
-from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from include.lifecycle.specs import DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.batches import batches
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import delete
@@ -74,12 +74,11 @@ LEAVING = ModelSpec(
     dataset=PEOPLE,
     numeric=("visits",),
     categorical=("plan",),
-    label=_unused,
-    label_table="people",
-    horizon_days=1,
-    label_delay_days=0,
+    task="classification",
+    label=LabelSpec(make=_unused, table="people", horizon_days=1, delay_days=0),
     candidates=_unused,
     baseline=_unused,
+    gate=GateSpec(metric="average_precision"),
     decide=_decide,
     trusted_types=(),
 )

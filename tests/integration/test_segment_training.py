@@ -32,6 +32,7 @@ from include.lifecycle.training.training import train
 from include.models.volatility import VOLATILITY
 from include.models.volatility.estimators import build_boosting, build_har, suggest_boosting, suggest_har
 from tests.integration.real_market import RUN
+from tests.specs import changed
 
 DAYS = MARKET.calendar.days(date(2020, 1, 2), date(2020, 8, 14))
 AS_OF = DAYS[-1]
@@ -40,14 +41,12 @@ CANDIDATES = (
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
     Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
 )
-MODEL = VOLATILITY.model_copy(
-    update={
-        "candidates": lambda: CANDIDATES,
-        "horizon_days": 1,
-        "snapshot_every_days": 1,
-        "segments_per_task": 2,
-        "folds": 2,
-    }
+MODEL = changed(
+    VOLATILITY,
+    candidates=lambda: CANDIDATES,
+    label={"horizon_days": 1},
+    split={"snapshot_every_days": 1, "folds": 2},
+    segments={"per_task": 2},
 )
 TRIALS, SEED = 4, 7
 
@@ -254,17 +253,23 @@ def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"segments_per_task": None}, {"candidates": lambda: CANDIDATES[:1]}, {"candidates": lambda: CANDIDATES[1:]}],
+    [
+        {"segments": {"per_task": None}},
+        {"candidates": lambda: CANDIDATES[:1]},
+        {"candidates": lambda: CANDIDATES[1:]},
+    ],
     ids=["no tasks for them", "tasks for none", "nothing to compare with"],
 )
 def test_candidates_and_segments_per_task_must_agree(change: dict[str, Any]) -> None:
-    contradictory: ModelSpec = MODEL.model_copy(update=change)
+    contradictory: ModelSpec = changed(MODEL, **change)
 
     with pytest.raises(ValueError, match="candidates with `per_segment`"):
         own_candidates(contradictory)
 
 
-@pytest.mark.parametrize("change", [{"segment_by": None}, {"folds": 1}, {"categorical": ()}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"segments": {"by": None}}, {"split": {"folds": 1}}, {"categorical": ()}], ids=str
+)
 def test_a_spec_with_segments_to_fit_says_what_it_lacks(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="has `segments_per_task`, which needs a regression"):
-        ModelSpec(**(dict(MODEL) | change))
+    with pytest.raises(ValueError, match=r"has `segments\.per_task`, which needs at least 2"):
+        ModelSpec(**dict(changed(MODEL, **change)))

@@ -16,15 +16,16 @@ import skops.io
 
 from include.lifecycle.modelling import tuning
 from include.lifecycle.modelling.estimator_input import predict
-from include.lifecycle.modelling.evaluation import metrics
 from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.modelling.tasks.classification.metrics import measure
 from include.lifecycle.storage.lake import Lake, Manifest
 from include.lifecycle.training.snapshots import NothingToLearnError
 from include.lifecycle.training.training import assemble, train
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history
+from tests.specs import changed
 
-HORIZON = timedelta(CHURN.horizon_days)
+HORIZON = timedelta(CHURN.label.horizon_days)
 SNAPSHOTS = [day(number) for number in range(0, 106, 7)]
 AS_OF = day(105)
 
@@ -145,7 +146,7 @@ def test_the_staged_models_give_the_scores_and_metrics_of_the_holdout(
     ):
         estimator = skops.io.load(files[file], trusted=list(CHURN.trusted_types))
         assert (predict(estimator, holdout, CHURN) == holdout[scores].to_numpy()).all()
-        measured = metrics(holdout["label"].to_numpy(), holdout[scores].to_numpy())
+        measured = measure(holdout["label"].to_numpy(), holdout[scores].to_numpy())
         assert told == {f"holdout_{name}": value for name, value in measured.items()}
     assert (
         training["metrics"]["holdout_average_precision"]
@@ -179,20 +180,20 @@ def test_types_that_are_not_trusted_are_found_before_anything_is_searched(
 
 
 def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_warned_of(young: Lake) -> None:
-    doubtful = CHURN.model_copy(update={"suspicious": ("roc_auc", 0.501)})
+    doubtful = changed(CHURN, gate={"leakage_threshold": ("roc_auc", 0.501)})
 
     train(doubtful, young, day(37), trials=2, seed=7, run=RUN)
 
     training = young.read_json(CHURN.staging_prefix, day(37), "training.json")
     leak, split, gaps = training["warnings"]
-    assert "more likely a leak than skill" in leak
+    assert "more likely a leak than merit" in leak
     assert training["split"] == "key"
     assert "other rows (customer_id) of the same day" in split
     assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps
 
 
 def test_a_day_whose_labels_miss_outcomes_is_not_learnt_from(young: Lake) -> None:
-    every_day = CHURN.model_copy(update={"snapshot_every_days": 1})
+    every_day = changed(CHURN, split={"snapshot_every_days": 1})
 
     assert assemble(every_day, young, day(37), RUN) == [day(0)]
 

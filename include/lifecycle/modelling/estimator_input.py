@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,4 +43,4 @@ def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
 
 def predict(estimator: Any, frame: pl.DataFrame, model: ModelSpec) -> NDArray[np.float64]:
     """The score of each row of `frame`, as the estimator sees its features."""
-    return kind_of(model).predict(estimator, to_matrix(frame, model))
+    return task_of(model).predict(estimator, to_matrix(frame, model))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from include.lifecycle.modelling.regression import resampled_days
+from include.lifecycle.modelling.bootstrap import resampled_days
 from include.lifecycle.specs import IntervalPolicy
 
 TOLERANCE = 0.02
@@ -34,7 +34,7 @@ def fit_interval(policy: IntervalPolicy, rows: pl.DataFrame, score: str) -> Inte
 
     Of n scaled errors the multiple is the k-th smallest, k = coverage times (n + 1) rounded up, at most n: split
     conformal prediction, Lei et al. (2018), "Distribution-free predictive inference for regression". Rows without
-    a scale, such as a price that never moved, say nothing of the multiple.
+    a scale, such as what never moved, say nothing of the multiple.
 
     Raises
     ------

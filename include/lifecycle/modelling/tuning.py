@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Trial:
 class FoldRows:
     """Features and `label` of the rows to fit on, and of those to measure on: these may have `baseline_score`."""
 
-    search: pl.DataFrame
+    train: pl.DataFrame
     validation: pl.DataFrame
 
 
@@ -78,13 +78,13 @@ def shares(model: ModelSpec, budget: int) -> dict[str, int]:
     return {candidate.name: share + (position < rest) for position, candidate in enumerate(candidates)}
 
 
-def walk_forward(
+def predict_out_of_fold(
     model: ModelSpec, folds: Sequence[FoldRows], builders: Mapping[str, Callable[[], Any]]
 ) -> pl.DataFrame:
     """The validation rows of all folds with the `<name>_score` of estimators that had seen nothing later."""
     scored = []
     for fold in folds:
-        matrix, labels = to_matrix(fold.search, model), fold.search["label"].to_numpy()
+        matrix, labels = to_matrix(fold.train, model), fold.train["label"].to_numpy()
         scores = {
             f"{name}_score": predict(fit(build(), matrix, labels), fold.validation, model)
             for name, build in builders.items()
@@ -94,11 +94,11 @@ def walk_forward(
 
 
 def with_baseline(model: ModelSpec, fold: FoldRows, seed: int) -> FoldRows:
-    """The fold with the `baseline_score` of its validation rows, of a baseline that has seen the search rows."""
-    matrix, labels = to_matrix(fold.search, model), fold.search["label"].to_numpy()
+    """The fold with the `baseline_score` of its validation rows, of a baseline fitted on its training rows."""
+    matrix, labels = to_matrix(fold.train, model), fold.train["label"].to_numpy()
     baseline = fit(model.baseline(seed), matrix, labels)
     scored = fold.validation.with_columns(baseline_score=predict(baseline, fold.validation, model))
-    return FoldRows(fold.search, scored)
+    return FoldRows(fold.train, scored)
 
 
 def first_params(candidate: Candidate, seed: int) -> dict[str, Any]:
@@ -134,11 +134,11 @@ def search(
 ) -> list[Trial]:
     """Try `budget` sets of a candidate's hyperparameters; the mean of the tuning score over the folds counts.
 
-    Where the model is judged by its skill, the validation rows need `baseline_score`; see `with_baseline`.
+    Where the task compares with a baseline, the validation rows need `baseline_score`; see `with_baseline`.
     """
     import optuna
 
-    matrices = [_Fold(to_matrix(fold.search, model), to_matrix(fold.validation, model), fold) for fold in folds]
+    matrices = [_Fold(to_matrix(fold.train, model), to_matrix(fold.validation, model), fold) for fold in folds]
 
     def objective(trial: optuna.Trial) -> float:
         params = candidate.suggest(trial)
@@ -162,13 +162,13 @@ def search(
 
 @dataclass(frozen=True)
 class _Fold:
-    search: pd.DataFrame
+    train: pd.DataFrame
     validation: pd.DataFrame
     rows: FoldRows
 
 
 def _value(model: ModelSpec, estimator: Any, fold: _Fold) -> float:
-    kind = kind_of(model)
-    fit(estimator, fold.search, fold.rows.search["label"].to_numpy())
-    scored = fold.rows.validation.with_columns(score=kind.predict(estimator, fold.validation))
-    return kind.tuning_score(scored, "score", model)
+    task = task_of(model)
+    fit(estimator, fold.train, fold.rows.train["label"].to_numpy())
+    scored = fold.rows.validation.with_columns(score=task.predict(estimator, fold.validation))
+    return task.tuning_score(scored, "score")

@@ -18,7 +18,7 @@ import polars as pl
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import performance_page
 from include.lifecycle.monitoring.drift_samples import Reference
 from include.lifecycle.monitoring.performance_verdict import (
@@ -119,7 +119,7 @@ def _outcome_days(model: ModelSpec, lake: Lake, first: date, last: date) -> list
 
     One single day of outcomes says all (see `matured_days`), but only if there is no other one at any time.
     """
-    prefix = model.dataset.clean(model.label_table)
+    prefix = model.dataset.clean(model.label.table)
     days = lake.days(prefix, first, last)
     return days if len(days) > 1 else lake.days(prefix)
 
@@ -128,7 +128,7 @@ def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str
     """Path and digest of the clean outcomes within the label windows of `days`."""
     if not days:
         return {}
-    prefix = model.dataset.clean(model.label_table)
+    prefix = model.dataset.clean(model.label.table)
     last = model.matures_on(days[-1])
     return lake.digests(prefix, lake.days(prefix, days[0], last))
 
@@ -136,7 +136,7 @@ def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str
 def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Reference, scratch: Path) -> pl.DataFrame:
     """A row for each prediction whose label is known."""
     key = model.dataset.key
-    outcomes = model.dataset.clean(model.label_table)
+    outcomes = model.dataset.clean(model.label.table)
     prefix = model.reference_prefix(reference.model_version)
     [file] = lake.download(prefix, reference.day, scratch, BASELINE)
     baseline = model_files.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
@@ -145,7 +145,7 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
     for day in days:
         window = model.label_window(day, known)
         features = lake.scan(model.dataset.features_prefix, [day], scratch).collect()
-        labels = model.label(day, features, lake.scan(outcomes, window, scratch)).select(*key, "label")
+        labels = model.label.make(day, features, lake.scan(outcomes, window, scratch)).select(*key, "label")
         files = lake.download(model.predictions_prefix, day, scratch, PARQUET)
         predictions = pl.read_parquet(files)
         kept = [name for name in ("score", LOW, HIGH, COVERAGE, "model_version") if name in predictions.columns]
@@ -156,15 +156,15 @@ def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Referen
 
 
 def _evidence(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:
-    kind = kind_of(model)
-    shortage = kind.shortage(rows["label"]) if rows.height else "no rows"
+    task = task_of(model)
+    shortage = task.label_shortfall(rows["label"]) if rows.height else "no rows"
     has_interval = LOW in rows.columns
     return PerformanceEvidence(
         days=tuple(days),
         rows=rows.height,
         shortage=shortage,
-        measures={} if shortage else kind.measure(rows, "score"),
-        baseline_measures={} if shortage else kind.measure(rows, "baseline_score"),
+        measures={} if shortage else task.measure(rows, "score"),
+        baseline_measures={} if shortage else task.measure(rows, "baseline_score"),
         coverage=_share(rows["label"].is_between(rows[LOW], rows[HIGH])) if has_interval else None,
         promised=_share(rows[COVERAGE]) if has_interval else None,
     )

@@ -6,9 +6,9 @@ from datetime import date
 
 import polars as pl
 
-from include.lifecycle.modelling import plots
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
+from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table, Verdict, render
 from include.lifecycle.specs import ModelSpec
 
@@ -47,7 +47,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
         "model": model.name,
         "dataset": model.dataset.name,
         "unit": model.dataset.calendar.unit,
-        "delay": model.horizon_days + model.label_delay_days,
+        "delay": model.label.horizon_days + model.label.delay_days,
     }
     return render(
         Page(
@@ -68,8 +68,8 @@ def _measures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame)
     if not verdict.measures:
         return []
     measures: list[list[Cell]] = [
-        [measure.title, verdict.measures[name], verdict.baseline_measures[name], measure.hint]
-        for name, measure in kind_of(model).measures.items()
+        [metric.title, verdict.measures[name], verdict.baseline_measures[name], metric.hint]
+        for name, metric in task_of(model).metrics.items()
     ]
     table = Table(["measure", "predictions", "baseline", "how to read it"], measures)
     return [Section("Measures", f"{_MEASURES} {_mean(rows['label']):.4g}.", table=table)]
@@ -78,11 +78,11 @@ def _measures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame)
 def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
     if not verdict.measures:
         return []
-    kind = kind_of(model)
-    figures = kind.draw(
+    task = task_of(model)
+    figures = task.draw(
         rows.rename({"score": "candidate_score"}), who="published", where="as outcomes became known"
     )
-    return [Section(*kind.pictures[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+    return [Section(*task.plots[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
 
 
 def _by_version(rows: pl.DataFrame) -> list[Section]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.specs import ModelSpec, Spec
 
@@ -64,8 +64,9 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
         return "not enough evidence", f"The outcomes of {evidence.rows} predictions are known; {needed}"
     if evidence.shortage:
         return "not enough evidence", f"The outcomes have {evidence.shortage}."
-    own, baseline, sentence = _compared(evidence, model)
-    if own < baseline:
+    standing = task_of(model).standing(evidence.measures, evidence.baseline_measures)
+    sentence = f"{standing.words} {_rows(evidence, model)}."
+    if standing.best < standing.least:
         return "worse", f"The predictions are worse than the naive baseline. {sentence}"
     if evidence.coverage is not None and evidence.promised is not None:
         held = (
@@ -83,14 +84,6 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
     return "as expected", sentence
 
 
-def _compared(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[float, float, str]:
-    """Best that can be said for the scores, the baseline's figure, and a sentence."""
+def _rows(evidence: PerformanceEvidence, model: ModelSpec) -> str:
     count, unit = len(evidence.days), model.dataset.calendar.unit
-    rows = f"on {evidence.rows:,} outcomes of {count} {unit}{'' if count == 1 else 's'}"
-    if model.kind == "regression":
-        found = evidence.measures
-        interval = f"{found['skill_low']:.3f} to {found['skill_high']:.3f}"
-        return found["skill_high"], 0.0, f"Skill over the baseline {found['skill']:.3f} ({interval}) {rows}."
-    own, baseline = evidence.measures[model.metric], evidence.baseline_measures[model.metric]
-    title = kind_of(model).measures[model.metric].title
-    return own, baseline, f"{title} {own:.3f}, baseline {baseline:.3f}, {rows}."
+    return f"on {evidence.rows:,} outcomes of {count} {unit}{'' if count == 1 else 's'}"

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from include.lifecycle.modelling.kinds import kind_of
 from include.lifecycle.modelling.model_files import UnusableModelError
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
@@ -109,12 +109,12 @@ def unbeaten_references(model: ModelSpec, rows: pl.DataFrame, score: str) -> tup
     Each reference takes the baseline's place, its `<name>_score` beside the scores on the same rows.
     """
     sentences = []
-    for name in model.references:
+    for name in model.gate.references:
         compared = rows.with_columns(baseline_score=pl.col(f"{name}_score"))
         own, reference = (_metric(model, compared, column) for column in (score, "baseline_score"))
         if not own > reference:
             texts = distinct_texts([own, reference])
-            metric = kind_of(model).measures[model.metric].within
+            metric = task_of(model).metrics[model.gate.metric].within
             sentences.append(
                 f"For the candidate beside the naive model {name!r}, the {metric} is {texts[0]}, which is not "
                 f"above {texts[1]}."
@@ -146,14 +146,14 @@ def _compare(holdout: _Holdout, candidate: _Contender, champion: _Contender | No
         of_champion, overlap = _compare_champion(holdout, rows, champion)
         problems += overlap
     return GateEvidence(
-        metric=model.metric,
-        title=kind_of(model).measures[model.metric].title,
+        metric=model.gate.metric,
+        title=task_of(model).metrics[model.gate.metric].title,
         holdout_rows=rows.height,
         candidate_version=candidate.version,
         candidate_score=score,
         baseline_score=_metric(model, rows, "baseline_score"),
         champion_version=None if champion is None else champion.version,
-        min_gain=model.min_gain,
+        min_gain=model.gate.min_gain,
         problems=tuple(problems),
         **of_champion,
     )
@@ -166,12 +166,12 @@ def _compare_champion(
 
     `rows` are those of the holdout, with the scores of the candidate where it has any.
     """
-    kind, model = kind_of(holdout.model), holdout.model
+    task, model = task_of(holdout.model), holdout.model
     try:
         overlap = holdout.overlap(champion)
         rows = rows.with_columns(champion=holdout.scores(champion))
-        metrics = kind.measure(rows, "champion")
-        found: dict[str, Any] = {"champion_score": metrics[model.metric], "champion_metrics": metrics}
+        metrics = task.measure(rows, "champion")
+        found: dict[str, Any] = {"champion_score": metrics[model.gate.metric], "champion_metrics": metrics}
     except OSError:
         raise
     except UnusableModelError as error:
@@ -179,13 +179,13 @@ def _compare_champion(
     except (ValueError, KeyError) as error:
         return {"champion_fault": f"{champion.who} cannot score the holdout: {error}"}, ()
     if "candidate" in rows.columns:
-        gain = kind.gain(rows, "candidate", "champion", model)
+        gain = task.gain(rows, "candidate", "champion")
         found |= {"gain": gain.value, "gain_lower_bound": gain.low}
     return found, overlap
 
 
 def _metric(model: ModelSpec, rows: pl.DataFrame, score: str) -> float:
-    return kind_of(model).measure(rows, score)[model.metric]
+    return task_of(model).measure(rows, score)[model.gate.metric]
 
 
 def _day_or_none(text: str) -> date | None:

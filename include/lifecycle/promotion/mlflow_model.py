@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from include.lifecycle.modelling import model_files
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion.staged_training import MODEL_FILE
 from include.lifecycle.specs import ModelSpec
 
@@ -62,7 +63,7 @@ def _save(model: ModelSpec, logged: LoggedModel, file: Path, folder: Path) -> No
         serialization_format="skops",
         signature=_signature(model),
         pip_requirements=[f"{name}=={installed_version(name)}" for name in _REQUIREMENTS],
-        pyfunc_predict_fn="predict_proba" if model.kind == "classification" else "predict",
+        pyfunc_predict_fn=task_of(model).estimator_method,
         skops_trusted_types=list(model.trusted_types),
     )
     # What is registered is, byte for byte, what was trained and measured.
@@ -76,7 +77,5 @@ def _signature(model: ModelSpec) -> ModelSignature:
 
     numeric = (ColSpec("double", name) for name in model.numeric)
     categorical = (ColSpec("string", name) for name in model.categorical)
-    shape = (-1, 2) if model.kind == "classification" else (-1,)
-    return ModelSignature(
-        inputs=Schema([*numeric, *categorical]), outputs=Schema([TensorSpec(np.dtype("float64"), shape)])
-    )
+    output = TensorSpec(np.dtype("float64"), task_of(model).output_shape)
+    return ModelSignature(inputs=Schema([*numeric, *categorical]), outputs=Schema([output]))

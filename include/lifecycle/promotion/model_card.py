@@ -17,13 +17,13 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
-from include.lifecycle.modelling import plots
 from include.lifecycle.modelling.intervals import width_fault
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import present_names, task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.staged_training import HOLDOUT, TRAINING
+from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
@@ -64,7 +64,7 @@ def publish(
         scratch = Path(folder)
         [holdout] = kept.download(as_of, scratch, HOLDOUT)
         training = kept.read_json(as_of, TRAINING)
-        figures = kind_of(model).draw(pl.read_parquet(holdout))
+        figures = task_of(model).draw(pl.read_parquet(holdout))
         card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
         contents = {
             PAGE: render_card(model, training, figures, entry, links),
@@ -100,7 +100,7 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
 def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entry) -> Verdict:
     """What the gate decided, and on which numbers."""
     evidence = GateEvidence.model_validate(entry.evidence)
-    metric = kind_of(model).measures[model.metric].within
+    metric = task_of(model).metrics[model.gate.metric].within
     own, champion, baseline = distinct_texts(
         [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
     )
@@ -134,12 +134,12 @@ def render_card(
     Parameters
     ----------
     training : the content of `training.json`.
-    figures : what the model's kind drew.
+    figures : what the model's task drew.
     entry, links : as for `publish`.
     """
     warnings = [Section("Warnings", " ".join(training["warnings"]))] if training["warnings"] else []
-    captions = kind_of(model).pictures
-    pictures = [Section(*captions[name], figure=plots.to_svg(figure)) for name, figure in figures.items()]
+    captions = task_of(model).plots
+    pictures = [Section(*captions[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
     return render(
         Page(
             title=f"{model.title}: model card of version {entry.candidate}, as of {training['as_of']}",
@@ -163,25 +163,22 @@ def render_card(
 
 def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
     rate = training["mean_label"]["holdout"]
-    columns = {f"candidate (version {evidence.candidate_version})": _plain(training["metrics"])}
+    task = task_of(model)
+    measured = {f"candidate (version {evidence.candidate_version})": training["metrics"]}
     if evidence.champion_metrics:
-        columns[f"champion (version {evidence.champion_version})"] = dict(evidence.champion_metrics)
-    columns["baseline"] = _plain(training["baseline_metrics"])
-    columns |= {_words(name): _plain(values) for name, values in training["reference_metrics"].items()}
+        measured[f"champion (version {evidence.champion_version})"] = evidence.champion_metrics
+    measured["baseline"] = training["baseline_metrics"]
+    measured |= {_words(name): values for name, values in training["reference_metrics"].items()}
+    columns = {who: present_names(task, values, "holdout_") for who, values in measured.items()}
     rows: list[list[Cell]] = [
-        [measure.title, *distinct_texts([values.get(name) for values in columns.values()]), measure.hint]
-        for name, measure in kind_of(model).measures.items()
+        [metric.title, *distinct_texts([values.get(name) for values in columns.values()]), metric.hint]
+        for name, metric in task.metrics.items()
     ]
     table = Table(["metric", *columns, "how to read it"], rows)
     who = "Candidate, champion" if evidence.champion_metrics else "Candidate"
     rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
     text = f"{who} and naive models, measured on {rows_measured}."
     return Section("On the holdout", text, table=table)
-
-
-def _plain(measured: Mapping[str, float]) -> dict[str, float]:
-    """Measures by their names without `holdout_`."""
-    return {name.removeprefix("holdout_"): value for name, value in measured.items()}
 
 
 def _partitions(data: Iterable[str]) -> Section:
@@ -195,16 +192,15 @@ def _partitions(data: Iterable[str]) -> Section:
 
 
 def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
-    segments = training["segments"]
+    task = task_of(model)
+    segments = {segment: present_names(task, values) for segment, values in training["segments"].items()}
     if not segments:
         return []
-    names = ("skill", "skill_low", "skill_high", "rmse")
-    measures = kind_of(model).measures
-    rows = [[segment, *(values[name] for name in names)] for segment, values in segments.items()]
-    better = sum(values["skill"] > 0 for values in segments.values())
-    table = Table([str(model.segment_by), *(measures[name].title for name in names)], rows)
+    rows = [[segment, *(values[name] for name in task.segment_metrics)] for segment, values in segments.items()]
+    better = sum(values[task.segment_metrics[0]] > 0 for values in segments.values())
+    table = Table([str(model.segments.by), *(task.metrics[name].title for name in task.segment_metrics)], rows)
     text = f"The candidate beats the baseline on {better} of {len(segments)}."
-    return [Section(f"By {model.segment_by}", text, table=table)]
+    return [Section(f"By {model.segments.by}", text, table=table)]
 
 
 def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
@@ -245,7 +241,7 @@ def _rows(training: Mapping[str, Any]) -> Section:
 
 def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
     trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
-    metric = kind_of(model).measures[training["tuning_metric"]].title
+    metric = task_of(model).metrics[training["tuning_metric"]].title
     rows = [
         [trial["number"], _words(trial["candidate"]), _params(training, trial), f"{trial['value']:.4f}"]
         for trial in trials

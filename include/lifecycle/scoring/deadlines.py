@@ -16,7 +16,7 @@ def deadline(model: ModelSpec, day: date) -> datetime:
     end_of_day = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(dataset.timezone))
     # The schedule's time is strictly after the one it is asked of, and a run at midnight follows the day too.
     run: datetime = croniter(dataset.schedule, end_of_day - timedelta(seconds=1)).get_next(datetime)
-    return run + timedelta(hours=model.deadline_hours)
+    return run + timedelta(hours=model.schedule.deadline_hours)
 
 
 def overdue(model: ModelSpec, newest: date, now: datetime) -> timedelta:

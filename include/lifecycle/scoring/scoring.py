@@ -25,7 +25,7 @@ from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import Interval
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage import warehouse
@@ -541,21 +541,21 @@ def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[st
 
 def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
     decisions = [name for name in scores.collect_schema() if name not in {*model.dataset.key, *_OWN_COLUMNS}]
-    kind, schema = kind_of(model), scores.collect_schema()
+    task, schema = task_of(model), scores.collect_schema()
     missing_value = {
         name: pl.col(name).is_null() | (~pl.col(name).is_finite() if schema[name].is_float() else False)
         for name in decisions
     }
     counts = (
         scores.select(
-            (~kind.valid(pl.col("score"))).sum().alias("score"),
+            (~task.is_valid_score(pl.col("score"))).sum().alias("score"),
             *(is_missing.sum().alias(name) for name, is_missing in missing_value.items()),
         )
         .collect(engine="streaming")
         .row(0, named=True)
     )
     if invalid := counts.pop("score"):
-        yield f"{invalid} scores are not {kind.valid_scores}."
+        yield f"{invalid} scores are not {task.valid_scores}."
     for name, missing in counts.items():
         if missing:
             yield f"{missing} rows lack the decision {name!r}."

@@ -11,8 +11,8 @@ import polars as pl
 
 from include.lifecycle.modelling import model_files, tuning
 from include.lifecycle.modelling.estimator_input import to_matrix
-from include.lifecycle.modelling.kinds import FITTING_FOLDS, kind_of
 from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.modelling.tasks import FITTING_FOLDS, task_of
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.training.snapshots import places
 
@@ -50,7 +50,7 @@ def _few(model: ModelSpec, rows: pl.DataFrame, seed: int) -> pl.DataFrame:
     if rows.height <= ROWS:
         return rows
     sample = rows.sample(ROWS, seed=seed)
-    return rows if kind_of(model).shortage(sample["label"]) else sample
+    return rows if task_of(model).label_shortfall(sample["label"]) else sample
 
 
 def _fitted(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: int) -> Any:
@@ -58,9 +58,9 @@ def _fitted(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: in
     matrix, labels = to_matrix(rows, model), rows["label"].to_numpy()
     if candidate.per_segment:
         own = tuning.fit(estimator, matrix, labels)
-        return SegmentModels(str(model.segment_by), {"one": own}, own)
+        return SegmentModels(str(model.segments.by), {"one": own}, own)
     folds = (places(rows, model.dataset.key, seed) * FITTING_FOLDS).astype(int)
-    return kind_of(model).fit(estimator, matrix, labels, folds)
+    return task_of(model).fit(estimator, matrix, labels, folds)
 
 
 def _store_and_load(model: ModelSpec, name: str, estimator: Any) -> None:

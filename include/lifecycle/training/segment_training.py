@@ -1,4 +1,4 @@
-"""Training each segment (a symbol) on its own, in batches that tasks work on side by side.
+"""Training each segment (a country, a product) on its own, in batches that tasks work on side by side.
 
 `stage_batches` stages the rows of each batch of segments, `fit_batch` tunes and fits the segments of one batch,
 and `collect` gives `training.train` what came out, to compare with the estimators that learn from all segments
@@ -23,8 +23,8 @@ import polars as pl
 from include.lifecycle.ingestion.etl import chunks
 from include.lifecycle.modelling import model_files, tuning
 from include.lifecycle.modelling.estimator_input import to_matrix
-from include.lifecycle.modelling.kinds import kind_of
 from include.lifecycle.modelling.model_files import load_trusted
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.modelling.tuning import FoldRows
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
@@ -78,7 +78,7 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
     PartitionNotFoundError
         If no rows are staged; run `training.assemble` first.
     """
-    if not own_candidates(model) or model.segments_per_task is None:
+    if not own_candidates(model) or model.segments.per_task is None:
         return []
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -86,8 +86,8 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
         split(list(rows), model)
         table = pl.concat(rows.values(), how="vertical_relaxed")
         rehearse(model, table, seed=0)
-        segment = table[str(model.segment_by)].cast(pl.String)
-        batches = chunks(segment.unique().sort().to_list(), model.segments_per_task)
+        segment = table[str(model.segments.by)].cast(pl.String)
+        batches = chunks(segment.unique().sort().to_list(), model.segments.per_task)
         description = {"days": [str(day) for day in rows], "batches": batches}
         (scratch / "batches.json").write_text(json.dumps(description, indent=2))
         files = [LocalFile(scratch / "batches.json")]
@@ -183,14 +183,14 @@ def own_candidates(model: ModelSpec) -> list[Candidate]:
     Raises
     ------
     ValueError
-        If they contradict `segments_per_task`, or none learns from all segments.
+        If they contradict `segments.per_task`, or none learns from all segments.
     """
     candidates = model.candidates()
     own = [candidate for candidate in candidates if candidate.per_segment]
-    if bool(own) != bool(model.segments_per_task) or len(own) == len(candidates):
+    if bool(own) != bool(model.segments.per_task) or len(own) == len(candidates):
         raise ValueError(
             f"Model {model.name!r} has {len(own)} of {len(candidates)} candidates with `per_segment`, and "
-            f"`segments_per_task` is {model.segments_per_task}; set it where there are such candidates, and give "
+            f"`segments.per_task` is {model.segments.per_task}; set it where there are such candidates, and give "
             "at least one candidate for all segments together."
         )
     return own
@@ -206,14 +206,14 @@ def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: in
     share = tuning.shares(model, trials)
     candidates = {candidate: share[candidate.name] for candidate in own_candidates(model)}
     fits = []
-    for (segment,), own in rows.group_by(str(model.segment_by), maintain_order=True):
+    for (segment,), own in rows.group_by(str(model.segments.by), maintain_order=True):
         try:
             fits.append(_fit_segment(model, candidates, str(segment), own, parts, seed))
         except MemoryError:
             raise
         except Exception as error:
             # Whatever is wrong with one segment must not stop the others; the task fails once these are staged.
-            log.exception("%s %s could not be fitted.", model.segment_by, segment)
+            log.exception("%s %s could not be fitted.", model.segments.by, segment)
             fits.append(SegmentFits(failed={str(segment): f"{type(error).__name__}: {error}"}))
     return _joined(fits)
 
@@ -228,11 +228,11 @@ def _fit_segment(
 ) -> SegmentFits:
     """Tune and fit `candidates`, each with so many trials; nothing where the rows are too few."""
     folds = [
-        FoldRows(training_data.within(rows, fold.search), training_data.within(rows, fold.validation))
+        FoldRows(training_data.within(rows, fold.train), training_data.within(rows, fold.validation))
         for fold in parts.folds
     ]
     folds = [tuning.with_baseline(model, fold, seed) for fold in folds if _is_enough(model, fold)]
-    fit = training_data.within(rows, parts.fit)
+    refit = training_data.within(rows, parts.refit)
     if not folds:
         log.info("%s has too few rows to be fitted on its own.", segment)
         return SegmentFits()
@@ -243,8 +243,8 @@ def _fit_segment(
         log.info("%s, %s: the best of %d trials reaches %.4f.", segment, candidate.name, len(tried), chosen.value)
         params[candidate.name] = chosen.params
         builders[candidate.name] = partial(candidate.build, chosen.params, seed)
-    matrix, labels = to_matrix(fit, model), fit["label"].to_numpy()
-    out_of_fold = tuning.walk_forward(model, folds, builders)
+    matrix, labels = to_matrix(refit, model), refit["label"].to_numpy()
+    out_of_fold = tuning.predict_out_of_fold(model, folds, builders)
     return SegmentFits(
         {name: {segment: tuning.fit(build(), matrix, labels)} for name, build in builders.items()},
         {name: {segment: chosen} for name, chosen in params.items()},
@@ -254,7 +254,7 @@ def _fit_segment(
 
 def _is_enough(model: ModelSpec, fold: FoldRows) -> bool:
     """Whether a fold of one segment has rows enough to learn from, and to measure on."""
-    shortage = kind_of(model).shortage(fold.search["label"])
+    shortage = task_of(model).label_shortfall(fold.train["label"])
     return shortage is None and fold.validation.height >= _FEWEST_VALIDATION_ROWS
 
 

@@ -38,9 +38,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Fold:
-    """Hyperparameters are tried by fitting on `search` and measuring on `validation`."""
+    """Hyperparameters are tried by fitting on `train` and measuring on `validation`."""
 
-    search: Part
+    train: Part
     validation: Part
 
 
@@ -48,13 +48,13 @@ class Fold:
 class Split:
     """The parts of a training.
 
-    Hyperparameters are chosen by the folds. The best are fitted once more on `fit`, which contains the folds, and
-    judged on `holdout`, which nothing has seen. `by` says what separates the holdout from the rest,
-    `validation_by` what separates validation from search.
+    Hyperparameters are chosen by the folds. The best are fitted once more on `refit`, which contains the folds,
+    and judged on `holdout`, which nothing has seen. `by` says what separates the holdout from the rest,
+    `validation_by` what separates validation from train.
     """
 
     folds: tuple[Fold, ...]
-    fit: Part
+    refit: Part
     holdout: Part
     by: Literal["time", "key"]
     validation_by: Literal["time", "key"]
@@ -107,11 +107,11 @@ def spaced_days(days: Sequence[date], every: int) -> list[date]:
 def split(days: Sequence[date], model: ModelSpec) -> Split:
     """Share out snapshot days so that no label window of one part reaches into the next part.
 
-    The holdout is the newest `model.holdout_share` of the days, or the newest day. What is learnt from lies at
-    least the horizon before it, and so do a fold's search days before its validation days (purging: Lopez de Prado
-    2018, "Advances in financial machine learning", ch. 7). The folds walk forward over the newer half of what is
-    learnt from; a single one validates on its newest day. Where the history is too short for that, keys are
-    separated instead, by their hash: for the choice of hyperparameters alone, else for the holdout too.
+    The holdout is the newest `model.split.holdout_share` of the days, or the newest day. What is learnt from lies
+    at least the horizon before it, and so do a fold's training days before its validation days (purging: Lopez de
+    Prado 2018, "Advances in financial machine learning", ch. 7). The folds walk forward over the newer half of
+    what is learnt from; a single one validates on its newest day. Where the history is too short for that, keys
+    are separated instead, by their hash: for the choice of hyperparameters alone, else for the holdout too.
 
     Raises
     ------
@@ -121,19 +121,19 @@ def split(days: Sequence[date], model: ModelSpec) -> Split:
     if not days:
         raise NothingToLearnError("No snapshot has matured, so there is nothing to learn from.")
     days = sorted(days)
-    count = 1 if model.holdout_share is None else math.ceil(model.holdout_share * len(days))
+    count = 1 if model.split.holdout_share is None else math.ceil(model.split.holdout_share * len(days))
     holdout = tuple(days[-count:])
-    fit = _before(days, holdout[0], model)
-    if model.folds > 1:
-        return Split(_walk_forward(fit, model), Part(fit), Part(holdout), by="time", validation_by="time")
-    if not fit:
+    refit = _before(days, holdout[0], model)
+    if model.split.folds > 1:
+        return Split(_walk_forward(refit, model), Part(refit), Part(holdout), by="time", validation_by="time")
+    if not refit:
         return _split_keys(holdout)
-    search = _before(fit, fit[-1], model)
-    if search:
-        fold = Fold(Part(search), Part(fit[-1:]))
+    train = _before(refit, refit[-1], model)
+    if train:
+        fold = Fold(Part(train), Part(refit[-1:]))
     else:
-        fold = Fold(Part(fit, VALIDATION_SHARE), Part(fit, 0, VALIDATION_SHARE))
-    return Split((fold,), Part(fit), Part(holdout), by="time", validation_by="time" if search else "key")
+        fold = Fold(Part(refit, VALIDATION_SHARE), Part(refit, 0, VALIDATION_SHARE))
+    return Split((fold,), Part(refit), Part(holdout), by="time", validation_by="time" if train else "key")
 
 
 def _before(days: Sequence[date], first: date, model: ModelSpec) -> tuple[date, ...]:
@@ -141,29 +141,29 @@ def _before(days: Sequence[date], first: date, model: ModelSpec) -> tuple[date, 
     return tuple(day for day in days if model.horizon_ends_on(day) <= first)
 
 
-def _walk_forward(fit: Sequence[date], model: ModelSpec) -> tuple[Fold, ...]:
-    """Folds that validate on consecutive stretches of the newer half, each after what it is searched on."""
-    length = len(fit) // 2 // model.folds
-    starts = [len(fit) - length * (model.folds - number) for number in range(model.folds)]
+def _walk_forward(refit: Sequence[date], model: ModelSpec) -> tuple[Fold, ...]:
+    """Folds that validate on consecutive stretches of the newer half, each after what is fitted on."""
+    length = len(refit) // 2 // model.split.folds
+    starts = [len(refit) - length * (model.split.folds - number) for number in range(model.split.folds)]
     folds = tuple(
-        Fold(Part(_before(fit, fit[start], model)), Part(tuple(fit[start : start + length])))
+        Fold(Part(_before(refit, refit[start], model)), Part(tuple(refit[start : start + length])))
         for start in starts
         if length
     )
-    if not all(fold.search.days for fold in folds) or not folds:
+    if not all(fold.train.days for fold in folds) or not folds:
         raise NothingToLearnError(
-            f"{len(fit)} snapshots to learn from are too few for the {model.folds} walk-forward folds of model "
-            f"{model.name!r}; give it a longer history."
+            f"{len(refit)} snapshots to learn from are too few for the {model.split.folds} walk-forward folds of "
+            f"model {model.name!r}; give it a longer history."
         )
     return folds
 
 
 def _split_keys(days: tuple[date, ...]) -> Split:
-    search = Part(days, HOLDOUT_SHARE + VALIDATION_SHARE)
+    train = Part(days, HOLDOUT_SHARE + VALIDATION_SHARE)
     validation = Part(days, HOLDOUT_SHARE, HOLDOUT_SHARE + VALIDATION_SHARE)
     return Split(
-        folds=(Fold(search, validation),),
-        fit=Part(days, HOLDOUT_SHARE),
+        folds=(Fold(train, validation),),
+        refit=Part(days, HOLDOUT_SHARE),
         holdout=Part(days, 0, HOLDOUT_SHARE),
         by="key",
         validation_by="key",

@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
-from include.lifecycle.modelling import model_files, plots, tuning
+from include.lifecycle.modelling import model_files, tuning
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
 from include.lifecycle.modelling.intervals import (
     Interval,
@@ -30,8 +30,9 @@ from include.lifecycle.modelling.intervals import (
     fit_interval,
     width_fault,
 )
-from include.lifecycle.modelling.kinds import FITTING_FOLDS, kind_of
+from include.lifecycle.modelling.tasks import FITTING_FOLDS, task_of
 from include.lifecycle.modelling.tuning import FoldRows, Trial, best
+from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import ModelSpec
@@ -57,7 +58,7 @@ class _Data:
 
     split: Split
     folds: list[FoldRows]
-    fit: pl.DataFrame
+    refit: pl.DataFrame
     holdout: pl.DataFrame
     inputs: dict[str, str]
 
@@ -94,7 +95,7 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
         If no day has matured.
     """
     days = training_data.decide(model, lake, as_of)
-    outcomes = model.dataset.clean(model.label_table)
+    outcomes = model.dataset.clean(model.label.table)
     known = sorted({day for window in days.windows.values() for day in window})
     digests = lake.digests(outcomes, known)
     with TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def assemble(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[da
         frames = {day: lake.scan(outcomes, [day], scratch) for day in known}
         for day, window in days.windows.items():
             features = pl.read_parquet(lake.download(model.dataset.features_prefix, day, scratch))
-            labels = model.label(day, features, pl.concat([frames[other] for other in window]))
+            labels = model.label.make(day, features, pl.concat([frames[other] for other in window]))
             paths = [partition(outcomes, other) for other in window]
             inputs = lake.digests(model.dataset.features_prefix, [day]) | {path: digests[path] for path in paths}
             labels = labels.sort(model.dataset.key)
@@ -143,7 +144,7 @@ def train(
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         data = _read(model, lake, as_of, seed, scratch)
-        rehearse(model, data.fit, seed)
+        rehearse(model, data.refit, seed)
         own = segment_training.collect(
             model, lake, as_of, data.inputs, trials=trials, seed=seed, run=run, scratch=scratch
         )
@@ -164,7 +165,7 @@ def train(
             *_segment_warnings(model, own),
             *_coverage_warnings(result),
         ]
-        figures = kind_of(model).draw(result.holdout)
+        figures = task_of(model).draw(result.holdout)
         files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
         schema = dict(result.holdout.schema)
         return lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
@@ -173,18 +174,18 @@ def train(
 def _read(model: ModelSpec, lake: Lake, as_of: date, seed: int, scratch: Path) -> _Data:
     rows = training_data.snapshots(model, lake, as_of, scratch)
     split = split_days(list(rows), model)
-    days = sorted({*split.fit.days, *split.holdout.days})
+    days = sorted({*split.refit.days, *split.holdout.days})
 
     def part(part: Part) -> pl.DataFrame:
-        share = model.max_training_rows // len(part.days)
+        share = model.split.max_rows // len(part.days)
         chosen = [select(rows[day], model.dataset.key, part, share, seed) for day in part.days]
         return pl.concat(chosen, how="vertical_relaxed")
 
-    folds = [FoldRows(part(fold.search), part(fold.validation)) for fold in split.folds]
+    folds = [FoldRows(part(fold.train), part(fold.validation)) for fold in split.folds]
     data = _Data(
         split,
         folds,
-        part(split.fit),
+        part(split.refit),
         part(split.holdout),
         training_data.inputs(model, lake, as_of, days),
     )
@@ -197,13 +198,13 @@ def _named_rows(data: _Data) -> list[tuple[str, pl.DataFrame]]:
     folds = [
         (name if len(data.folds) == 1 else f"{name} {number}", frame)
         for number, fold in enumerate(data.folds, start=1)
-        for name, frame in (("search", fold.search), ("validation", fold.validation))
+        for name, frame in (("search", fold.train), ("validation", fold.validation))
     ]
-    return [*folds, ("fit", data.fit), ("holdout", data.holdout)]
+    return [*folds, ("fit", data.refit), ("holdout", data.holdout)]
 
 
 def _require_labels(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
-    shortage = kind_of(model).shortage(frame["label"])
+    shortage = task_of(model).label_shortfall(frame["label"])
     if shortage:
         raise NothingToLearnError(
             f"The {part} part of model {model.name!r} has {shortage}; give more days or more rows."
@@ -217,18 +218,18 @@ def _learn(model: ModelSpec, data: _Data, own: SegmentFits, trials: int, seed: i
     builders: dict[str, Callable[[], Any]] = {
         "candidate": partial(build, best(pooled).params, seed),
         "baseline": partial(model.baseline, seed),
-        **{name: partial(reference, seed) for name, reference in model.references.items()},
+        **{name: partial(reference, seed) for name, reference in model.gate.references.items()},
     }
-    needs_walk = model.interval or model.segments_per_task
-    folds = [tuning.walk_forward(model, [fold], builders) for fold in data.folds if needs_walk]
+    needs_out_of_fold = model.interval or model.segments.per_task
+    folds = [tuning.predict_out_of_fold(model, [fold], builders) for fold in data.folds if needs_out_of_fold]
     tried = [*pooled, *_segment_trials(model, folds, own, len(pooled))]
     segmented = own.estimators.get(best(tried).candidate)
     fitted = {
-        who: _fit(model, builder(), data.fit, seed, calibrate=who == "candidate")
+        who: _fit(model, builder(), data.refit, seed, calibrate=who == "candidate")
         for who, builder in builders.items()
     }
     if segmented:
-        fitted["candidate"] = SegmentModels(str(model.segment_by), dict(segmented), fitted["candidate"])
+        fitted["candidate"] = SegmentModels(str(model.segments.by), dict(segmented), fitted["candidate"])
     holdout = data.holdout.with_columns(
         **{f"{who}_score": predict(estimator, data.holdout, model) for who, estimator in fitted.items()}
     )
@@ -250,12 +251,12 @@ def _segment_trials(
 
     Where a segment has no fit of its own, the `candidate_score` of what was learnt from all stays.
     """
-    kind = kind_of(model)
+    task = task_of(model)
     candidates = [name for name, fits in own.estimators.items() if fits]
 
     def value(candidate: str, fold: pl.DataFrame) -> float:
         rows = own.with_own_scores(model, fold, candidate, "candidate_score")
-        return kind.tuning_score(rows, "candidate_score", model)
+        return task.tuning_score(rows, "candidate_score")
 
     return [
         Trial(number, candidate, {}, math.fsum(value(candidate, fold) for fold in folds) / len(folds), "COMPLETE")
@@ -268,14 +269,14 @@ def _fit(model: ModelSpec, estimator: Any, rows: pl.DataFrame, seed: int, *, cal
     if not calibrate:
         return tuning.fit(estimator, matrix, labels)
     folds = (places(rows, model.dataset.key, seed) * FITTING_FOLDS).astype(int)
-    return kind_of(model).fit(estimator, matrix, labels, folds)
+    return task_of(model).fit(estimator, matrix, labels, folds)
 
 
 def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
-    chosen, kind = best(result.trials), kind_of(model)
+    chosen, task = best(result.trials), task_of(model)
     measured = {
-        who: {f"holdout_{name}": value for name, value in kind.measure(result.holdout, f"{who}_score").items()}
-        for who in ("candidate", "baseline", *model.references)
+        who: {f"holdout_{name}": value for name, value in task.measure(result.holdout, f"{who}_score").items()}
+        for who in ("candidate", "baseline", *model.gate.references)
     }
     return {
         "candidate": chosen.candidate,
@@ -284,12 +285,12 @@ def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
         "baseline_metrics": measured.pop("baseline"),
         "reference_metrics": measured,
         "segments": _segments(model, result.holdout),
-        "tuning_metric": kind.tuning_metric(model),
+        "tuning_metric": task.tuning_metric,
         "trials": [asdict(trial) for trial in result.trials],
         "data": data.inputs,
-        "days": {"fit": _texts(data.split.fit), "holdout": _texts(data.split.holdout)},
+        "days": {"fit": _texts(data.split.refit), "holdout": _texts(data.split.holdout)},
         "folds": [
-            {"search": _texts(fold.search), "validation": _texts(fold.validation)} for fold in data.split.folds
+            {"search": _texts(fold.train), "validation": _texts(fold.validation)} for fold in data.split.folds
         ],
         "split": data.split.by,
         "validation_split": data.split.validation_by,
@@ -307,11 +308,11 @@ def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
 
 def _segments(model: ModelSpec, holdout: pl.DataFrame) -> dict[str, dict[str, float]]:
     """The candidate's measures on the holdout rows of each segment, by its name."""
-    if model.segment_by is None:
+    if model.segments.by is None:
         return {}
-    parts = holdout.partition_by(model.segment_by, as_dict=True)
-    kind = kind_of(model)
-    return {str(name): kind.measure(rows, "candidate_score") for (name,), rows in sorted(parts.items())}
+    parts = holdout.partition_by(model.segments.by, as_dict=True)
+    task = task_of(model)
+    return {str(name): task.measure(rows, "candidate_score") for (name,), rows in sorted(parts.items())}
 
 
 def _texts(part: Part) -> list[str]:
@@ -320,11 +321,11 @@ def _texts(part: Part) -> list[str]:
 
 def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> list[str]:
     warnings = []
-    name, limit = model.suspicious
-    if measured[f"holdout_{name}"] > limit:
+    name, limit = model.gate.leakage_threshold or ("", math.inf)
+    if measured.get(f"holdout_{name}", 0) > limit:
         warnings.append(
-            f"The holdout {kind_of(model).measures[name].within} of {measured[f'holdout_{name}']:.3f} is above "
-            f"{limit:g}, which is more likely a leak than skill: look for a feature that knows the outcome."
+            f"The holdout {task_of(model).metrics[name].within} of {measured[f'holdout_{name}']:.3f} is above "
+            f"{limit:g}, which is more likely a leak than merit: look for a feature that knows the outcome."
         )
     if split.by == "key":
         warnings.append(
@@ -350,7 +351,7 @@ def _segment_warnings(model: ModelSpec, own: SegmentFits) -> list[str]:
     if not own.failed:
         return []
     return [
-        f"Not every {model.segment_by} could be fitted on its own, and what was learnt from all answers for "
+        f"Not every {model.segments.by} could be fitted on its own, and what was learnt from all answers for "
         f"{len(own.failed)}, also where candidates are compared: {segment_training.described(own.failed)}."
     ]
 
@@ -383,5 +384,5 @@ def _stored(model: ModelSpec, result: _Result, training: dict[str, Any], scratch
 
 def _pictures(figures: Mapping[str, Figure], scratch: Path) -> list[LocalFile]:
     for name, figure in figures.items():
-        plots.save_png(figure, scratch / f"{name}.png")
+        charts.save_png(figure, scratch / f"{name}.png")
     return [LocalFile(scratch / f"{name}.png") for name in figures]

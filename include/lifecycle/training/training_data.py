@@ -51,15 +51,15 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
         If no day has matured.
     """
     feature_days = lake.days(model.dataset.features_prefix)
-    outcome_days = lake.days(model.dataset.clean(model.label_table))
+    outcome_days = lake.days(model.dataset.clean(model.label.table))
     matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
-    days = spaced_days([day for day in matured if day not in gaps], model.snapshot_every_days)
+    days = spaced_days([day for day in matured if day not in gaps], model.split.snapshot_every_days)
     if not days:
         raise NothingToLearnError(
             f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
-            f"{model.horizon_days + model.label_delay_days} days after the features, but the first features are "
-            f"of {min(feature_days, default='no day')} and the last outcomes of "
+            f"{model.label.horizon_days + model.label.delay_days} days after the features, but the first features "
+            f"are of {min(feature_days, default='no day')} and the last outcomes of "
             f"{max(outcome_days, default='no day')}. Run {model.dataset.name}_etl for more days, or train as of "
             "a later day."
         )
@@ -98,7 +98,7 @@ def decided_days(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
 def snapshots(model: ModelSpec, lake: Lake, as_of: date, scratch: Path) -> dict[date, pl.DataFrame]:
     """The staged rows of each snapshot day that has rows; fetched by way of the folder `scratch`.
 
-    A symbol has no features before its history is long enough, so the first days may be empty; they are left out.
+    A key has no features before its history is long enough, so the first days may be empty; they are left out.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import Any
 
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
-from include.lifecycle.specs import Candidate, ModelSpec
+from include.lifecycle.specs import Candidate, GateSpec, LabelSpec, ModelSpec
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
 
@@ -34,14 +34,13 @@ CHURN = ModelSpec(
         "From 0.15 on, the category of high risk, a retention offer pays back."
     ),
     dataset=CUSTOMERS,
+    task="classification",
     numeric=NUMERIC,
     categorical=CATEGORICAL,
-    label=leaves_within_horizon,
-    label_table="churns",
-    horizon_days=HORIZON.days,
-    label_delay_days=5,
+    label=LabelSpec(make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5),
     candidates=_candidates,
     baseline=_baseline,
+    gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
     decide=decide,
     trusted_types=(
         "numpy.dtype",

@@ -10,7 +10,15 @@ from typing import Any
 
 from include.datasets.market import MARKET
 from include.datasets.market.features import NUMERIC
-from include.lifecycle.specs import Candidate, IntervalPolicy, ModelSpec
+from include.lifecycle.specs import (
+    Candidate,
+    GateSpec,
+    IntervalPolicy,
+    LabelSpec,
+    ModelSpec,
+    SegmentsSpec,
+    SplitSpec,
+)
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
 from include.models.stocks import DRIFT, TRUSTED_TYPES
@@ -48,23 +56,19 @@ RETURNS = ModelSpec(
         "must show skill beyond chance before it may be champion."
     ),
     dataset=MARKET,
-    kind="regression",
+    task="regression",
     numeric=NUMERIC,
     categorical=("symbol",),
-    segment_by="symbol",
-    segments_per_task=50,
-    label=return_ahead,
-    label_table="prices",
-    horizon_days=HORIZON,
-    label_delay_days=0,
-    snapshot_every_days=7,
-    holdout_share=0.3,
-    folds=4,
+    label=LabelSpec(make=return_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
+    split=SplitSpec(snapshot_every_days=7, holdout_share=0.3, folds=4),
+    segments=SegmentsSpec(by="symbol", per_task=50),
     candidates=_candidates,
     baseline=_zero,
-    references={"mean": _mean, "persistence": _persistence},
-    metric="skill_low",
-    suspicious=("skill", 0.02),
+    gate=GateSpec(
+        metric="skill_lower_bound",
+        references={"mean": _mean, "persistence": _persistence},
+        leakage_threshold=("skill", 0.02),
+    ),
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
     trusted_types=TRUSTED_TYPES,

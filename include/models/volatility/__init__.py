@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from include.datasets.market import MARKET
-from include.lifecycle.specs import Candidate, IntervalPolicy, ModelSpec
+from include.lifecycle.specs import (
+    Candidate,
+    GateSpec,
+    IntervalPolicy,
+    LabelSpec,
+    ModelSpec,
+    SegmentsSpec,
+    SplitSpec,
+)
 from include.models.stocks import DRIFT, TRUSTED_TYPES
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
@@ -41,23 +49,19 @@ VOLATILITY = ModelSpec(
         "quarter. The baseline says that the last 21 sessions go on."
     ),
     dataset=MARKET,
-    kind="regression",
+    task="regression",
     numeric=NUMERIC,
     categorical=("symbol",),
-    segment_by="symbol",
-    segments_per_task=50,
-    label=realized_volatility_ahead,
-    label_table="prices",
-    horizon_days=HORIZON,
-    label_delay_days=0,
-    snapshot_every_days=7,
-    holdout_share=0.3,
-    folds=4,
+    label=LabelSpec(make=realized_volatility_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
+    split=SplitSpec(snapshot_every_days=7, holdout_share=0.3, folds=4),
+    segments=SegmentsSpec(by="symbol", per_task=50),
     candidates=_candidates,
     baseline=_persistence,
-    references={"mean": _mean},
-    metric="skill_low",
-    suspicious=("skill", 0.5),
+    gate=GateSpec(
+        metric="skill_lower_bound",
+        references={"mean": _mean},
+        leakage_threshold=("skill", 0.5),
+    ),
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
     trusted_types=TRUSTED_TYPES,

@@ -85,4 +85,4 @@ def test_a_symbol_that_shares_too_few_sessions_keeps_no_other_one_out() -> None:
 
 
 def test_a_predicted_return_is_of_the_horizon_of_its_model() -> None:
-    assert annual_return(math.log(1.01)) == pytest.approx(0.01 * 252 / RETURNS.horizon_days)
+    assert annual_return(math.log(1.01)) == pytest.approx(0.01 * 252 / RETURNS.label.horizon_days)

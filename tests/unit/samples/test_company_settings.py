@@ -7,4 +7,4 @@ from include.samples.settings import CompanySettings
 
 
 def test_a_churn_becomes_known_when_the_model_expects_it() -> None:
-    assert CompanySettings().label_delay_days == CHURN.label_delay_days
+    assert CompanySettings().label_delay_days == CHURN.label.delay_days

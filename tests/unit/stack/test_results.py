@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import date
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from include.lifecycle.promotion.registry import VERDICT_TAG
+from include.models.returns import RETURNS
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results, summary
 from include.stack.errors import StackError
@@ -50,21 +52,27 @@ def test_the_summary_says_where_the_champion_is_the_naive_baseline_and_why(
     monkeypatch: pytest.MonkeyPatch, verdict: str, is_baseline: bool
 ) -> None:
     why = "The naive baseline is champion because version 1 was refused."
+    # As a version has it that was registered before the metric had its present name.
+    measured = [{"key": "holdout_skill_low", "value": 0.125}, {"key": "baseline_holdout_skill_low", "value": 0}]
     version = {
         "version": "2",
         "run_id": "r",
         "description": why,
         "tags": [{"key": VERDICT_TAG, "value": verdict}],
     }
-    answers = {"registered-models/alias": {"model_version": version}, "runs/get": {"run": {"data": {}}}}
+    answers = {
+        "registered-models/alias": {"model_version": version},
+        "runs/get": {"run": {"data": {"metrics": measured}}},
+    }
     monkeypatch.setattr(results, "_ask_mlflow", lambda _, path, **__: answers[path])
     console = Console(record=True, width=200)
 
-    summary._show_champion(console, "returns", results.champion(StackSettings(), "returns"))
+    summary._show_champion(console, RETURNS, results.champion(StackSettings(), "returns"))
 
     shown = console.export_text()
     assert ("returns, version 2: the naive baseline" in shown) == is_baseline
     assert (why in shown) == is_baseline
+    assert re.search(r"Lower end of the skill +0\.125 +0 ", shown)
 
 
 @pytest.mark.parametrize(("share", "is_noted"), [(0.25, True), (0.3, False)])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.modelling.classification import Classification
-from include.lifecycle.modelling.regression import Regression
+from include.lifecycle.modelling.tasks.classification import Classification
+from include.lifecycle.modelling.tasks.regression import Regression
 from include.models.churn import CHURN
 from include.models.returns import RETURNS
 
@@ -42,27 +42,27 @@ def test_a_larger_error_is_no_gain_though_its_interval_beside_the_baseline_ends_
     rival = [0.1] * 100
     rival[50] = 20.0
     rows = errors([0.5] * 100, rival)
-    own_measures, rival_measures = (Regression().measure(rows, score) for score in ("own", "rival"))
+    own_measures, rival_measures = (Regression(RETURNS).measure(rows, score) for score in ("own", "rival"))
     assert own_measures["rmse"] > rival_measures["rmse"]
-    assert own_measures["skill_low"] > rival_measures["skill_low"]
+    assert own_measures["skill_lower_bound"] > rival_measures["skill_lower_bound"]
 
-    gain = Regression().gain(rows, "own", "rival", RETURNS)
+    gain = Regression(RETURNS).gain(rows, "own", "rival")
 
     assert gain.value < 0
     assert gain.low < 0
 
 
 def test_the_gain_of_a_regression_is_the_share_of_the_squared_error_that_is_saved() -> None:
-    gain = Regression().gain(errors([0.3] * 100, [0.4] * 100), "own", "rival", RETURNS)
+    gain = Regression(RETURNS).gain(errors([0.3] * 100, [0.4] * 100), "own", "rival")
 
     assert gain == pytest.approx((0.25, 0.25))
 
 
 def test_the_gain_of_a_classification_is_the_difference_in_its_metric() -> None:
     rows = outcomes(own=0.9, rival=0.3)
-    measured = [Classification().measure(rows, score)[CHURN.metric] for score in ("own", "rival")]
+    measured = [Classification(CHURN).measure(rows, score)[CHURN.gate.metric] for score in ("own", "rival")]
 
-    gain = Classification().gain(rows, "own", "rival", CHURN)
+    gain = Classification(CHURN).gain(rows, "own", "rival")
 
     assert gain.value == pytest.approx(measured[0] - measured[1])
     assert 0 < gain.low < gain.value
@@ -71,15 +71,15 @@ def test_the_gain_of_a_classification_is_the_difference_in_its_metric() -> None:
 def test_equal_scores_gain_exactly_nothing() -> None:
     rows = outcomes(own=0.5, rival=0.5).with_columns(rival=pl.col("own"))
 
-    assert Classification().gain(rows, "own", "rival", CHURN) == (0, 0)
-    assert Regression().gain(errors([0.3] * 100, [0.3] * 100), "own", "rival", RETURNS) == (0, 0)
+    assert Classification(CHURN).gain(rows, "own", "rival") == (0, 0)
+    assert Regression(RETURNS).gain(errors([0.3] * 100, [0.3] * 100), "own", "rival") == (0, 0)
 
 
 def test_rows_repeated_for_each_customer_are_no_further_evidence() -> None:
     once = outcomes(own=0.6, rival=0.4)
     thrice = pl.concat([once] * 3)
 
-    lows = [Classification().gain(rows, "own", "rival", CHURN).low for rows in (once, thrice)]
+    lows = [Classification(CHURN).gain(rows, "own", "rival").low for rows in (once, thrice)]
 
     assert lows[0] == pytest.approx(lows[1])
 
@@ -88,8 +88,8 @@ def test_rows_repeated_for_each_customer_are_no_further_evidence() -> None:
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000))
 def test_of_two_models_at_most_one_gains_over_the_other(own: float, rival: float, seed: int) -> None:
     rows = outcomes(own, rival, seed)
-    forth = Classification().gain(rows, "own", "rival", CHURN)
-    back = Classification().gain(rows, "rival", "own", CHURN)
+    forth = Classification(CHURN).gain(rows, "own", "rival")
+    back = Classification(CHURN).gain(rows, "rival", "own")
 
     assert forth.value == -back.value
     assert not (forth.low > 0 and back.low > 0)

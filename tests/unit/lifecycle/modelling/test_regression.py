@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.intervals import Interval, coverage, fit_interval
-from include.lifecycle.modelling.regression import Regression, skill, skill_interval
+from include.lifecycle.modelling.tasks.regression import Regression, skill, skill_interval
 from include.lifecycle.specs import IntervalPolicy
 from include.models.returns import RETURNS
 
@@ -43,7 +43,7 @@ def hand(**columns: list[float]) -> pl.DataFrame:
 
 def test_the_errors_of_four_rows_are_those_computed_by_hand() -> None:
     # The errors are 1, -1, -3 and 1; the labels 1, 2, 3 and 10 have the mean 4.
-    measured = Regression().measure(hand(label=[1, 2, 3, 10], score=[0, 3, 6, 9]), "score")
+    measured = Regression(RETURNS).measure(hand(label=[1, 2, 3, 10], score=[0, 3, 6, 9]), "score")
 
     assert measured == {
         "rmse": pytest.approx(math.sqrt((1 + 1 + 9 + 1) / 4)),
@@ -53,47 +53,49 @@ def test_the_errors_of_four_rows_are_those_computed_by_hand() -> None:
 
 
 def test_saying_the_mean_of_the_rows_has_an_r2_of_0() -> None:
-    assert Regression().measure(hand(label=[1, 2, 6], score=[3, 3, 3]), "score")["r2"] == pytest.approx(0)
+    assert Regression(RETURNS).measure(hand(label=[1, 2, 6], score=[3, 3, 3]), "score")["r2"] == pytest.approx(0)
 
 
 def test_of_one_row_no_spread_is_explained() -> None:
-    assert Regression().measure(hand(label=[2], score=[1]), "score") == {"rmse": 1, "mae": 1, "r2": 0}
+    assert Regression(RETURNS).measure(hand(label=[2], score=[1]), "score") == {"rmse": 1, "mae": 1, "r2": 0}
     # Two rows can be on a line, and this one goes the wrong way: errors 1 and 1 around a spread of 0.25 + 0.25.
-    assert Regression().measure(hand(label=[1, 2], score=[2, 1]), "score")["r2"] == pytest.approx(1 - 2 / 0.5)
+    assert Regression(RETURNS).measure(hand(label=[1, 2], score=[2, 1]), "score")["r2"] == pytest.approx(
+        1 - 2 / 0.5
+    )
 
 
 def test_beside_a_baseline_all_measures_of_the_page_are_there() -> None:
     frame = rows(noise=0.5)
 
-    measured = Regression().measure(frame, "score")
+    measured = Regression(RETURNS).measure(frame, "score")
 
-    assert list(measured) == list(Regression.measures)
-    assert (measured["skill_low"], measured["skill_high"]) == skill_interval(frame, "score")
+    assert list(measured) == list(Regression.metrics)
+    assert (measured["skill_lower_bound"], measured["skill_upper_bound"]) == skill_interval(frame, "score")
     assert measured["skill"] == skill(frame, "score")
 
 
 def test_a_line_is_fitted_and_predicted_as_it_is() -> None:
     matrix = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
 
-    fitted = Regression().fit(LinearRegression(), matrix, np.array([1.0, 3.0, 5.0]), np.array([0, 1, 2]))
+    fitted = Regression(RETURNS).fit(LinearRegression(), matrix, np.array([1.0, 3.0, 5.0]), np.array([0, 1, 2]))
 
-    assert Regression().predict(fitted, pd.DataFrame({"x": [10.0, 0.5]})).tolist() == pytest.approx([21, 2])
+    assert Regression(RETURNS).predict(fitted, pd.DataFrame({"x": [10.0, 0.5]})).tolist() == pytest.approx([21, 2])
 
 
 @pytest.mark.parametrize(("count", "shortage"), [(50, None), (49, "49 rows, but at least 50 are needed")])
 def test_fifty_rows_are_the_fewest_to_learn_from(count: int, shortage: str | None) -> None:
-    assert Regression().shortage(pl.Series([0.5] * count)) == shortage
+    assert Regression(RETURNS).label_shortfall(pl.Series([0.5] * count)) == shortage
 
 
 def test_tuning_ranks_by_the_skill_that_the_gate_judges() -> None:
-    assert Regression().tuning_metric(RETURNS) == "skill"
+    assert Regression(RETURNS).tuning_metric == "skill"
 
 
 def test_a_gain_is_the_skill_over_the_rival_and_its_lower_end() -> None:
     frame = rows(noise=0.5).with_columns(rival=pl.col("label") * 0.1)
     beside = frame.with_columns(baseline_score="rival")
 
-    gain = Regression().gain(frame, "score", "rival", RETURNS)
+    gain = Regression(RETURNS).gain(frame, "score", "rival")
 
     assert gain == (skill(beside, "score"), skill_interval(beside, "score")[0])
     assert gain[0] > gain[1]
@@ -102,13 +104,13 @@ def test_a_gain_is_the_skill_over_the_rival_and_its_lower_end() -> None:
 def test_tuning_ranks_by_the_skill_itself() -> None:
     frame = rows(noise=0.5)
 
-    assert Regression().tuning_score(frame, "score", RETURNS) == skill(frame, "score")
+    assert Regression(RETURNS).tuning_score(frame, "score") == skill(frame, "score")
 
 
 def test_a_score_is_any_finite_number() -> None:
     scores = pl.DataFrame({"score": [-1e9, 0.0, math.inf, -math.inf, math.nan, None]})
 
-    valid = scores.select(Regression().valid(pl.col("score"))).to_series()
+    valid = scores.select(Regression(RETURNS).is_valid_score(pl.col("score"))).to_series()
 
     assert valid.to_list() == [True, True, False, False, False, False]
 
@@ -116,7 +118,7 @@ def test_a_score_is_any_finite_number() -> None:
 def test_the_pictures_are_those_that_the_page_has_captions_for() -> None:
     frame = rows(noise=0.5).rename({"score": "candidate_score"})
 
-    assert set(Regression().draw(frame)) == set(Regression.pictures)
+    assert set(Regression(RETURNS).draw(frame)) == set(Regression.plots)
 
 
 def test_skill_is_the_share_of_the_baselines_squared_error_that_is_saved() -> None:
@@ -241,9 +243,9 @@ def test_rows_of_a_day_count_as_one_piece_of_evidence() -> None:
 
 
 def test_the_baseline_has_no_skill_over_itself() -> None:
-    measured = Regression().measure(rows(noise=1), "baseline_score")
+    measured = Regression(RETURNS).measure(rows(noise=1), "baseline_score")
 
-    assert (measured["skill"], measured["skill_low"], measured["skill_high"]) == (0, 0, 0)
+    assert (measured["skill"], measured["skill_lower_bound"], measured["skill_upper_bound"]) == (0, 0, 0)
 
 
 def test_the_range_holds_the_share_it_promises_of_rows_like_those_it_was_learnt_from() -> None:

@@ -19,7 +19,7 @@ from include.lifecycle.monitoring.drift_samples import Reference, Samples, clip
 from include.lifecycle.monitoring.drift_verdict import DriftEvidence as Evidence
 from include.lifecycle.monitoring.drift_verdict import decide
 from include.lifecycle.reporting.distribution_chart import _round_ticks, distribution, label
-from include.lifecycle.specs import DatasetSpec, DriftPolicy, ModelSpec, TableSpec
+from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
 
 DAYS = tuple(date(2026, 11, day) for day in (18, 19, 20))
 
@@ -46,12 +46,11 @@ MODEL = ModelSpec(
     ),
     numeric=("charges",),
     categorical=("payment",),
-    label=unused,
-    label_table="people",
-    horizon_days=30,
-    label_delay_days=5,
+    task="classification",
+    label=LabelSpec(make=unused, table="people", horizon_days=30, delay_days=5),
     candidates=unused,
     baseline=unused,
+    gate=GateSpec(metric="average_precision"),
     decide=unused,
     trusted_types=(),
     drift=DriftPolicy(window_days=3),

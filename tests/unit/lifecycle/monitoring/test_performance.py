@@ -24,7 +24,7 @@ from tests.unit.lifecycle.monitoring.test_performance_verdict import (
 
 @pytest.mark.parametrize("model", [CHURN, VOLATILITY], ids=lambda model: model.name)
 def test_the_pictures_are_of_published_predictions_and_of_no_holdout(model: Any) -> None:
-    html = render_performance(model, DAYS[-1], decide(evidence(model), model), outcomes(model.kind))
+    html = render_performance(model, DAYS[-1], decide(evidence(model), model), outcomes(model.task))
 
     assert "holdout" not in html
     assert "candidate" not in html
@@ -37,7 +37,7 @@ def test_the_pictures_are_of_published_predictions_and_of_no_holdout(model: Any)
 def test_days_are_those_with_known_outcomes_and_the_next_ones_are_announced() -> None:
     found = evidence(CHURN, days=(), rows=0, measures={}, next_outcomes_on=date(2026, 12, 21))
 
-    html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.kind).clear())
+    html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.task).clear())
 
     assert "Predictions with known outcomes</dt><dd>0 days</dd>" in html
     assert "a verdict needs 500. The next outcomes will be known on 2026-12-21 at the earliest." in html
@@ -55,7 +55,7 @@ def test_days_are_those_with_known_outcomes_and_the_next_ones_are_announced() ->
 def test_the_badge_says_whether_somebody_has_to_act(changes: Any, word: str) -> None:
     found = evidence(CHURN, **(swapped(CHURN) if changes == "swapped" else changes))
 
-    html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.kind))
+    html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.task))
 
     assert f'<span class="status">{word}</span>' in html
 

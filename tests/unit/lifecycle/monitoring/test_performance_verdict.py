@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from include.catalog import MODELS
-from include.lifecycle.modelling.kinds import kind_of
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence, decide
 from include.lifecycle.specs import DriftPolicy
 
@@ -39,13 +39,13 @@ def outcomes(kind: str, rows: int = 600) -> pl.DataFrame:
 
 
 def evidence(model: Any, **changes: Any) -> PerformanceEvidence:
-    rows = outcomes(model.kind)
+    rows = outcomes(model.task)
     known = {
         "days": DAYS,
         "rows": rows.height,
         "shortage": None,
-        "measures": kind_of(model).measure(rows, "score"),
-        "baseline_measures": kind_of(model).measure(rows, "baseline_score"),
+        "measures": task_of(model).measure(rows, "score"),
+        "baseline_measures": task_of(model).measure(rows, "baseline_score"),
         "coverage": None,
         "promised": None,
     }
@@ -55,8 +55,8 @@ def evidence(model: Any, **changes: Any) -> PerformanceEvidence:
 def swapped(model: Any) -> dict[str, Any]:
     """The scores' and the baseline's measures exchanged; of a regression, a skill below zero."""
     own = evidence(model)
-    if model.kind == "regression":
-        return {"measures": {**own.measures, "skill": -0.2, "skill_low": -0.3, "skill_high": -0.1}}
+    if model.task == "regression":
+        return {"measures": {**own.measures, "skill": -0.2, "skill_lower_bound": -0.3, "skill_upper_bound": -0.1}}
     return {"measures": own.baseline_measures, "baseline_measures": own.measures}
 
 
@@ -99,7 +99,7 @@ def test_scores_as_good_as_the_baseline_are_not_worse() -> None:
 
 
 def test_the_reason_of_a_regression_gives_the_skill_and_its_interval() -> None:
-    measured = {"skill": 0.1, "skill_low": -0.05, "skill_high": 0.25}
+    measured = {"skill": 0.1, "skill_lower_bound": -0.05, "skill_upper_bound": 0.25}
 
     decided = decide(evidence(VOLATILITY, measures=measured, rows=1234, coverage=0.9, promised=0.8), VOLATILITY)
 
@@ -110,14 +110,14 @@ def test_the_reason_of_a_regression_gives_the_skill_and_its_interval() -> None:
 
 
 def test_the_reason_of_a_classification_gives_both_figures() -> None:
-    measured = {"measures": {CHURN.metric: 0.41}, "baseline_measures": {CHURN.metric: 0.2}}
+    measured = {"measures": {CHURN.gate.metric: 0.41}, "baseline_measures": {CHURN.gate.metric: 0.2}}
 
     reasons = [decide(evidence(CHURN, **measured, days=DAYS[:count]), CHURN).reason for count in (1, 2)]
 
-    title = kind_of(CHURN).measures[CHURN.metric].title
+    title = task_of(CHURN).metrics[CHURN.gate.metric].title
     assert reasons == [
-        f"{title} 0.410, baseline 0.200, on 600 outcomes of 1 day.",
-        f"{title} 0.410, baseline 0.200, on 600 outcomes of 2 days.",
+        f"{title} 0.410 (baseline 0.200) on 600 outcomes of 1 day.",
+        f"{title} 0.410 (baseline 0.200) on 600 outcomes of 2 days.",
     ]
 
 

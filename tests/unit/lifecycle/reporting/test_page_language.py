@@ -36,7 +36,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "drift unknown", drift_page(people(100))
     for model, verdict in product((CHURN, VOLATILITY), get_args(VerdictName)):
         judged = decide(evidence(model), model).model_copy(update={"verdict": verdict})
-        html = render_performance(model, DAYS[-1], judged, outcomes(model.kind))
+        html = render_performance(model, DAYS[-1], judged, outcomes(model.task))
         yield f"{model.name}, {verdict}", html
     yield from maintenance_pages()
     yield "unknown address", published_pages.unknown_address()

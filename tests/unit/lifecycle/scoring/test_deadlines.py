@@ -9,6 +9,7 @@ import pytest
 from include.lifecycle.scoring.deadlines import deadline, overdue
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
+from tests.specs import changed
 
 
 def test_a_days_predictions_are_due_four_hours_after_the_run_of_the_next_morning() -> None:
@@ -28,9 +29,7 @@ def test_deadlines_follow_the_time_zone_of_the_dataset(session: date, due: datet
 
 
 def test_a_run_at_midnight_follows_the_day_that_has_just_ended() -> None:
-    at_midnight = CHURN.model_copy(
-        update={"dataset": CHURN.dataset.model_copy(update={"schedule": "0 0 * * *"}), "deadline_hours": 1.5}
-    )
+    at_midnight = changed(CHURN, dataset={"schedule": "0 0 * * *"}, schedule={"deadline_hours": 1.5})
 
     assert deadline(at_midnight, date(2026, 11, 20)) == datetime(2026, 11, 21, 1, 30, tzinfo=UTC)
 

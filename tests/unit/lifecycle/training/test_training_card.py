@@ -77,7 +77,7 @@ def test_a_card_says_what_the_gate_decided(
 def training(held: float, ends: tuple[float, float]) -> dict[str, Any]:
     """What is kept of a training of the volatility model whose interval held a share between ends."""
     days = [f"2026-0{month}-01" for month in (1, 2, 3)]
-    measured = {"holdout_skill": 0.2, "holdout_skill_low": 0.1, "holdout_rmse": 0.04}
+    measured = {"holdout_skill": 0.2, "holdout_skill_lower_bound": 0.1, "holdout_rmse": 0.04}
     return {
         "as_of": "2026-11-20",
         "warnings": [],

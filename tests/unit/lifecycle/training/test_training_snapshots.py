@@ -20,6 +20,7 @@ from include.lifecycle.training.snapshots import (
     split,
 )
 from include.models.churn import CHURN
+from tests.specs import changed
 
 FIRST = date(2026, 1, 1)
 MONTH = timedelta(30)
@@ -68,7 +69,7 @@ def test_snapshots_are_counted_back_from_the_newest_day_over_gaps() -> None:
 
 
 def test_snapshots_of_daily_data_see_every_weekday() -> None:
-    chosen = spaced_days(_days(*range(60)), CHURN.snapshot_every_days)
+    chosen = spaced_days(_days(*range(60)), CHURN.split.snapshot_every_days)
 
     assert {day.weekday() for day in chosen} == set(range(7))
 
@@ -76,7 +77,7 @@ def test_snapshots_of_daily_data_see_every_weekday() -> None:
 @pytest.mark.parametrize("every", [7, 14])
 def test_a_spec_that_would_see_one_weekday_alone_is_refused(every: int) -> None:
     with pytest.raises(ValueError, match=f"every {every} days of a calendar of all days"):
-        ModelSpec(**(dict(CHURN) | {"snapshot_every_days": every}))
+        ModelSpec(**dict(changed(CHURN, split={"snapshot_every_days": every})))
 
 
 def test_no_label_window_reaches_into_a_later_part() -> None:
@@ -84,11 +85,11 @@ def test_no_label_window_reaches_into_a_later_part() -> None:
 
     assert (parts.by, parts.validation_by) == ("time", "time")
     [fold] = parts.folds
-    assert max(fold.search.days) + MONTH <= min(fold.validation.days)
-    assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
+    assert max(fold.train.days) + MONTH <= min(fold.validation.days)
+    assert max(parts.refit.days) + MONTH <= min(parts.holdout.days)
     assert parts.holdout.days == (_days(98)[0],)
-    assert (fold.search.days, fold.validation.days) == (tuple(_days(0, 7, 14, 21, 28)), tuple(_days(63)))
-    assert {*fold.search.days, *fold.validation.days} <= set(parts.fit.days)
+    assert (fold.train.days, fold.validation.days) == (tuple(_days(0, 7, 14, 21, 28)), tuple(_days(63)))
+    assert {*fold.train.days, *fold.validation.days} <= set(parts.refit.days)
 
 
 def test_without_room_for_three_parts_validation_separates_customers() -> None:
@@ -96,8 +97,8 @@ def test_without_room_for_three_parts_validation_separates_customers() -> None:
 
     assert (parts.by, parts.validation_by) == ("time", "key")
     [fold] = parts.folds
-    assert fold.search.days == fold.validation.days == parts.fit.days == tuple(_days(0, 7))
-    _assert_share_no_customer(fold.search, fold.validation)
+    assert fold.train.days == fold.validation.days == parts.refit.days == tuple(_days(0, 7))
+    _assert_share_no_customer(fold.train, fold.validation)
 
 
 def test_with_one_usable_day_all_parts_separate_customers() -> None:
@@ -106,23 +107,23 @@ def test_with_one_usable_day_all_parts_separate_customers() -> None:
     assert (parts.by, parts.validation_by) == ("key", "key")
     assert parts.holdout.days == tuple(_days(7))
     [fold] = parts.folds
-    _assert_share_no_customer(fold.search, fold.validation)
-    _assert_share_no_customer(parts.fit, parts.holdout)
+    _assert_share_no_customer(fold.train, fold.validation)
+    _assert_share_no_customer(parts.refit, parts.holdout)
 
 
-WALKING = CHURN.model_copy(update={"holdout_share": 0.25, "folds": 4})
+WALKING = changed(CHURN, split={"holdout_share": 0.25, "folds": 4})
 
 
 def test_walk_forward_folds_validate_one_after_the_other_on_what_they_have_not_seen() -> None:
     parts = split(_days(*range(0, 700, 7)), WALKING)
 
     assert len(parts.holdout.days) == 25
-    assert max(parts.fit.days) + MONTH <= min(parts.holdout.days)
+    assert max(parts.refit.days) + MONTH <= min(parts.holdout.days)
     for fold in parts.folds:
-        assert max(fold.search.days) + MONTH <= min(fold.validation.days)
+        assert max(fold.train.days) + MONTH <= min(fold.validation.days)
     validated = [day for fold in parts.folds for day in fold.validation.days]
     assert validated == sorted(set(validated))
-    assert validated[-1] == parts.fit.days[-1]
+    assert validated[-1] == parts.refit.days[-1]
 
 
 def test_a_history_too_short_for_the_folds_is_refused() -> None:
@@ -137,7 +138,7 @@ def test_a_history_that_leaves_one_fold_nothing_to_search_on_is_refused() -> Non
 
 
 def test_two_folds_walk_forward_too_and_a_started_quarter_is_held_out() -> None:
-    parts = split(_days(*range(0, 99 * 7, 7)), WALKING.model_copy(update={"folds": 2}))
+    parts = split(_days(*range(0, 99 * 7, 7)), changed(WALKING, split={"folds": 2}))
 
     assert len(parts.folds) == 2
     assert len(parts.holdout.days) == 25
@@ -198,8 +199,8 @@ def test_keys_are_shared_out_a_quarter_to_the_holdout_and_a_fifth_to_validation(
     parts = split([day], CHURN)
 
     assert parts.holdout == Part(days, 0, 0.25)
-    assert parts.fit == Part(days, 0.25)
-    assert [(fold.search, fold.validation) for fold in parts.folds] == [(Part(days, 0.45), Part(days, 0.25, 0.45))]
+    assert parts.refit == Part(days, 0.25)
+    assert [(fold.train, fold.validation) for fold in parts.folds] == [(Part(days, 0.45), Part(days, 0.25, 0.45))]
 
 
 def test_where_only_validation_separates_keys_it_gets_a_fifth_of_them() -> None:
@@ -207,7 +208,7 @@ def test_where_only_validation_separates_keys_it_gets_a_fifth_of_them() -> None:
 
     [fold] = split(_days(0, 7, 14, 37), CHURN).folds
 
-    assert (fold.search, fold.validation) == (Part(days, 0.2), Part(days, 0, 0.2))
+    assert (fold.train, fold.validation) == (Part(days, 0.2), Part(days, 0, 0.2))
 
 
 def test_a_key_on_the_bound_of_two_parts_is_in_the_later_one() -> None:
@@ -252,6 +253,6 @@ def test_the_folds_of_a_long_history_are_equal_eighths_of_what_is_learnt_from() 
     parts = split(_days(*range(0, 700, 7)), WALKING)
 
     # Of 100 snapshots 25 are held out, and the 30 days before these cost four more.
-    assert len(parts.fit.days) == 71
+    assert len(parts.refit.days) == 71
     assert [len(fold.validation.days) for fold in parts.folds] == [8] * 4
-    assert parts.folds[0].validation.days[0] == parts.fit.days[71 - 32]
+    assert parts.folds[0].validation.days[0] == parts.refit.days[71 - 32]

@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.modelling import model_files
-from include.lifecycle.modelling.classification import Classification
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
 from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.modelling.tasks.classification import Classification
 from include.lifecycle.modelling.tuning import fit
 from include.lifecycle.specs import Candidate
 from include.models.churn import CHURN
@@ -112,7 +112,7 @@ def test_fit_and_scores_are_the_same_to_the_last_bit_with_any_number_of_threads(
         with threadpool_limits(threads):
             estimator = fit(LogisticRegression(), matrix, labels)
             fits.append(estimator.coef_.tobytes())
-            scores.append(Classification().predict(estimator, matrix).tobytes())
+            scores.append(Classification(CHURN).predict(estimator, matrix).tobytes())
 
     assert fits[0] == fits[1]
     assert scores[0] == scores[1]

@@ -1,4 +1,4 @@
-"""How good probabilities are: the same measures for candidate, baseline and champion.
+"""How good probabilities are: the same metrics for candidate, baseline and champion.
 
 None of them depends on the order of the rows, also where scores are tied.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.modelling.score_bins import BINS, score_bins
+
 LIFT_SHARE = 0.1
-ECE_BINS = 10
 RESAMPLES = 200
 BOOTSTRAP_SEED = 0
 
 
-def metrics(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> dict[str, float]:
-    """Measures of probabilistic scores against labels, both of shape (rows,).
+def measure(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> dict[str, float]:
+    """Metrics of probabilistic scores against labels, both of shape (rows,).
 
     Parameters
     ----------
@@ -43,14 +44,8 @@ def metrics(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> dict[st
     }
 
 
-def score_bins(scores: NDArray[np.float64], bins: int = ECE_BINS) -> NDArray[np.integer]:
-    """Number of the equally full bin of each score, counted from 0; equal scores share a bin."""
-    edges = np.quantile(scores, np.arange(1, bins) / bins)
-    return np.searchsorted(edges, scores, side="left")
-
-
 def expected_calibration_error(
-    labels: NDArray[np.integer], scores: NDArray[np.float64], bins: int = ECE_BINS
+    labels: NDArray[np.integer], scores: NDArray[np.float64], bins: int = BINS
 ) -> float:
     """Mean distance between predicted and observed rate, over equally full bins weighted by their rows.
 
@@ -88,16 +83,16 @@ def paired_gain(
 
     Parameters
     ----------
-    labels, scores, rivals : shape (rows,), as in `metrics`.
+    labels, scores, rivals : shape (rows,), as in `measure`.
     keys : shape (rows,), the number of each row's key, counted from 0.
     metric : `average_precision` or `roc_auc`.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    measure = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}[metric]
+    metric_of = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}[metric]
 
     def difference(rows: NDArray[np.integer], weights: NDArray[np.integer]) -> float:
-        own, rival = (measure(labels[rows], of[rows], sample_weight=weights[rows]) for of in (scores, rivals))
+        own, rival = (metric_of(labels[rows], of[rows], sample_weight=weights[rows]) for of in (scores, rivals))
         return float(own - rival)
 
     everyone = difference(np.arange(len(labels)), np.ones(len(labels), dtype=int))

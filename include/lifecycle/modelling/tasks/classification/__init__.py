@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle.modelling import tuning
-from include.lifecycle.modelling.evaluation import metrics, paired_gain
-from include.lifecycle.modelling.kinds import FITTING_FOLDS, Gain, Measure, Picture
+from include.lifecycle.modelling.tasks import FITTING_FOLDS, Gain, Metric, Plot, Standing
+from include.lifecycle.modelling.tasks.classification.metrics import measure, paired_gain
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -26,37 +26,46 @@ FEWEST_OUTCOMES = 5
 class Classification:
     """A probability of label 1, calibrated by Platt scaling."""
 
-    measures: Mapping[str, Measure] = {
-        "average_precision": Measure("average precision", "higher is better; by chance it is the mean label"),
-        "roc_auc": Measure("ROC AUC", "higher is better; by chance it is 0.5"),
-        "lift_10": Measure("lift at 10 %", "higher is better; by chance it is 1"),
-        "brier": Measure("Brier score", "lower is better"),
-        "ece": Measure("calibration error (ECE)", "lower is better"),
+    metrics: Mapping[str, Metric] = {
+        "average_precision": Metric("average precision", "higher is better; by chance it is the mean label"),
+        "roc_auc": Metric("ROC AUC", "higher is better; by chance it is 0.5"),
+        "lift_10": Metric("lift at 10 %", "higher is better; by chance it is 1"),
+        "brier": Metric("Brier score", "lower is better"),
+        "ece": Metric("calibration error (ECE)", "lower is better"),
     }
-    pictures: Mapping[str, Picture] = {
-        "precision_recall": Picture(
+    plots: Mapping[str, Plot] = {
+        "precision_recall": Plot(
             "Precision and recall",
-            "The higher the line, the fewer needless calls for the same share of positives found.",
+            "The higher the line, the fewer false alarms for the same share of positives found.",
         ),
-        "calibration": Picture(
+        "calibration": Plot(
             "Calibration",
             "Points on the dotted line mean that of the rows given a probability, that share turned out positive.",
         ),
-        "lift": Picture(
+        "lift": Plot(
             "Lift",
             "How many times more positives than by chance are met among the rows with the highest scores; the "
             "vertical line marks the top tenth.",
         ),
     }
+    gate_metrics = ("average_precision", "roc_auc")
+    segment_metrics: Sequence[str] = ()
+    estimator_method = "predict_proba"
+    output_shape = (-1, 2)
+    scores_every_row = True
     valid_scores = "numbers from 0 to 1"
 
-    def tuning_metric(self, model: ModelSpec) -> str:
-        """The metric that decides."""
-        return model.metric
+    def __init__(self, model: ModelSpec) -> None:
+        self._model = model
 
-    def tuning_score(self, rows: pl.DataFrame, score: str, model: ModelSpec) -> float:
+    @property
+    def tuning_metric(self) -> str:
         """The metric that decides."""
-        return self.measure(rows, score)[model.metric]
+        return self._model.gate.metric
+
+    def tuning_score(self, rows: pl.DataFrame, score: str) -> float:
+        """The metric that decides."""
+        return self.measure(rows, score)[self.tuning_metric]
 
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
         """One fit on all rows, with Platt scaling learnt from out-of-fold predictions."""
@@ -75,16 +84,22 @@ class Classification:
         return probabilities
 
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
-        """What `evaluation.metrics` gives."""
-        return metrics(rows["label"].to_numpy(), rows[score].to_numpy())
+        """What `metrics.measure` gives."""
+        return measure(rows["label"].to_numpy(), rows[score].to_numpy())
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str, model: ModelSpec) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
         """The difference in the model's metric; the interval is that of a bootstrap of the keys."""
         labels, scores, rivals = (rows[name].to_numpy() for name in ("label", score, rival))
-        keys = rows.select(pl.struct(model.dataset.key).rank("dense")).to_series().to_numpy() - 1
-        return Gain(*paired_gain(labels, scores, rivals, keys, model.metric))
+        keys = rows.select(pl.struct(self._model.dataset.key).rank("dense")).to_series().to_numpy() - 1
+        return Gain(*paired_gain(labels, scores, rivals, keys, self._model.gate.metric))
 
-    def shortage(self, labels: pl.Series) -> str | None:
+    def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
+        """The metric that decides beside the baseline's."""
+        metric = self._model.gate.metric
+        own, least = measured[metric], baseline[metric]
+        return Standing(own, least, f"{self.metrics[metric].title} {own:.3f} (baseline {least:.3f})")
+
+    def label_shortfall(self, labels: pl.Series) -> str | None:
         """Too few labels of a kind."""
         positive = int(labels.sum())
         negative = len(labels) - positive
@@ -97,14 +112,14 @@ class Classification:
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
         """The curves of the scores and of the baseline's."""
-        from include.lifecycle.modelling import plots
+        from include.lifecycle.modelling.tasks.classification import plots
 
         scores = {who: rows["candidate_score"].to_numpy(), "baseline": rows["baseline_score"].to_numpy()}
-        return plots.draw_classification(rows["label"].to_numpy(), scores, where)
+        return plots.draw(rows["label"].to_numpy(), scores, where)
 
-    def valid(self, score: pl.Expr) -> pl.Expr:
+    def is_valid_score(self, score: pl.Expr) -> pl.Expr:
         """A probability."""
         return score.is_between(0, 1).fill_null(False)
 
 
-KIND = Classification()
+TASK = Classification

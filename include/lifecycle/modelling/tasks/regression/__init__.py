@@ -10,7 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle.modelling import tuning
-from include.lifecycle.modelling.kinds import Gain, Measure, Picture
+from include.lifecycle.modelling.bootstrap import resampled_days
+from include.lifecycle.modelling.tasks import Gain, Metric, Plot, Standing
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -20,41 +21,49 @@ if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
 
 FEWEST_ROWS = 50
-RESAMPLES = 2000
-SHORTEST_BLOCK = 5
-BOOTSTRAP_SEED = 0
 
 
 class Regression:
     """A number, and how much better it is than the baseline's."""
 
-    measures: Mapping[str, Measure] = {
-        "skill": Measure(
+    metrics: Mapping[str, Metric] = {
+        "skill": Metric(
             "skill over the baseline", "share of the baseline's squared error that is saved; 0 is no better"
         ),
-        "skill_low": Measure("lower end of the skill", "of the 95 % interval; above 0 the skill is not chance"),
-        "skill_high": Measure("upper end of the skill", "of the 95 % interval"),
-        "rmse": Measure("root mean squared error", "lower is better"),
-        "mae": Measure("mean absolute error", "lower is better"),
-        "r2": Measure("R²", "higher is better; always saying these rows' mean gives 0"),
+        "skill_lower_bound": Metric(
+            "lower end of the skill", "of the 95 % interval; above 0 the skill is not chance", "skill_low"
+        ),
+        "skill_upper_bound": Metric("upper end of the skill", "of the 95 % interval", "skill_high"),
+        "rmse": Metric("root mean squared error", "lower is better"),
+        "mae": Metric("mean absolute error", "lower is better"),
+        "r2": Metric("R²", "higher is better; always saying these rows' mean gives 0"),
     }
-    pictures: Mapping[str, Picture] = {
-        "over_time": Picture(
+    plots: Mapping[str, Plot] = {
+        "over_time": Plot(
             "Predicted and observed over time",
             "Means over the rows of a day: the closer the lines to the observed one, the better.",
         ),
-        "calibration": Picture(
+        "calibration": Plot(
             "Predicted against observed",
             "Tenths of the rows by score; points on the dotted line mean that scores can be taken at their word.",
         ),
     }
+    gate_metrics = ("skill_lower_bound",)
+    segment_metrics = ("skill", "skill_lower_bound", "skill_upper_bound", "rmse")
+    estimator_method = "predict"
+    output_shape = (-1,)
+    scores_every_row = True
     valid_scores = "finite numbers"
 
-    def tuning_metric(self, model: ModelSpec) -> str:
+    def __init__(self, model: ModelSpec) -> None:
+        self._model = model
+
+    @property
+    def tuning_metric(self) -> str:
         """The skill over the baseline, of which the gate judges the lower end."""
         return "skill"
 
-    def tuning_score(self, rows: pl.DataFrame, score: str, model: ModelSpec) -> float:
+    def tuning_score(self, rows: pl.DataFrame, score: str) -> float:
         """The skill alone: its interval takes thousands of samples, too long for each trial."""
         return skill(rows, score)
 
@@ -81,15 +90,21 @@ class Regression:
         if "baseline_score" not in rows.columns:
             return measured
         low, high = skill_interval(rows, score)
-        return {"skill": skill(rows, score), "skill_low": low, "skill_high": high, **measured}
+        return {"skill": skill(rows, score), "skill_lower_bound": low, "skill_upper_bound": high, **measured}
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str, model: ModelSpec) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
         """The skill over the rival: the share of its squared error that is saved."""
         compared = rows.with_columns(baseline_score=pl.col(rival))
         low, _ = skill_interval(compared, score)
         return Gain(skill(compared, score), low)
 
-    def shortage(self, labels: pl.Series) -> str | None:
+    def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
+        """The upper end of the skill, which is below 0 where the scores are worse beyond chance."""
+        low, high = measured["skill_lower_bound"], measured["skill_upper_bound"]
+        sentence = f"{self.metrics['skill'].title} {measured['skill']:.3f} ({low:.3f} to {high:.3f})"
+        return Standing(high, 0.0, sentence)
+
+    def label_shortfall(self, labels: pl.Series) -> str | None:
         """Too few rows."""
         if len(labels) >= FEWEST_ROWS:
             return None
@@ -97,16 +112,16 @@ class Regression:
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
         """The scores and the baseline's beside what happened."""
-        from include.lifecycle.modelling import plots
+        from include.lifecycle.modelling.tasks.regression import plots
 
-        return plots.draw_regression(rows, who, where)
+        return plots.draw(rows, who, where)
 
-    def valid(self, score: pl.Expr) -> pl.Expr:
+    def is_valid_score(self, score: pl.Expr) -> pl.Expr:
         """A finite number."""
         return score.is_finite().fill_null(False)
 
 
-KIND = Regression()
+TASK = Regression
 
 
 def skill(rows: pl.DataFrame, score: str) -> float:
@@ -124,20 +139,6 @@ def skill_interval(rows: pl.DataFrame, score: str) -> tuple[float, float]:
     drawn = resampled_days(len(own))
     low, high = np.quantile(_skill(own[drawn].sum(axis=1), baseline[drawn].sum(axis=1)), [0.025, 0.975])
     return float(low), float(high)
-
-
-def resampled_days(days: int) -> NDArray[np.int64]:
-    """Positions of days in each of RESAMPLES samples of a circular block bootstrap, of shape (RESAMPLES, days).
-
-    Labels of neighbouring days overlap and rows of a day move together, so whole blocks of days are drawn: n^(1/3)
-    of n days long, at least 5 (Politis and Romano 1992, "A circular block-resampling procedure for stationary
-    data").
-    """
-    length = min(days, max(SHORTEST_BLOCK, round(days ** (1 / 3))))
-    random = np.random.default_rng(BOOTSTRAP_SEED)
-    starts = random.integers(0, days, (RESAMPLES, -(-days // length)))
-    blocks: NDArray[np.int64] = (starts[:, :, None] + np.arange(length)) % days
-    return blocks.reshape(RESAMPLES, -1)[:, :days]
 
 
 def _daily_losses(rows: pl.DataFrame, score: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from include.lifecycle.modelling.evaluation import (
+from include.lifecycle.modelling.score_bins import score_bins
+from include.lifecycle.modelling.tasks.classification.metrics import (
     expected_calibration_error,
     lift,
-    metrics,
+    measure,
     paired_gain,
-    score_bins,
 )
 
 
@@ -19,7 +19,7 @@ def test_the_measures_of_four_rows_are_those_computed_by_hand() -> None:
     labels = np.array([1, 0, 1, 0])
     scores = np.array([0.9, 0.8, 0.7, 0.1])
 
-    measured = metrics(labels, scores)
+    measured = measure(labels, scores)
 
     assert measured["average_precision"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
     assert measured["roc_auc"] == pytest.approx(3 / 4)
@@ -59,7 +59,7 @@ def test_the_calibration_error_bins_the_scores_and_not_the_labels() -> None:
     labels = np.tile([1, 0, 0, 0, 1], 4)
 
     # Of ten scores each of 0.2 and 0.6, four labels are 1.
-    assert metrics(labels, scores)["ece"] == pytest.approx((abs(2 - 4) + abs(6 - 4)) / 20)
+    assert measure(labels, scores)["ece"] == pytest.approx((abs(2 - 4) + abs(6 - 4)) / 20)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,7 +70,7 @@ def test_the_lift_of_a_tenth_is_that_of_the_highest_scores_in_any_order(seed: in
 
     highest = [label for _, label in sorted(zip(scores.tolist(), labels.tolist(), strict=True))[-500:]]
 
-    assert metrics(labels, scores)["lift_10"] == pytest.approx(sum(highest) / 500 / (labels.sum() / 5000))
+    assert measure(labels, scores)["lift_10"] == pytest.approx(sum(highest) / 500 / (labels.sum() / 5000))
 
 
 def test_several_rows_of_those_tied_at_the_cut_count_with_their_mean_rate() -> None:
@@ -82,7 +82,7 @@ def test_several_rows_of_those_tied_at_the_cut_count_with_their_mean_rate() -> N
 
 
 def test_the_ends_of_the_range_are_probabilities() -> None:
-    assert metrics(np.array([0, 1]), np.array([0.0, 1.0]))["brier"] == 0
+    assert measure(np.array([0, 1]), np.array([0.0, 1.0]))["brier"] == 0
 
 
 def test_lift_is_the_rate_at_the_top_over_the_rate_of_all() -> None:
@@ -105,18 +105,18 @@ def test_no_measure_depends_on_the_order_of_tied_rows() -> None:
     labels = (rng.random(200) < scores).astype(int)
     shuffled = rng.permutation(200)
 
-    assert metrics(labels, scores) == pytest.approx(metrics(labels[shuffled], scores[shuffled]), rel=1e-12)
+    assert measure(labels, scores) == pytest.approx(measure(labels[shuffled], scores[shuffled]), rel=1e-12)
 
 
 def test_labels_of_one_kind_are_refused() -> None:
     with pytest.raises(ValueError, match=r"labels of 3 rows are \[0\], but measuring needs both"):
-        metrics(np.zeros(3, int), np.array([0.1, 0.2, 0.3]))
+        measure(np.zeros(3, int), np.array([0.1, 0.2, 0.3]))
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, np.nan])
 def test_scores_that_are_no_probabilities_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="must be probabilities"):
-        metrics(np.array([0, 1]), np.array([0.5, bad]))
+        measure(np.array([0, 1]), np.array([0.5, bad]))
 
 
 def test_a_gain_is_drawn_by_whole_keys_and_measured_on_the_same_draws() -> None:

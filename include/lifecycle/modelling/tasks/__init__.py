@@ -1,0 +1,188 @@
+"""What differs between the tasks that a model may have, such as to classify or to regress."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import polars as pl
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from include.lifecycle.specs import ModelSpec
+
+
+FITTING_FOLDS = 3
+
+
+class Metric(NamedTuple):
+    """How a page calls a metric within a sentence, how it is read, and by which name older records know it."""
+
+    within: str
+    hint: str
+    former_name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name at the head of a sentence or of a row."""
+        return f"{self.within[0].upper()}{self.within[1:]}"
+
+
+class Plot(NamedTuple):
+    """A plot's title, and what to see in it."""
+
+    title: str
+    caption: str
+
+
+class Gain(NamedTuple):
+    """How much better scores are than others on the same rows, and the lower end of its 95 % interval."""
+
+    value: float
+    low: float
+
+
+class Standing(NamedTuple):
+    """The best that can be said for scores, what is worse than the baseline below it, and both in words."""
+
+    best: float
+    least: float
+    words: str
+
+
+class Task(Protocol):
+    """What one model does with features: how it is fitted, asked, measured and shown."""
+
+    @property
+    def gate_metrics(self) -> Collection[str]:
+        """The `metrics` by one of which the gate decides; higher is better."""
+        ...
+
+    @property
+    def segment_metrics(self) -> Sequence[str]:
+        """The `metrics` shown of each segment; empty where segments are not looked at.
+
+        The first one is above 0 where the scores of a segment are better than the baseline's.
+        """
+        ...
+
+    @property
+    def estimator_method(self) -> str:
+        """The method of a fitted estimator that `predict` asks."""
+        ...
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of that method's answer; -1 is the number of rows."""
+        ...
+
+    @property
+    def scores_every_row(self) -> bool:
+        """Whether each row of the features has a row in the prediction files; else some have none."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What `measure` gives, in the order of a page."""
+        ...
+
+    @property
+    def plots(self) -> Mapping[str, Plot]:
+        """What `draw` gives."""
+        ...
+
+    @property
+    def tuning_metric(self) -> str:
+        """The name of what `tuning_score` gives, as in `metrics`."""
+        ...
+
+    def tuning_score(self, rows: pl.DataFrame, score: str) -> float:
+        """What hyperparameters are chosen by, of the scores in a column; higher is better; see `measure`."""
+        ...
+
+    def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
+        """Fit for use; `folds` numbers each row's fold, below FITTING_FOLDS, for out-of-fold predictions."""
+        ...
+
+    def predict(self, estimator: Any, matrix: pd.DataFrame) -> NDArray[Any]:
+        """The score of each row."""
+        ...
+
+    def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
+        """How good the scores in a column are; rows have `label`, `dt` and, to compare with, `baseline_score`."""
+        ...
+
+    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
+        """How much better the scores in a column are than the rival's, row by row; 0 where they are equal."""
+        ...
+
+    def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
+        """How published scores did beside the baseline; both as from `measure`."""
+        ...
+
+    def label_shortfall(self, labels: pl.Series) -> str | None:
+        """What labels lack to be learnt from, or None."""
+        ...
+
+    def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
+        """Plots of rows with `label`, `candidate_score` and `baseline_score`.
+
+        `who` is what the scores of `candidate_score` are called, `where` follows the titles.
+        """
+        ...
+
+    def is_valid_score(self, score: pl.Expr) -> pl.Expr:
+        """Whether a score is one."""
+        ...
+
+    @property
+    def valid_scores(self) -> str:
+        """What valid scores are, in words."""
+        ...
+
+
+def task_of(model: ModelSpec) -> Task:
+    """The task of a model: of the class `TASK` in the module of its name."""
+    task: Task = import_module(f"{__name__}.{model.task}").TASK(model)
+    return task
+
+
+def spec_fault(model: ModelSpec) -> str | None:
+    """What of a model's spec does not fit its task, in a sentence, or None."""
+    try:
+        task = task_of(model)
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{model.task}":
+            raise
+        names = sorted(module.name for module in iter_modules(__path__))
+        return f"Model {model.name!r} has the task {model.task!r}, which has no module; choose one of {names}."
+    gate, metrics = model.gate, sorted(task.gate_metrics)
+    if gate.metric not in metrics:
+        return (
+            f"Model {model.name!r} has the task {model.task!r}, whose gate cannot decide by {gate.metric!r}; set "
+            f"`gate.metric` to one of {metrics}."
+        )
+    suspect = gate.leakage_threshold[0] if gate.leakage_threshold else None
+    if suspect not in (None, *task.metrics):
+        return (
+            f"Model {model.name!r} has a `gate.leakage_threshold` of {suspect!r}, which its task {model.task!r} "
+            f"does not measure; name one of {sorted(task.metrics)}."
+        )
+    if model.segments.by and not task.segment_metrics:
+        return (
+            f"Model {model.name!r} has segments by {model.segments.by!r}, but the task {model.task!r} has no "
+            "metrics of them; leave `segments` out."
+        )
+    return None
+
+
+def present_names(task: Task, measured: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """Stored values of metrics by the names that they have now, without the prefix they were stored under."""
+    names = {metric.former_name: name for name, metric in task.metrics.items() if metric.former_name}
+    plain = {name.removeprefix(prefix): value for name, value in measured.items()}
+    return {names.get(name, name): value for name, value in plain.items()}
