@@ -21,7 +21,7 @@ FITTING_FOLDS = 3
 
 
 class Metric(NamedTuple):
-    """How a page calls a metric within a sentence, how it is read, and by which name older records know it."""
+    """A metric's name within a sentence, how it is read, and by which name older records know it."""
 
     within: str
     hint: str
