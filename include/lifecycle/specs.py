@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from include.lifecycle.calendars import Calendar, EveryDay
 
@@ -22,6 +23,28 @@ class Spec(BaseModel):
     """A frozen record that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def takes(*parameters: str) -> AfterValidator:
+    """The check that a callable can be called with so many positional arguments; their names are for the error."""
+
+    def check(function: Callable[..., Any], info: ValidationInfo) -> Callable[..., Any]:
+        try:
+            found = signature(function)
+        except ValueError:
+            # Some callables written in C do not say what they take.
+            return function
+        try:
+            found.bind(*parameters)
+        except TypeError as error:
+            name = getattr(function, "__qualname__", repr(function))
+            raise ValueError(
+                f"`{info.field_name}` is called with ({', '.join(parameters)}), which {name}{found} does not take "
+                f"({error}); change its parameters."
+            ) from None
+        return function
+
+    return AfterValidator(check)
 
 
 class Extracted(Spec):
@@ -67,7 +90,7 @@ class TableSpec(Spec):
     name: str
     columns: dict[str, Any] = Field(description="Clean schema: column name to polars data type.")
     key: tuple[str, ...] = Field(description="Columns that identify a row within a day.")
-    rules: Callable[[], list[Any]] = Field(
+    rules: Annotated[Callable[[], list[Any]], takes()] = Field(
         description="Makes the row rules: Great Expectations expectations with `meta={'rule_id', 'why'}`."
     )
     min_rows: int = Field(1, ge=0, description="A day with fewer rows is rejected.")
@@ -146,10 +169,13 @@ class DatasetSpec(Spec):
         15, ge=1, description="So many days at most are worked on together, by a task or a step of it."
     )
     tables: tuple[TableSpec, ...]
-    make_source: Callable[[Mapping[str, Any], Callable[[str], Any]], Source] = Field(
-        description="From the source's settings and a function that gives the database connection of an id."
-    )
-    features: Callable[[Sequence[date], Mapping[str, pl.LazyFrame]], Iterable[tuple[date, pl.DataFrame]]] = Field(
+    make_source: Annotated[
+        Callable[[Mapping[str, Any], Callable[[str], Any]], Source], takes("settings", "connect")
+    ] = Field(description="From the source's settings and a function that gives the database connection of an id.")
+    features: Annotated[
+        Callable[[Sequence[date], Mapping[str, pl.LazyFrame]], Iterable[tuple[date, pl.DataFrame]]],
+        takes("days", "tables"),
+    ] = Field(
         description=(
             "Each of some days with its features, from the clean tables with the partition's day in `dt`: those "
             "days and their histories. A day's features may use rows from `history_days` before it up to itself, "
@@ -204,10 +230,10 @@ class Candidate(Spec):
     """An estimator worth trying: its search space and how it is built."""
 
     name: str
-    suggest: Callable[[Any], dict[str, Any]] = Field(
+    suggest: Annotated[Callable[[Any], dict[str, Any]], takes("trial")] = Field(
         description="Hyperparameters of a trial, asked of an `optuna.Trial`."
     )
-    build: Callable[[dict[str, Any], int], Any] = Field(
+    build: Annotated[Callable[[dict[str, Any], int], Any], takes("params", "seed")] = Field(
         description="An unfitted scikit-learn classifier or regressor from hyperparameters and a seed."
     )
     per_segment: bool = Field(
@@ -253,7 +279,9 @@ class DriftPolicy(Spec):
 class LabelSpec(Spec):
     """What is predicted, and when it is known."""
 
-    make: Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame] = Field(
+    make: Annotated[
+        Callable[[date, pl.DataFrame, pl.LazyFrame], pl.DataFrame], takes("day", "features", "outcomes")
+    ] = Field(
         description=(
             "Labels of a day from its features and the clean rows of `table` known so far: key columns and "
             "`label`, of values that the task asks for. Rows that must not be learnt from are left out."
@@ -290,7 +318,7 @@ class GateSpec(Spec):
 
     metric: str = Field(description="The metric of the task that decides; higher is better.")
     min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
-    references: Mapping[str, Callable[[int], Any]] = Field(
+    references: Mapping[str, Annotated[Callable[[int], Any], takes("seed")]] = Field(
         {}, description="Naive estimators besides the baseline, by name, that a candidate must beat; from a seed."
     )
     leakage_threshold: tuple[str, float] | None = Field(
@@ -335,11 +363,13 @@ class ModelSpec(Spec):
     label: LabelSpec
     split: SplitSpec = SplitSpec()
     segments: SegmentsSpec = SegmentsSpec()
-    candidates: Callable[[], tuple[Candidate, ...]]
-    baseline: Callable[[int], Any] = Field(description="The unfitted naive estimator, from a seed.")
+    candidates: Annotated[Callable[[], tuple[Candidate, ...]], takes()]
+    baseline: Annotated[Callable[[int], Any], takes("seed")] = Field(
+        description="The unfitted naive estimator, from a seed."
+    )
     gate: GateSpec
     interval: IntervalPolicy | None = Field(None, description="The range given with a predicted number.")
-    decide: Callable[[pl.DataFrame], pl.DataFrame] = Field(
+    decide: Annotated[Callable[[pl.DataFrame], pl.DataFrame], takes("scores")] = Field(
         description=(
             "Adds to a frame with key, features and `score` (and `score_low`, `score_high` and `coverage` where "
             "there is an interval) the columns a person acts on."
