@@ -13,7 +13,6 @@ from include.lifecycle.modelling.bootstrap import resampled_days
 from include.lifecycle.specs import IntervalPolicy
 
 TOLERANCE = 0.02
-_NORMAL_975 = 1.959964
 
 LOW, HIGH, COVERAGE = "score_low", "score_high", "coverage"
 
@@ -83,16 +82,16 @@ def coverage_range(interval: Interval, rows: pl.DataFrame, score: str) -> tuple[
     Wilson (1927), "Probable inference, the law of succession, and statistical inference", takes rows for
     independent; the bootstrap of `resampled_days` does not, but says nothing where there are hardly any days.
     """
+    from scipy.stats import binomtest
+
     ends = add(interval, rows, score)
     held = ends.select("dt", held=pl.col("label").is_between(LOW, HIGH))
     daily = held.group_by("dt").agg(rows=pl.len(), held=pl.col("held").sum()).sort("dt")
     drawn = resampled_days(daily.height)
     shares = daily["held"].to_numpy()[drawn].sum(axis=1) / daily["rows"].to_numpy()[drawn].sum(axis=1)
-    count, share, z = held.height, float(held["held"].mean()), _NORMAL_975  # type: ignore[arg-type]
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    margin = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    wilson = binomtest(int(held["held"].sum()), held.height).proportion_ci(0.95, "wilson")
     low, high = np.quantile(shares, [0.025, 0.975])
-    return min(float(low), middle - margin), max(float(high), middle + margin)
+    return min(float(low), float(wilson.low)), max(float(high), float(wilson.high))
 
 
 def width_fault(nominal: float, measured: float, ends: tuple[float, float]) -> str | None:
