@@ -1,0 +1,39 @@
+"""What a dataset and a model must say of themselves.
+
+Specs are frozen, reject unknown fields and hold data and plain callables. DAG files import them at every parse, so
+the callables import their heavy libraries themselves.
+"""
+
+from __future__ import annotations
+
+from include.lifecycle.specs.datasets import RESERVED_COLUMNS, DatasetSpec, Extracted, Source, TableSpec
+from include.lifecycle.specs.models import (
+    Candidate,
+    DriftPolicy,
+    GateSpec,
+    IntervalPolicy,
+    LabelSpec,
+    ModelSpec,
+    ScheduleSpec,
+    SegmentsSpec,
+    SplitSpec,
+)
+from include.lifecycle.specs.spec import Spec
+
+__all__ = [
+    "RESERVED_COLUMNS",
+    "Candidate",
+    "DatasetSpec",
+    "DriftPolicy",
+    "Extracted",
+    "GateSpec",
+    "IntervalPolicy",
+    "LabelSpec",
+    "ModelSpec",
+    "ScheduleSpec",
+    "SegmentsSpec",
+    "Source",
+    "Spec",
+    "SplitSpec",
+    "TableSpec",
+]
