@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from include.lifecycle.calendars import Calendar, EveryDay
-from include.lifecycle.specs.spec import Spec, takes
+from include.lifecycle.specs.spec import Cron, Spec, takes
 
 
 class Extracted(Spec):
@@ -125,7 +125,7 @@ class DatasetSpec(Spec):
     key: tuple[str, ...] = Field(description="Columns that identify a row of the features within a day.")
     timezone: str
     first_day: date = Field(date(2000, 1, 1), description="No data, and no day of a form, lies before this day.")
-    schedule: str = Field(description="Cron expression, in `timezone`, of the daily run.")
+    schedule: Cron = Field(description="Cron expression, in `timezone`, of the daily run.")
     calendar: Calendar = Field(EveryDay(), description="The days on which there are data.")
     revisit_days: int = Field(
         0,

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from include.lifecycle.calendars import EveryDay
 from include.lifecycle.specs.datasets import DatasetSpec
-from include.lifecycle.specs.spec import Spec, takes
+from include.lifecycle.specs.spec import Cron, Spec, takes
 
 
 class Candidate(Spec):
@@ -112,7 +112,7 @@ class GateSpec(Spec):
     )
     leakage_threshold: tuple[str, float] | None = Field(
         None,
-        description="A metric, and the value above which it is more likely a leak than merit; None: no limit.",
+        description="A metric, and the value above which it is too good to be true; None: no limit.",
     )
 
 
@@ -130,8 +130,10 @@ class SegmentsSpec(Spec):
 class ScheduleSpec(Spec):
     """When a model is trained and monitored, and how long a day's predictions may take."""
 
-    training: str = Field("0 4 * * 1", description="Cron expression, in the dataset's time zone, of the training.")
-    monitoring: str = Field("0 6 * * 1", description="Cron expression, in that time zone, of the monitoring.")
+    training: Cron = Field(
+        "0 4 * * 1", description="Cron expression, in the dataset's time zone, of the training."
+    )
+    monitoring: Cron = Field("0 6 * * 1", description="Cron expression, in that time zone, of the monitoring.")
     deadline_hours: float = Field(
         4.0,
         gt=0,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
+from typing import Annotated, Any
 
+from croniter import croniter
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
@@ -13,6 +14,19 @@ class Spec(BaseModel):
     """A frozen record that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def _is_cron(text: str) -> str:
+    if not croniter.is_valid(text):
+        raise ValueError(
+            f"{text!r} is no cron expression; give minute, hour, day of month, month and day of week, e.g. "
+            "'0 4 * * 1'."
+        )
+    return text
+
+
+Cron = Annotated[str, AfterValidator(_is_cron)]
+"""When something runs."""
 
 
 def takes(*parameters: str) -> AfterValidator:

@@ -1,4 +1,4 @@
-"""A spec that contradicts itself, or a callable that cannot be called, is refused with what to change."""
+"""A spec with a schedule that is none, or a callable that cannot be called, is refused with what to change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from include.catalog import DATASETS, MODELS
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle.specs import Candidate, DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
+from include.lifecycle.specs import Candidate, DatasetSpec, GateSpec, LabelSpec, ModelSpec, ScheduleSpec, TableSpec
 from include.models.churn import CHURN
 
 
@@ -39,6 +39,8 @@ LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
         (lambda: GateSpec(metric="roc_auc", references={"mean": none}), r"`references` is called with \(seed\)"),
         (lambda: Candidate(name="x", suggest=none, build=four), r"`suggest` is called with \(trial\)"),
         (lambda: Candidate(name="x", suggest=four, build=none), r"`build` is called with \(params, seed\)"),
+        (lambda: ScheduleSpec(training="every Monday"), "'every Monday' is no cron expression"),
+        (lambda: DatasetSpec(**dict(CUSTOMERS) | {"schedule": "0 3 * *"}), r"'0 3 \* \*' is no cron expression"),
         (lambda: TableSpec(name="x", columns={}, key=(), rules=four), r"`rules` is called with \(\)"),
         (
             lambda: DatasetSpec(**dict(CUSTOMERS) | {"features": none}),
@@ -47,7 +49,7 @@ LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
         (lambda: DatasetSpec(**dict(CUSTOMERS) | {"make_source": none}), r"called with \(settings, connect\)"),
     ],
 )
-def test_a_callable_that_does_not_take_what_it_is_given_is_refused(make: Callable[[], Any], sentence: str) -> None:
+def test_what_cannot_be_called_or_scheduled_is_refused(make: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         make()
 
