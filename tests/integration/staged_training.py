@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
 from include.lifecycle.modelling.model_files import dump
 from include.lifecycle.modelling.tasks.classification.metrics import measure
+from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.specs import DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.training.record import RECORD, PartDays
+from tests.training_records import training_record
 
 AS_OF = date(2026, 3, 1)
 
@@ -80,45 +82,27 @@ def stage(
     rows = rows.with_columns(
         candidate_score=predict(candidate, rows, model), baseline_score=predict(baseline, rows, model)
     )
-    training = {
-        "model": model.name,
-        "as_of": as_of.isoformat(),
-        "seed": 7,
-        "trials_budget": trials,
-        "reason": "test",
-        "warnings": ["The holdout is small."],
-        "code_version": run.code_version,
-        "candidate": "logistic",
-        "params": {"C": 1.0, "noise": noise},
-        "metrics": _named(measure(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
-        "baseline_metrics": _named(measure(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
-        "tuning_metric": "average_precision",
-        "trials": [
-            {
-                "number": number,
-                "candidate": "logistic",
-                "params": {"C": 1.0 + number},
-                "value": 0.5 + number / 100,
-                "state": "COMPLETE",
-            }
+    record = training_record(
+        model=model.name,
+        as_of=as_of,
+        trials_budget=trials,
+        warnings=("The holdout is small.",),
+        code_version=run.code_version,
+        candidate="logistic",
+        params={"C": 1.0, "noise": noise},
+        metrics=_named(measure(rows["label"].to_numpy(), rows["candidate_score"].to_numpy())),
+        baseline_metrics=_named(measure(rows["label"].to_numpy(), rows["baseline_score"].to_numpy())),
+        trials=tuple(
+            Trial(number, "logistic", {"C": 1.0 + number}, 0.5 + number / 100, "COMPLETE")
             for number in range(trials)
-        ],
-        "data": {f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
-        "days": {"fit": [str(learnt_until)], "holdout": [str(holdout_day)]},
-        "split": "time",
-        "validation_split": "time",
-        "folds": [],
-        "rows": {"fit": learnt.height, "holdout": rows.height},
-        "mean_label": {"fit": 0.5, "holdout": 0.5},
-        "reference_metrics": {},
-        "segments": {},
-        "per_segment": {"params": {}, "failed": {}},
-        "intervals": {},
-        "coverage_range": None,
-        "numeric": list(model.numeric),
-        "categorical": list(model.categorical),
-    }
-    (scratch / "training.json").write_text(json.dumps(training, indent=2, sort_keys=True))
+        ),
+        data={f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
+        days=PartDays(fit=(learnt_until,), holdout=(holdout_day,)),
+        rows={"fit": learnt.height, "holdout": rows.height},
+        numeric=model.numeric,
+        categorical=model.categorical,
+    )
+    record.write(scratch / RECORD)
     dump(candidate, scratch / "model.skops", model.trusted_types)
     dump(baseline, scratch / "baseline.skops", model.trusted_types)
     rows.write_parquet(scratch / "holdout.parquet")
@@ -126,7 +110,7 @@ def stage(
     names = (
         "model.skops",
         "baseline.skops",
-        "training.json",
+        RECORD,
         "holdout.parquet",
         "calibration.png",
     )

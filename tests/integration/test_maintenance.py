@@ -23,6 +23,7 @@ from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete, flip
+from tests.training_records import training_record
 
 DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(4)]
 DAY, AS_OF = DAYS[1], DAYS[3]
@@ -39,7 +40,6 @@ DAILY = [
 WEEKLY = [CHURN.report_prefix("drift"), CHURN.report_prefix("performance"), CHURN.labels_prefix]
 LEARNT = [f"references/churn{VERSION}", CHURN.report_prefix("model_card") + VERSION]
 CATALOG = Catalog([CUSTOMERS], [CHURN], maintenance_policy.makers([CUSTOMERS], [CHURN]))
-TRAINING = {"trials_budget": 4, "seed": 7, "reason": "first life", "code_version": "test", "data": {}}
 
 
 def scope(**changes: Any) -> Scope:
@@ -77,7 +77,7 @@ def load(lake: Lake, postgres: Any, days: Iterable[date]) -> None:
 def stage(lake: Lake, run: RunInfo, folder: Path, *, seed: int, version: int | None = None) -> None:
     """Stage a training as of AS_OF, and keep its record for the version that it became."""
     record = folder / "training.json"
-    record.write_text(json.dumps({"as_of": str(AS_OF), **TRAINING, "seed": seed}))
+    training_record(as_of=AS_OF, trials_budget=4, reason="first life", seed=seed).write(record)
     model = folder / "model.skops"
     model.write_bytes(f"a model of seed {seed}".encode())
     lake.publish(CHURN.staging_prefix, AS_OF, [LocalFile(model), LocalFile(record)], run=run)

@@ -56,6 +56,7 @@ from include.lifecycle.storage.lake import (
     partition,
     partition_of,
 )
+from include.lifecycle.training.record import TrainingRecord
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -377,28 +378,23 @@ def _trainings(lake: Lake, models: Iterable[ModelSpec]) -> Iterator[Training]:
             if (place := partition_of(key)) and (found := VERSION.search(place.prefix))
         ]
         kept.sort(key=lambda item: item[1])
-        staged = _staged_records(lake, model, [key for key, _ in kept])
-        records = [(key, record, None) for key, record in staged]
-        for key, record, version in [*records, *((key, _record(lake, key), version) for key, version in kept)]:
-            if record is None:
-                continue
-            try:
+        staged = [(record, None) for record in _staged_records(lake, model, [key for key, _ in kept])]
+        for record, version in [*staged, *((_record(lake, key), version) for key, version in kept)]:
+            if record is not None:
                 yield Training(
                     model=model.name,
-                    as_of=record["as_of"],
+                    as_of=record.as_of,
                     version=version,
-                    seed=record["seed"],
-                    trials=record["trials_budget"],
-                    reason=record["reason"],
-                    code_version=record["code_version"],
-                    data=frozenset(record["data"]),
+                    seed=record.seed,
+                    trials=record.trials_budget,
+                    reason=record.reason,
+                    code_version=record.code_version,
+                    data=frozenset(record.data),
                 )
-            except (KeyError, ValidationError) as error:
-                log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
 
 
-def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The key and the content of the record of what is staged, one for each day.
+def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterator[TrainingRecord]:
+    """The record of what is staged, one for each day.
 
     Another training of the day leaves its files beside it. It is the record that the manifest names, or a copy of
     it among `kept`. Where the manifest cannot be read, it is the one written last: a training that replaces
@@ -418,15 +414,19 @@ def _staged_records(lake: Lake, model: ModelSpec, kept: Sequence[str]) -> Iterat
             named = [file.name for file in manifest.files if _RECORD.fullmatch(file.name)]
             own = [f"{partition(model.staging_prefix, day)}/{name}" for name in named]
             candidates = [*own, *(key for key in kept if key.rsplit("/", 1)[-1] in named)]
-        readable = ((key, record) for key in candidates if (record := _record(lake, key)) is not None)
+        readable = (record for key in candidates if (record := _record(lake, key)) is not None)
         yield from islice(readable, 1)
 
 
-def _record(lake: Lake, key: str) -> Any:
+def _record(lake: Lake, key: str) -> TrainingRecord | None:
     """The record of a training in `training.json` or `card.json`, if the bytes are those its name promises."""
     name = _RECORD.fullmatch(key.rsplit("/", 1)[-1])
     body = lake.read_object(key) if name else None
     if name is None or body is None or hashlib.sha256(body).hexdigest()[:16] != name["hash"]:
         return None
     content = json.loads(body)
-    return content.get("training", content)
+    try:
+        return TrainingRecord.model_validate(content.get("training", content))
+    except ValidationError as error:
+        log.warning("%s is no record of a training that can be repeated: %s", lake.uri(key), error)
+        return None

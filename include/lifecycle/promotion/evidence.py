@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,9 +16,10 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
-from include.lifecycle.promotion.staged_training import HOLDOUT, TRAINING, StagedTraining
+from include.lifecycle.promotion.staged_training import HOLDOUT, StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
+from include.lifecycle.training.record import RECORD, TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,10 @@ def gather_evidence(
     """
     with TemporaryDirectory() as folder:
         files = staged.download(lake, Path(folder))
-        training = json.loads(files[TRAINING].read_text())
+        record = TrainingRecord.read(files[RECORD])
         rows = pl.read_parquet(files[HOLDOUT])
         candidate = _Contender("candidate", version, staged.as_of, staged.model_digest(lake, "candidate"))
-    first_day = date.fromisoformat(min(training["days"]["holdout"]))
-    holdout = _Holdout(staged.model, tracking_uri, rows, first_day, training["split"])
+    holdout = _Holdout(staged.model, tracking_uri, rows, record.holdout_from, record.split)
     return _compare(holdout, candidate, _champion(history))
 
 

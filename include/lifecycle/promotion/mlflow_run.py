@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.promotion.registry import NOTE_TAG
-from include.lifecycle.promotion.staged_training import TRAINING, Role, StagedTraining
+from include.lifecycle.promotion.staged_training import Role, StagedTraining
 from include.lifecycle.storage.lake import RunInfo
+from include.lifecycle.training.record import RECORD, TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,7 +22,7 @@ _DIGEST_LENGTH = 36
 
 
 def find_or_create(
-    client: MlflowClient, staged: StagedTraining, training: Mapping[str, Any], run: RunInfo, role: Role
+    client: MlflowClient, staged: StagedTraining, record: TrainingRecord, run: RunInfo, role: Role
 ) -> Run:
     """The MLflow run of a staged training's candidate or baseline; it is created where there is none."""
     name = staged.model.name
@@ -32,7 +33,7 @@ def find_or_create(
         return found[0]
     of_the_day = {"as_of": str(staged.as_of), "kind": role}
     number = len(_search_runs(client, experiment_id, of_the_day)) + 1
-    what = f"candidate {training['candidate']}" if role == "candidate" else "baseline"
+    what = f"candidate {record.candidate}" if role == "candidate" else "baseline"
     return client.create_run(
         experiment_id,
         start_time=int(run.started_at.timestamp() * 1000),
@@ -48,7 +49,7 @@ def find_or_create(
 
 
 def log_training(
-    client: MlflowClient, training_run: Run, training: Mapping[str, Any], files: Mapping[str, Path], role: Role
+    client: MlflowClient, training_run: Run, record: TrainingRecord, files: Mapping[str, Path], role: Role
 ) -> None:
     """Log what a training read, tried and measured to its run.
 
@@ -56,14 +57,14 @@ def log_training(
     ----------
     files : the files of the staged training, by name.
     """
-    _log_summary(client, training_run, training, role)
+    _log_summary(client, training_run, record, role)
     run_id = training_run.info.run_id
     if role == "candidate":
-        _log_trials(client, training_run, training)
+        _log_trials(client, training_run, record)
         for path in files.values():
             if path.suffix == ".png":
                 client.log_artifact(run_id, str(path), "pictures")
-    client.log_artifact(run_id, str(files[TRAINING]))
+    client.log_artifact(run_id, str(files[RECORD]))
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
@@ -85,38 +86,38 @@ def _search_runs(client: MlflowClient, experiment_id: str, tags: Mapping[str, st
     return list(client.search_runs([experiment_id], conditions, max_results=1000, order_by=["start_time ASC"]))
 
 
-def _log_summary(client: MlflowClient, training_run: Run, training: Mapping[str, Any], role: Role) -> None:
-    of_version = training["metrics"] if role == "candidate" else training["baseline_metrics"]
-    metrics = {**of_version, **{f"baseline_{name}": value for name, value in training["baseline_metrics"].items()}}
-    params = {name: training[name] for name in ("seed", "split", "trials_budget")}
-    params |= {f"rows_{part}": rows for part, rows in training["rows"].items()}
+def _log_summary(client: MlflowClient, training_run: Run, record: TrainingRecord, role: Role) -> None:
+    of_version = record.metrics if role == "candidate" else record.baseline_metrics
+    metrics = {**of_version, **{f"baseline_{name}": value for name, value in record.baseline_metrics.items()}}
+    params: dict[str, Any] = {"seed": record.seed, "split": record.split, "trials_budget": record.trials_budget}
+    params |= {f"rows_{part}": rows for part, rows in record.rows.items()}
     if role == "candidate":
-        params |= {"candidate": training["candidate"], **training["params"]}
+        params |= {"candidate": record.candidate, **record.params}
     run_id, moment = training_run.info.run_id, training_run.info.start_time
     client.log_batch(run_id, _metrics(metrics, moment), _params(params))
-    client.set_tag(run_id, NOTE_TAG, "\n\n".join([training["reason"], *training["warnings"]]))
-    client.log_inputs(run_id, _datasets(training["data"]))
+    client.set_tag(run_id, NOTE_TAG, "\n\n".join([record.reason, *record.warnings]))
+    client.log_inputs(run_id, _datasets(record.data))
 
 
-def _log_trials(client: MlflowClient, training_run: Run, training: Mapping[str, Any]) -> None:
+def _log_trials(client: MlflowClient, training_run: Run, record: TrainingRecord) -> None:
     parent, moment = training_run.info, training_run.info.start_time
-    metric = f"validation_{training['tuning_metric']}"
+    metric = f"validation_{record.tuning_metric}"
     parent_tag = {"mlflow.parentRunId": parent.run_id}
     children = _search_runs(client, parent.experiment_id, parent_tag)
     present = {child.data.tags["trial"]: child for child in children}
-    for trial in training["trials"]:
-        number = str(trial["number"])
+    for trial in record.trials:
+        number = str(trial.number)
         child = present.get(number) or client.create_run(
             parent.experiment_id,
             start_time=moment,
-            run_name=f"{parent.run_name}, trial {number}: {trial['candidate']}",
-            tags={**parent_tag, "trial": number, "state": trial["state"]},
+            run_name=f"{parent.run_name}, trial {number}: {trial.candidate}",
+            tags={**parent_tag, "trial": number, "state": trial.state},
         )
         if child.info.status == "RUNNING":
-            params = {"candidate": trial["candidate"], **trial["params"]}
-            values = _metrics({metric: trial["value"]}, moment)
+            params = {"candidate": trial.candidate, **trial.params}
+            values = _metrics({metric: trial.value}, moment)
             client.log_batch(child.info.run_id, values, _params(params))
-            client.set_terminated(child.info.run_id, "FINISHED" if trial["value"] is not None else "FAILED")
+            client.set_terminated(child.info.run_id, "FINISHED")
 
 
 def _datasets(data: Mapping[str, str]) -> list[DatasetInput]:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import polars as pl
 from matplotlib.figure import Figure
 
 from include.lifecycle.modelling.intervals import width_fault
 from include.lifecycle.modelling.tasks import present_names, task_of
+from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
-from include.lifecycle.promotion.staged_training import HOLDOUT, TRAINING
+from include.lifecycle.promotion.staged_training import HOLDOUT
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.training.record import RECORD, TrainingRecord
 
 PAGE = "index.html"
 PARTITIONS = "partitions.json"
@@ -63,13 +64,14 @@ def publish(
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         [holdout] = kept.download(as_of, scratch, HOLDOUT)
-        training = kept.read_json(as_of, TRAINING)
+        training = TrainingRecord.model_validate(kept.read_json(as_of, RECORD))
         figures = task_of(model).draw(pl.read_parquet(holdout))
-        card = {"verdict": vars(verdict_of(model, training, entry)), "gate": entry.evidence, "training": training}
+        verdict = verdict_of(model, training, entry)
+        card = {"verdict": vars(verdict), "gate": entry.evidence, "training": training.content()}
         contents = {
             PAGE: render_card(model, training, figures, entry, links),
             "card.json": json.dumps(card, indent=2),
-            PARTITIONS: json.dumps(training["data"], indent=2),
+            PARTITIONS: json.dumps(dict(training.data), indent=2),
         }
         for name, content in contents.items():
             (scratch / name).write_text(content)
@@ -84,8 +86,8 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
     """
     prefix, version = model.card_prefix(entry.candidate), entry.candidate
     card = lake.read_json(prefix, as_of, "card.json")
-    verdict, training = card["verdict"], card["training"]
-    text = "\n\n".join([verdict["headline"], verdict["reason"], training["reason"], *training["warnings"]])
+    verdict, training = card["verdict"], TrainingRecord.model_validate(card["training"])
+    text = "\n\n".join([verdict["headline"], verdict["reason"], training.reason, *training.warnings])
     with TemporaryDirectory() as folder:
         [page] = lake.download(prefix, as_of, Path(folder), PAGE)
         card_file = page.rename(page.with_name("model_card.html"))
@@ -97,7 +99,7 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
         registry.describe(tracking_uri, model.name, entry.to_version, reason)
 
 
-def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entry) -> Verdict:
+def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) -> Verdict:
     """What the gate decided, and on which numbers."""
     evidence = GateEvidence.model_validate(entry.evidence)
     metric = task_of(model).metrics[model.gate.metric].within
@@ -119,12 +121,12 @@ def verdict_of(model: ModelSpec, training: Mapping[str, Any], entry: ledger.Entr
         headline += f"champion version {evidence.champion_version} {has} {champion or 'no score'}"
     if not was_promoted:
         return Verdict("neutral", headline, reason)
-    return Verdict("warning" if training["warnings"] else "good", headline, reason)
+    return Verdict("warning" if training.warnings else "good", headline, reason)
 
 
 def render_card(
     model: ModelSpec,
-    training: Mapping[str, Any],
+    training: TrainingRecord,
     figures: Mapping[str, Figure],
     entry: ledger.Entry,
     links: Mapping[str, str],
@@ -133,26 +135,26 @@ def render_card(
 
     Parameters
     ----------
-    training : the content of `training.json`.
+    training : the record of the version's training.
     figures : what the model's task drew.
     entry, links : as for `publish`.
     """
-    warnings = [Section("Warnings", " ".join(training["warnings"]))] if training["warnings"] else []
+    warnings = [Section("Warnings", " ".join(training.warnings))] if training.warnings else []
     captions = task_of(model).plots
     pictures = [Section(*captions[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
     return render(
         Page(
-            title=f"{model.title}: model card of version {entry.candidate}, as of {training['as_of']}",
+            title=f"{model.title}: model card of version {entry.candidate}, as of {training.as_of}",
             verdict=verdict_of(model, training, entry),
             sections=[
                 *warnings,
                 Section("What it predicts", model.description),
                 _measures(model, training, GateEvidence.model_validate(entry.evidence)),
                 *_segments(model, training),
-                *_interval(model, training),
+                *_interval(training),
                 *pictures,
                 _rows(training),
-                _partitions(training["data"]),
+                _partitions(training.data),
                 _search(model, training),
             ],
             facts=_facts(training),
@@ -161,14 +163,14 @@ def render_card(
     )
 
 
-def _measures(model: ModelSpec, training: Mapping[str, Any], evidence: GateEvidence) -> Section:
-    rate = training["mean_label"]["holdout"]
+def _measures(model: ModelSpec, training: TrainingRecord, evidence: GateEvidence) -> Section:
+    rate = training.mean_label["holdout"]
     task = task_of(model)
-    measured = {f"candidate (version {evidence.candidate_version})": training["metrics"]}
+    measured = {f"candidate (version {evidence.candidate_version})": training.metrics}
     if evidence.champion_metrics:
         measured[f"champion (version {evidence.champion_version})"] = evidence.champion_metrics
-    measured["baseline"] = training["baseline_metrics"]
-    measured |= {_words(name): values for name, values in training["reference_metrics"].items()}
+    measured["baseline"] = training.baseline_metrics
+    measured |= {_words(name): values for name, values in training.reference_metrics.items()}
     columns = {who: present_names(task, values, "holdout_") for who, values in measured.items()}
     rows: list[list[Cell]] = [
         [metric.title, *distinct_texts([values.get(name) for values in columns.values()]), metric.hint]
@@ -191,73 +193,76 @@ def _partitions(data: Iterable[str]) -> Section:
     return Section("Partitions read", text, table=Table(["prefix", "days", "first", "last"], rows))
 
 
-def _segments(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
+def _segments(model: ModelSpec, training: TrainingRecord) -> list[Section]:
     task = task_of(model)
-    segments = {segment: present_names(task, values) for segment, values in training["segments"].items()}
+    segments = {segment: present_names(task, values) for segment, values in training.segments.items()}
     if not segments:
         return []
-    rows = [[segment, *(values[name] for name in task.segment_metrics)] for segment, values in segments.items()]
+    rows: list[list[Cell]] = [
+        [segment, *(values[name] for name in task.segment_metrics)] for segment, values in segments.items()
+    ]
     better = sum(values[task.segment_metrics[0]] > 0 for values in segments.values())
     table = Table([str(model.segments.by), *(task.metrics[name].title for name in task.segment_metrics)], rows)
     text = f"The candidate beats the baseline on {better} of {len(segments)}."
     return [Section(f"By {model.segments.by}", text, table=table)]
 
 
-def _interval(model: ModelSpec, training: Mapping[str, Any]) -> list[Section]:
-    if model.interval is None:
+def _interval(training: TrainingRecord) -> list[Section]:
+    interval, ends = training.intervals.get("candidate"), training.coverage_range
+    if interval is None or interval.measured is None or ends is None:
         return []
-    interval, (low, high) = training["intervals"]["candidate"], training["coverage_range"]
+    low, high = ends
     text = (
-        f"The prediction plus and minus {interval['multiple']:.2f} times {interval['scale']}, learnt from the "
-        f"out-of-fold predictions to hold {percent(interval['nominal'], 0)} of the outcomes, holds "
-        f"{percent(interval['measured'], 1)} of those of the holdout (95 % interval {percent(low, 1)} to "
+        f"The prediction plus and minus {interval.multiple:.2f} times {interval.scale}, learnt from the "
+        f"out-of-fold predictions to hold {percent(interval.nominal, 0)} of the outcomes, holds "
+        f"{percent(interval.measured, 1)} of those of the holdout (95 % interval {percent(low, 1)} to "
         f"{percent(high, 1)}). "
-        f"{_WIDTHS[width_fault(interval['nominal'], interval['measured'], (low, high))]}"
+        f"{_WIDTHS[width_fault(interval.nominal, interval.measured, ends)]}"
     )
     return [Section("Interval", text)]
 
 
-def _rows(training: Mapping[str, Any]) -> Section:
-    folds = training["folds"]
+def _rows(training: TrainingRecord) -> Section:
+    folds = training.folds
     parts = []
     for number, fold in enumerate(folds, start=1):
         suffix = "" if len(folds) == 1 else f" {number}"
         parts += [
-            (f"search{suffix}", fold["search"], "hyperparameters are tried by fitting on these"),
-            (f"validation{suffix}", fold["validation"], "and measured on these"),
+            (f"search{suffix}", fold.search, "hyperparameters are tried by fitting on these"),
+            (f"validation{suffix}", fold.validation, "and measured on these"),
         ]
     parts += [
-        ("fit", training["days"]["fit"], "the chosen ones are fitted on these"),
-        ("holdout", training["days"]["holdout"], "and judged on these"),
+        ("fit", training.days.fit, "the chosen ones are fitted on these"),
+        ("holdout", training.days.holdout, "and judged on these"),
     ]
-    rows = [
-        [part, _days(days), training["rows"][part], training["mean_label"][part], purpose]
+    rows: list[list[Cell]] = [
+        [part, _days(days), training.rows[part], training.mean_label[part], purpose]
         for part, days, purpose in parts
     ]
-    split = _SPLITS[training["split"], training["validation_split"]]
+    split = _SPLITS[training.split, training.validation_split]
     table = Table(["part", "days", "rows", "mean label", "purpose"], rows)
     return Section("What it was made of", f"Split {split}.", table=table)
 
 
-def _search(model: ModelSpec, training: Mapping[str, Any]) -> Section:
-    trials = sorted(training["trials"], key=lambda trial: (-trial["value"], trial["number"]))
-    metric = task_of(model).metrics[training["tuning_metric"]].title
-    rows = [
-        [trial["number"], _words(trial["candidate"]), _params(training, trial), f"{trial['value']:.4f}"]
+def _search(model: ModelSpec, training: TrainingRecord) -> Section:
+    trials = sorted(training.trials, key=lambda trial: (-trial.value, trial.number))
+    metric = task_of(model).metrics[training.tuning_metric].title
+    rows: list[list[Cell]] = [
+        [trial.number, _words(trial.candidate), _params_text(training, trial), f"{trial.value:.4f}"]
         for trial in trials
     ]
     table = Table(["trial", "candidate", "hyperparameters", f"validation: {metric}"], rows)
     return Section("Search", "What was tried, best first.", table=table)
 
 
-def _facts(training: Mapping[str, Any]) -> dict[str, str | int]:
+def _facts(training: TrainingRecord) -> dict[str, str | int]:
     return {
-        "Candidate": f"{_words(training['candidate'])} ({_params(training, training)})",
-        "Seed": training["seed"],
-        "Reason": training["reason"] or "none given",
-        "Code version": training["code_version"],
-        "Numeric features": ", ".join(training["numeric"]),
-        "Categorical features": ", ".join(training["categorical"]),
+        "Candidate": f"{_words(training.candidate)} ({_params_text(training, training)})",
+        "Seed": training.seed,
+        "Reason": training.reason or "none given",
+        "Code version": training.code_version,
+        "Numeric features": ", ".join(training.numeric),
+        "Categorical features": ", ".join(training.categorical),
     }
 
 
@@ -265,12 +270,12 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _params(training: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
-    own = training["per_segment"]["params"].get(trial["candidate"])
+def _params_text(training: TrainingRecord, chosen: Trial | TrainingRecord) -> str:
+    own = training.per_segment.params.get(chosen.candidate)
     if own:
         return f"{len(own)} fitted, each with its own"
-    return ", ".join(f"{name} {value:.3g}" for name, value in trial["params"].items())
+    return ", ".join(f"{name} {value:.3g}" for name, value in chosen.params.items())
 
 
-def _days(days: list[str]) -> str:
-    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"
+def _days(days: Sequence[date]) -> str:
+    return str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"

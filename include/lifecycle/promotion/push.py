@@ -10,23 +10,23 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.promotion import mlflow_model, mlflow_run, registry
 from include.lifecycle.promotion.staged_training import (
     MODEL_FILE,
     ROLE_FILES,
-    TRAINING,
     Role,
     StagedTraining,
     keep_reference,
 )
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo, file_sha256
+from include.lifecycle.training.record import RECORD, TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,13 +64,13 @@ def push_model(
     client, model = registry.mlflow_client(tracking_uri), staged.model
     with TemporaryDirectory() as folder:
         files = staged.download(lake, Path(folder))
-        training = json.loads(files[TRAINING].read_text())
-        training_run = mlflow_run.find_or_create(client, staged, training, run, role)
+        record = TrainingRecord.read(files[RECORD])
+        training_run = mlflow_run.find_or_create(client, staged, record, run, role)
         version = _registered_version(client, model.name, training_run)
         if version is None or training_run.info.status != "FINISHED":
-            mlflow_run.log_training(client, training_run, training, files, role)
+            mlflow_run.log_training(client, training_run, record, files, role)
             logged = mlflow_model.log_model(client, model, training_run, files[ROLE_FILES[role]])
-            tags = _version_tags(training_run, training, role)
+            tags = _version_tags(training_run, record, role)
             version = version or _register(client, model, training_run, logged, tags)
             client.set_terminated(training_run.info.run_id, "FINISHED")
         _restore_file(tracking_uri, version, files[ROLE_FILES[role]])
@@ -103,18 +103,18 @@ def _register(
     )
 
 
-def _version_tags(training_run: Run, training: Mapping[str, Any], role: Role) -> dict[str, str]:
-    learnt = training["days"]["fit"]
-    data = json.dumps(training["data"], sort_keys=True)
+def _version_tags(training_run: Run, record: TrainingRecord, role: Role) -> dict[str, str]:
+    data = json.dumps(dict(record.data), sort_keys=True)
+    interval = asdict(record.intervals[role]) if role in record.intervals else {}
     return {
         "kind": role,
-        "as_of": training["as_of"],
-        "learnt_from": min(learnt),
-        "learnt_until": max(learnt),
-        "split": training["split"],
+        "as_of": str(record.as_of),
+        "learnt_from": str(record.learnt_from),
+        "learnt_until": str(record.learnt_until),
+        "split": record.split,
         "data_digest": hashlib.sha256(data.encode()).hexdigest(),
         **{name: training_run.data.tags[name] for name in ("staged_digest", "code_version", "airflow_run_url")},
-        **{f"interval_{name}": str(value) for name, value in training["intervals"].get(role, {}).items()},
+        **{f"interval_{name}": str(value) for name, value in interval.items()},
     }
 
 

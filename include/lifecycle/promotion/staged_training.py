@@ -10,11 +10,11 @@ from typing import Literal
 
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo, partition
+from include.lifecycle.training.record import RECORD
 
 HOLDOUT = "holdout.parquet"
 BASELINE = "baseline.skops"
 MODEL_FILE = "model.skops"
-TRAINING = "training.json"
 
 Role = Literal["candidate", "baseline"]
 """Which of the two models of a training a version is."""
@@ -73,5 +73,5 @@ def keep_reference(lake: Lake, staged: StagedTraining, version: int, run: RunInf
     inputs = {partition(staged.model.staging_prefix, staged.as_of): staged.digest}
     with TemporaryDirectory() as folder:
         files = staged.download(lake, Path(folder))
-        kept = [LocalFile(files[name]) for name in (HOLDOUT, BASELINE, TRAINING)]
+        kept = [LocalFile(files[name]) for name in (HOLDOUT, BASELINE, RECORD)]
         lake.publish(prefix, staged.as_of, kept, run=run, inputs=inputs)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HOLDOUT_SHARE = 0.25
 VALIDATION_SHARE = 0.2
 
+SplitBy = Literal["time", "key"]
+"""What separates two parts of a split."""
+
 
 class NothingToLearnError(ValueError):
     """The data that exist do not make a training set."""
@@ -56,8 +59,8 @@ class Split:
     folds: tuple[Fold, ...]
     refit: Part
     holdout: Part
-    by: Literal["time", "key"]
-    validation_by: Literal["time", "key"]
+    by: SplitBy
+    validation_by: SplitBy
 
 
 def matured_days(

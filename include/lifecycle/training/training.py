@@ -7,11 +7,10 @@ and code give the same bytes.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.training import segment_training, training_data
+from include.lifecycle.training.record import RECORD, FoldDays, PartDays, SegmentRecord, TrainingRecord
 from include.lifecycle.training.rehearsal import rehearse
 from include.lifecycle.training.segment_training import SegmentFits
 from include.lifecycle.training.snapshots import (
@@ -149,24 +149,26 @@ def train(
             model, lake, as_of, data.inputs, trials=trials, seed=seed, run=run, scratch=scratch
         )
         result = _learn(model, data, own, trials, seed)
-        training = {
-            "model": model.name,
-            "as_of": as_of.isoformat(),
-            "seed": seed,
-            "trials_budget": trials,
-            "reason": reason,
-            "code_version": run.code_version,
-            **_record(model, data, result),
-            "per_segment": {"params": own.params, "failed": own.failed},
-        }
-        training["warnings"] = [
-            *_warnings(model, data.split, training["metrics"]),
-            *_gap_warnings(model, lake, as_of),
-            *_segment_warnings(model, own),
-            *_coverage_warnings(result),
-        ]
+        measured = _measured(model, result)
+        record = TrainingRecord(
+            model=model.name,
+            as_of=as_of,
+            seed=seed,
+            trials_budget=trials,
+            reason=reason,
+            code_version=run.code_version,
+            **measured,
+            **_learnt_from(model, data),
+            per_segment=SegmentRecord(params=own.params, failed=own.failed),
+            warnings=(
+                *_warnings(model, data.split, measured["metrics"]),
+                *_gap_warnings(model, lake, as_of),
+                *_segment_warnings(model, own),
+                *_coverage_warnings(result),
+            ),
+        )
         figures = task_of(model).draw(result.holdout)
-        files = [*_stored(model, result, training, scratch), *_pictures(figures, scratch)]
+        files = [*_stored(model, result, record, scratch), *_pictures(figures, scratch)]
         schema = dict(result.holdout.schema)
         return lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
 
@@ -272,7 +274,8 @@ def _fit(model: ModelSpec, estimator: Any, rows: pl.DataFrame, seed: int, *, cal
     return task_of(model).fit(estimator, matrix, labels, folds)
 
 
-def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
+def _measured(model: ModelSpec, result: _Result) -> dict[str, Any]:
+    """The part of the record on what was tried, chosen and measured."""
     chosen, task = best(result.trials), task_of(model)
     measured = {
         who: {f"holdout_{name}": value for name, value in task.measure(result.holdout, f"{who}_score").items()}
@@ -286,23 +289,28 @@ def _record(model: ModelSpec, data: _Data, result: _Result) -> dict[str, Any]:
         "reference_metrics": measured,
         "segments": _segments(model, result.holdout),
         "tuning_metric": task.tuning_metric,
-        "trials": [asdict(trial) for trial in result.trials],
-        "data": data.inputs,
-        "days": {"fit": _texts(data.split.refit), "holdout": _texts(data.split.holdout)},
-        "folds": [
-            {"search": _texts(fold.train), "validation": _texts(fold.validation)} for fold in data.split.folds
-        ],
-        "split": data.split.by,
-        "validation_split": data.split.validation_by,
-        "rows": {name: frame.height for name, frame in _named_rows(data)},
-        "mean_label": {name: float(frame["label"].mean()) for name, frame in _named_rows(data)},  # type: ignore[arg-type]
+        "trials": tuple(result.trials),
         "intervals": {
-            who: asdict(replace(interval, measured=coverage(interval, result.holdout, f"{who}_score")))
+            who: replace(interval, measured=coverage(interval, result.holdout, f"{who}_score"))
             for who, interval in result.intervals.items()
         },
         "coverage_range": result.coverage_range,
-        "numeric": list(model.numeric),
-        "categorical": list(model.categorical),
+    }
+
+
+def _learnt_from(model: ModelSpec, data: _Data) -> dict[str, Any]:
+    """The part of the record on the rows."""
+    split, rows = data.split, _named_rows(data)
+    return {
+        "data": data.inputs,
+        "days": PartDays(fit=split.refit.days, holdout=split.holdout.days),
+        "folds": tuple(FoldDays(search=fold.train.days, validation=fold.validation.days) for fold in split.folds),
+        "split": split.by,
+        "validation_split": split.validation_by,
+        "rows": {name: frame.height for name, frame in rows},
+        "mean_label": {name: float(frame["label"].mean()) for name, frame in rows},  # type: ignore[arg-type]
+        "numeric": model.numeric,
+        "categorical": model.categorical,
     }
 
 
@@ -315,16 +323,12 @@ def _segments(model: ModelSpec, holdout: pl.DataFrame) -> dict[str, dict[str, fl
     return {str(name): task.measure(rows, "candidate_score") for (name,), rows in sorted(parts.items())}
 
 
-def _texts(part: Part) -> list[str]:
-    return [str(day) for day in part.days]
-
-
-def _warnings(model: ModelSpec, split: Split, measured: dict[str, float]) -> list[str]:
+def _warnings(model: ModelSpec, split: Split, metrics: Mapping[str, float]) -> list[str]:
     warnings = []
     name, limit = model.gate.leakage_threshold or ("", math.inf)
-    if measured.get(f"holdout_{name}", 0) > limit:
+    if metrics.get(f"holdout_{name}", 0) > limit:
         warnings.append(
-            f"The holdout {task_of(model).metrics[name].within} of {measured[f'holdout_{name}']:.3f} is above "
+            f"The holdout {task_of(model).metrics[name].within} of {metrics[f'holdout_{name}']:.3f} is above "
             f"{limit:g}, which is more likely a leak than merit: look for a feature that knows the outcome."
         )
     if split.by == "key":
@@ -371,13 +375,13 @@ def _coverage_warnings(result: _Result) -> list[str]:
     ]
 
 
-def _stored(model: ModelSpec, result: _Result, training: dict[str, Any], scratch: Path) -> list[LocalFile]:
+def _stored(model: ModelSpec, result: _Result, record: TrainingRecord, scratch: Path) -> list[LocalFile]:
     model_files.dump(result.candidate, scratch / "model.skops", model.trusted_types)
     model_files.dump(result.baseline, scratch / "baseline.skops", model.trusted_types)
-    (scratch / "training.json").write_text(json.dumps(training, indent=2))
+    record.write(scratch / RECORD)
     result.holdout.write_parquet(scratch / "holdout.parquet", statistics=False)
     return [
-        *(LocalFile(scratch / name) for name in ("model.skops", "baseline.skops", "training.json")),
+        *(LocalFile(scratch / name) for name in ("model.skops", "baseline.skops", RECORD)),
         LocalFile(scratch / "holdout.parquet", result.holdout.height),
     ]
 

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial, best, tune
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.model_card import render_card, verdict_of
+from include.lifecycle.training.record import FoldDays, PartDays, TrainingRecord
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
 from tests.page_language import broken_promises, code_in, split_cells
+from tests.training_records import training_record
 
 DAY = date(2026, 11, 20)
 
@@ -68,43 +71,38 @@ def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> led
 def test_a_card_says_what_the_gate_decided(
     verdict: ledger.Entry, warnings: list[str], status: str, headline: str
 ) -> None:
-    said = verdict_of(CHURN, {"warnings": warnings}, verdict)
+    said = verdict_of(CHURN, training_record(warnings=tuple(warnings)), verdict)
 
     assert (said.status, said.headline) == (status, headline)
     assert said.reason == "Why."
 
 
-def training(held: float, ends: tuple[float, float]) -> dict[str, Any]:
+def training(held: float, ends: tuple[float, float]) -> TrainingRecord:
     """What is kept of a training of the volatility model whose interval held a share between ends."""
-    days = [f"2026-0{month}-01" for month in (1, 2, 3)]
+    days = tuple(date(2026, month, 1) for month in (1, 2, 3))
     measured = {"holdout_skill": 0.2, "holdout_skill_lower_bound": 0.1, "holdout_rmse": 0.04}
-    return {
-        "as_of": "2026-11-20",
-        "warnings": [],
-        "metrics": measured,
-        "baseline_metrics": measured | {"holdout_skill": 0.0},
-        "reference_metrics": {"mean": {"holdout_skill": -0.1}},
-        "segments": {},
-        "intervals": {"candidate": {"scale": "volatility_21d", "multiple": 1.5, "nominal": 0.8, "measured": held}},
-        "coverage_range": ends,
-        "folds": [{"search": days[:1], "validation": days[1:2]}],
-        "days": {"fit": days[:2], "holdout": days[2:]},
-        "rows": dict.fromkeys(("search", "validation", "fit", "holdout"), 500),
-        "mean_label": dict.fromkeys(("search", "validation", "fit", "holdout"), 0.0703),
-        "split": "time",
-        "validation_split": "time",
-        "data": [f"features/market/dt={day}" for day in days],
-        "trials": [{"number": 0, "candidate": "ridge", "params": {"alpha": 1.0}, "value": 0.1}],
-        "tuning_metric": "skill",
-        "per_segment": {"params": {}},
-        "candidate": "ridge",
-        "params": {"alpha": 1.0},
-        "seed": 7,
-        "reason": None,
-        "code_version": "0123abc",
-        "numeric": ["volatility_21d"],
-        "categorical": ["symbol"],
-    }
+    parts = ("search", "validation", "fit", "holdout")
+    return training_record(
+        model="volatility",
+        as_of=DAY,
+        metrics=measured,
+        baseline_metrics=measured | {"holdout_skill": 0.0},
+        reference_metrics={"mean": {"holdout_skill": -0.1}},
+        intervals={"candidate": Interval("volatility_21d", 1.5, 0.8, held)},
+        coverage_range=ends,
+        folds=(FoldDays(search=days[:1], validation=days[1:2]),),
+        days=PartDays(fit=days[:2], holdout=days[2:]),
+        rows=dict.fromkeys(parts, 500),
+        mean_label=dict.fromkeys(parts, 0.0703),
+        data={f"features/market/dt={day}": "a" * 64 for day in days},
+        trials=(Trial(0, "ridge", {"alpha": 1.0}, 0.1, "COMPLETE"),),
+        tuning_metric="skill",
+        candidate="ridge",
+        params={"alpha": 1.0},
+        reason="",
+        numeric=("volatility_21d",),
+        categorical=("symbol",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""The record of a training, `training.json`: what was asked for, learnt from, tried and measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.tuning import Trial
+from include.lifecycle.training.snapshots import SplitBy
+
+RECORD = "training.json"
+
+Params = Mapping[str, Any]
+Metrics = Mapping[str, float]
+
+
+class _Part(BaseModel):
+    """A part of the record. Keys that earlier versions of the code wrote beside these are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PartDays(_Part):
+    """The days that were learnt from, and those of the holdout."""
+
+    fit: tuple[date, ...]
+    holdout: tuple[date, ...]
+
+
+class FoldDays(_Part):
+    """The days that a fold's fits learnt from, and those that they were measured on."""
+
+    search: tuple[date, ...]
+    validation: tuple[date, ...]
+
+
+class SegmentRecord(_Part):
+    """The segments that were fitted on their own.
+
+    Attributes
+    ----------
+    params : chosen hyperparameters, by candidate and segment.
+    failed : why a segment could not be fitted, by segment.
+    """
+
+    params: Mapping[str, Mapping[str, Params]] = {}
+    failed: Mapping[str, str] = {}
+
+
+class TrainingRecord(_Part):
+    """What a training was asked for, and what came of it.
+
+    A field that is added later has a default, as older files lack it.
+
+    Attributes
+    ----------
+    trials_budget : how many sets of hyperparameters were to be tried, over all candidates.
+    reason : why the training took place.
+    candidate, params : the candidate that was chosen, with its hyperparameters.
+    metrics, baseline_metrics, reference_metrics : on the holdout, as `holdout_<metric>`; of the candidate, of the
+        naive baseline, and of each other naive model by its name.
+    segments : the candidate's metrics on each segment's rows of the holdout, without `holdout_`.
+    tuning_metric : the metric by which trials were compared.
+    data : path and manifest digest of each partition that was learnt from.
+    split, validation_split : what separates the holdout, and validation rows, from the others.
+    rows, mean_label : of each part of the split, by its name.
+    intervals : of `candidate` and `baseline`, where the model has them.
+    coverage_range : 95 % interval of the share of the holdout's outcomes that the candidate's interval holds.
+    numeric, categorical : names of the features.
+    warnings : sentences for whoever uses the model.
+    """
+
+    model: str
+    as_of: date
+    seed: int
+    trials_budget: int
+    reason: str = ""
+    code_version: str
+    candidate: str
+    params: Params
+    metrics: Metrics
+    baseline_metrics: Metrics
+    reference_metrics: Mapping[str, Metrics] = {}
+    segments: Mapping[str, Metrics] = {}
+    tuning_metric: str
+    trials: tuple[Trial, ...]
+    data: Mapping[str, str]
+    days: PartDays
+    folds: tuple[FoldDays, ...]
+    split: SplitBy
+    validation_split: SplitBy
+    rows: Mapping[str, int]
+    mean_label: Mapping[str, float]
+    intervals: Mapping[str, Interval] = {}
+    coverage_range: tuple[float, float] | None = None
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    per_segment: SegmentRecord = SegmentRecord()
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The record in a file; pydantic's ValidationError if the file lacks what is needed."""
+        return cls.model_validate_json(path.read_bytes())
+
+    def content(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return self.model_dump(mode="json")
+
+    def write(self, path: Path) -> None:
+        """Write the record to a file; equal records give equal bytes."""
+        path.write_text(json.dumps(self.content(), indent=2))
+
+    @property
+    def learnt_from(self) -> date:
+        """The oldest day that was learnt from."""
+        return min(self.days.fit)
+
+    @property
+    def learnt_until(self) -> date:
+        """The newest day that was learnt from."""
+        return max(self.days.fit)
+
+    @property
+    def holdout_from(self) -> date:
+        """The first day of the holdout."""
+        return min(self.days.holdout)

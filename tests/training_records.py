@@ -1,0 +1,36 @@
+"""The record of a training, as `train` writes it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from include.lifecycle.training.record import PartDays, TrainingRecord
+
+
+def training_record(**changes: Any) -> TrainingRecord:
+    """A record with a day to learn from and one of the holdout."""
+    fields = {
+        "model": "churn",
+        "as_of": date(2026, 3, 1),
+        "seed": 7,
+        "trials_budget": 2,
+        "reason": "test",
+        "code_version": "test",
+        "candidate": "logistic_regression",
+        "params": {},
+        "metrics": {},
+        "baseline_metrics": {},
+        "tuning_metric": "average_precision",
+        "trials": (),
+        "data": {},
+        "days": PartDays(fit=(date(2026, 1, 1),), holdout=(date(2026, 2, 1),)),
+        "folds": (),
+        "split": "time",
+        "validation_split": "time",
+        "rows": {"fit": 400, "holdout": 400},
+        "mean_label": {"fit": 0.5, "holdout": 0.5},
+        "numeric": ("price",),
+        "categorical": ("colour",),
+    }
+    return TrainingRecord(**fields | changes)
