@@ -66,7 +66,7 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
         return "not enough evidence", f"The outcomes have {evidence.shortage}."
     standing = task_of(model).standing(evidence.measures, evidence.baseline_measures)
     sentence = f"{standing.words} {_rows(evidence, model)}."
-    if standing.best < standing.least:
+    if standing.most < standing.least:
         return "worse", f"The predictions are worse than the naive baseline. {sentence}"
     if evidence.coverage is not None and evidence.promised is not None:
         held = (

@@ -179,7 +179,7 @@ def _compare_champion(
         return {"champion_fault": f"{champion.who} cannot score the holdout: {error}"}, ()
     if "candidate" in rows.columns:
         gain = task.gain(rows, "candidate", "champion")
-        found |= {"gain": gain.value, "gain_lower_bound": gain.low}
+        found |= {"gain": gain.value, "gain_lower_bound": gain.lower_bound}
     return found, overlap
 
 

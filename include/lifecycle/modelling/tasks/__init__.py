@@ -44,19 +44,24 @@ class Gain(NamedTuple):
     """How much better scores are than others on the same rows, and the lower end of its 95 % interval."""
 
     value: float
-    low: float
+    lower_bound: float
 
 
 class Standing(NamedTuple):
-    """The best that can be said for scores, what is worse than the baseline below it, and both in words."""
+    """How scores do beside the baseline, also in words: worse, where the most said for them is below `least`."""
 
-    best: float
+    most: float
     least: float
     words: str
 
 
 class Task(Protocol):
-    """What one model does with features: how it is fitted, asked, measured and shown."""
+    """What one model does with features: how it is fitted and asked, and what its scores are worth."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What `measure` gives, in the order of a page."""
+        ...
 
     @property
     def gate_metrics(self) -> Collection[str]:
@@ -69,6 +74,16 @@ class Task(Protocol):
 
         The first one is above 0 where the scores of a segment are better than the baseline's.
         """
+        ...
+
+    @property
+    def tuning_metric(self) -> str:
+        """The name of what `tuning_score` gives, as in `metrics`."""
+        ...
+
+    @property
+    def plots(self) -> Mapping[str, Plot]:
+        """What `draw` gives."""
         ...
 
     @property
@@ -87,22 +102,16 @@ class Task(Protocol):
         ...
 
     @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """What `measure` gives, in the order of a page."""
+    def valid_scores(self) -> str:
+        """What valid scores are, in words."""
         ...
 
-    @property
-    def plots(self) -> Mapping[str, Plot]:
-        """What `draw` gives."""
+    def is_valid_score(self, score: pl.Expr) -> pl.Expr:
+        """Whether a score is one."""
         ...
 
-    @property
-    def tuning_metric(self) -> str:
-        """The name of what `tuning_score` gives, as in `metrics`."""
-        ...
-
-    def tuning_score(self, rows: pl.DataFrame, score: str) -> float:
-        """What hyperparameters are chosen by, of the scores in a column; higher is better; see `measure`."""
+    def label_shortfall(self, labels: pl.Series) -> str | None:
+        """What labels lack to be learnt from, or None."""
         ...
 
     def fit(self, estimator: Any, matrix: pd.DataFrame, labels: NDArray[Any], folds: NDArray[Any]) -> Any:
@@ -113,20 +122,20 @@ class Task(Protocol):
         """The score of each row."""
         ...
 
+    def tuning_score(self, rows: pl.DataFrame, score: str) -> float:
+        """What hyperparameters are chosen by, of the scores in a column; higher is better; see `measure`."""
+        ...
+
     def measure(self, rows: pl.DataFrame, score: str) -> dict[str, float]:
         """How good the scores in a column are; rows have `label`, `dt` and, to compare with, `baseline_score`."""
         ...
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
-        """How much better the scores in a column are than the rival's, row by row; 0 where they are equal."""
+    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+        """How much better the scores in a column are than those in another, row by row; 0 where they are equal."""
         ...
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         """How published scores did beside the baseline; both as from `measure`."""
-        ...
-
-    def label_shortfall(self, labels: pl.Series) -> str | None:
-        """What labels lack to be learnt from, or None."""
         ...
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
@@ -134,15 +143,6 @@ class Task(Protocol):
 
         `who` is what the scores of `candidate_score` are called, `where` follows the titles.
         """
-        ...
-
-    def is_valid_score(self, score: pl.Expr) -> pl.Expr:
-        """Whether a score is one."""
-        ...
-
-    @property
-    def valid_scores(self) -> str:
-        """What valid scores are, in words."""
         ...
 
 

@@ -49,7 +49,7 @@ def test_a_larger_error_is_no_gain_though_its_interval_beside_the_baseline_ends_
     gain = Regression(RETURNS).gain(rows, "own", "rival")
 
     assert gain.value < 0
-    assert gain.low < 0
+    assert gain.lower_bound < 0
 
 
 def test_the_gain_of_a_regression_is_the_share_of_the_squared_error_that_is_saved() -> None:
@@ -65,7 +65,7 @@ def test_the_gain_of_a_classification_is_the_difference_in_its_metric() -> None:
     gain = Classification(CHURN).gain(rows, "own", "rival")
 
     assert gain.value == pytest.approx(measured[0] - measured[1])
-    assert 0 < gain.low < gain.value
+    assert 0 < gain.lower_bound < gain.value
 
 
 def test_equal_scores_gain_exactly_nothing() -> None:
@@ -79,7 +79,7 @@ def test_rows_repeated_for_each_customer_are_no_further_evidence() -> None:
     once = outcomes(own=0.6, rival=0.4)
     thrice = pl.concat([once] * 3)
 
-    lows = [Classification(CHURN).gain(rows, "own", "rival").low for rows in (once, thrice)]
+    lows = [Classification(CHURN).gain(rows, "own", "rival").lower_bound for rows in (once, thrice)]
 
     assert lows[0] == pytest.approx(lows[1])
 
@@ -92,4 +92,4 @@ def test_of_two_models_at_most_one_gains_over_the_other(own: float, rival: float
     back = Classification(CHURN).gain(rows, "rival", "own")
 
     assert forth.value == -back.value
-    assert not (forth.low > 0 and back.low > 0)
+    assert not (forth.lower_bound > 0 and back.lower_bound > 0)

@@ -162,8 +162,8 @@ class Ranking:
         shown = rows.sort(score, descending=True).group_by(self._group, maintain_order=True).first()
         return {"hit_rate": float(shown["label"].mean())}  # type: ignore[arg-type]
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
-        difference = self.tuning_score(rows, score) - self.tuning_score(rows, rival)
+    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+        difference = self.tuning_score(rows, score) - self.tuning_score(rows, other)
         return Gain(difference, difference)
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
@@ -257,7 +257,7 @@ def test_a_third_task_is_tuned_fitted_measured_and_compared_like_the_others(rank
 
     assert [trial.value for trial in trials] == [1, 1]
     assert task.measure(scored, "candidate_score") == {"hit_rate": 1}
-    assert task.gain(scored, "candidate_score", "baseline_score").low > 0
+    assert task.gain(scored, "candidate_score", "baseline_score").lower_bound > 0
     assert unbeaten_references(ranking, scored, "candidate_score") == ()
     assert set(task.draw(scored)) == set(task.plots)
 

@@ -87,11 +87,11 @@ class Classification:
         """What `metrics.measure` gives."""
         return measure(rows["label"].to_numpy(), rows[score].to_numpy())
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
         """The difference in the model's metric; the interval is that of a bootstrap of the keys."""
-        labels, scores, rivals = (rows[name].to_numpy() for name in ("label", score, rival))
+        labels, scores, others = (rows[name].to_numpy() for name in ("label", score, other))
         keys = rows.select(pl.struct(self._model.dataset.key).rank("dense")).to_series().to_numpy() - 1
-        return Gain(*paired_gain(labels, scores, rivals, keys, self._model.gate.metric))
+        return Gain(*paired_gain(labels, scores, others, keys, self._model.gate.metric))
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         """The metric that decides beside the baseline's."""

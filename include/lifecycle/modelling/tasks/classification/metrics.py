@@ -72,18 +72,18 @@ def lift(labels: NDArray[np.integer], scores: NDArray[np.float64], share: float)
 def paired_gain(
     labels: NDArray[np.integer],
     scores: NDArray[np.float64],
-    rivals: NDArray[np.float64],
+    others: NDArray[np.float64],
     keys: NDArray[np.integer],
     metric: str,
 ) -> tuple[float, float]:
-    """How much higher the metric of `scores` is than that of `rivals`, and the lower end of its 95 % interval.
+    """How much higher the metric of `scores` is than that of `others`, and the lower end of its 95 % interval.
 
     A paired bootstrap: both are measured on the same draws. Rows of one key are not independent, so keys are drawn
     with all their rows (Field and Welsh 2007, "Bootstrapping clustered data").
 
     Parameters
     ----------
-    labels, scores, rivals : shape (rows,), as in `measure`.
+    labels, scores, others : shape (rows,), as in `measure`.
     keys : shape (rows,), the number of each row's key, counted from 0.
     metric : `average_precision` or `roc_auc`.
     """
@@ -92,8 +92,8 @@ def paired_gain(
     metric_of = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}[metric]
 
     def difference(rows: NDArray[np.integer], weights: NDArray[np.integer]) -> float:
-        own, rival = (metric_of(labels[rows], of[rows], sample_weight=weights[rows]) for of in (scores, rivals))
-        return float(own - rival)
+        own, other = (metric_of(labels[rows], of[rows], sample_weight=weights[rows]) for of in (scores, others))
+        return float(own - other)
 
     everyone = difference(np.arange(len(labels)), np.ones(len(labels), dtype=int))
     random, drawn, number = np.random.default_rng(BOOTSTRAP_SEED), [], int(keys.max()) + 1

@@ -92,9 +92,9 @@ class Regression:
         low, high = skill_interval(rows, score)
         return {"skill": skill(rows, score), "skill_lower_bound": low, "skill_upper_bound": high, **measured}
 
-    def gain(self, rows: pl.DataFrame, score: str, rival: str) -> Gain:
-        """The skill over the rival: the share of its squared error that is saved."""
-        compared = rows.with_columns(baseline_score=pl.col(rival))
+    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+        """The skill over the other: the share of its squared error that is saved."""
+        compared = rows.with_columns(baseline_score=pl.col(other))
         low, _ = skill_interval(compared, score)
         return Gain(skill(compared, score), low)
 
