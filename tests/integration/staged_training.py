@@ -97,8 +97,8 @@ def stage(
             for number in range(trials)
         ),
         data={f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
-        days=PartDays(fit=(learnt_until,), holdout=(holdout_day,)),
-        rows={"fit": learnt.height, "holdout": rows.height},
+        days=PartDays(refit=(learnt_until,), holdout=(holdout_day,)),
+        rows={"refit": learnt.height, "holdout": rows.height},
         numeric=model.numeric,
         categorical=model.categorical,
     )

@@ -107,15 +107,15 @@ def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: 
 
     assert training["split"] == training["validation_split"] == "time"
     assert days["holdout"] == [day(70)]
-    assert max(days["fit"]) + HORIZON <= day(70)
-    assert max(fold["search"]) + HORIZON <= min(fold["validation"])
-    assert set(fold["validation"]) <= set(days["fit"])
+    assert max(days["refit"]) + HORIZON <= day(70)
+    assert max(fold["train"]) + HORIZON <= min(fold["validation"])
+    assert set(fold["validation"]) <= set(days["refit"])
 
 
 def test_training_json_names_the_version_of_all_data_that_were_read(
     history: Lake, staged: Manifest, training: Any
 ) -> None:
-    days = [*training["days"]["fit"], *training["days"]["holdout"]]
+    days = [*training["days"]["refit"], *training["days"]["holdout"]]
     prefixes = (CHURN.dataset.features_prefix, CHURN.labels_prefix)
 
     assert training["data"] == staged.inputs
@@ -186,7 +186,7 @@ def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_war
 
     training = young.read_json(CHURN.staging_prefix, day(37), "training.json")
     leak, split, gaps = training["warnings"]
-    assert "more likely a leak than merit" in leak
+    assert "too good to be true" in leak
     assert training["split"] == "key"
     assert "other rows (customer_id) of the same day" in split
     assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps

@@ -228,11 +228,11 @@ def _rows(training: TrainingRecord) -> Section:
     for number, fold in enumerate(folds, start=1):
         suffix = "" if len(folds) == 1 else f" {number}"
         parts += [
-            (f"search{suffix}", fold.search, "hyperparameters are tried by fitting on these"),
+            (f"train{suffix}", fold.train, "hyperparameters are tried by fitting on these"),
             (f"validation{suffix}", fold.validation, "and measured on these"),
         ]
     parts += [
-        ("fit", training.days.fit, "the chosen ones are fitted on these"),
+        ("refit", training.days.refit, "the chosen ones are fitted on these"),
         ("holdout", training.days.holdout, "and judged on these"),
     ]
     rows: list[list[Cell]] = [

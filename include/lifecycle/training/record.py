@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial
@@ -29,15 +30,21 @@ class _Part(BaseModel):
 class PartDays(_Part):
     """The days that were learnt from, and those of the holdout."""
 
-    fit: tuple[date, ...]
+    refit: tuple[date, ...] = Field(validation_alias=AliasChoices("refit", "fit"))
     holdout: tuple[date, ...]
 
 
 class FoldDays(_Part):
     """The days that a fold's fits learnt from, and those that they were measured on."""
 
-    search: tuple[date, ...]
+    train: tuple[date, ...] = Field(validation_alias=AliasChoices("train", "search"))
     validation: tuple[date, ...]
+
+
+def _present_names(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """By the present names of the parts, which were `search` for `train` and `fit` for `refit`."""
+    former = {"search": "train", "fit": "refit"}
+    return {re.sub(r"^\w+", lambda name: former.get(name[0], name[0]), part): parts[part] for part in parts}
 
 
 class SegmentRecord(_Part):
@@ -95,8 +102,8 @@ class TrainingRecord(_Part):
     folds: tuple[FoldDays, ...]
     split: SplitBy
     validation_split: SplitBy
-    rows: Mapping[str, int]
-    mean_label: Mapping[str, float]
+    rows: Annotated[Mapping[str, int], BeforeValidator(_present_names)]
+    mean_label: Annotated[Mapping[str, float], BeforeValidator(_present_names)]
     intervals: Mapping[str, Interval] = {}
     coverage_range: tuple[float, float] | None = None
     numeric: tuple[str, ...]
@@ -120,12 +127,12 @@ class TrainingRecord(_Part):
     @property
     def learnt_from(self) -> date:
         """The oldest day that was learnt from."""
-        return min(self.days.fit)
+        return min(self.days.refit)
 
     @property
     def learnt_until(self) -> date:
         """The newest day that was learnt from."""
-        return max(self.days.fit)
+        return max(self.days.refit)
 
     @property
     def holdout_from(self) -> date:

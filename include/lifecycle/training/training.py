@@ -200,9 +200,9 @@ def _named_rows(data: _Data) -> list[tuple[str, pl.DataFrame]]:
     folds = [
         (name if len(data.folds) == 1 else f"{name} {number}", frame)
         for number, fold in enumerate(data.folds, start=1)
-        for name, frame in (("search", fold.train), ("validation", fold.validation))
+        for name, frame in (("train", fold.train), ("validation", fold.validation))
     ]
-    return [*folds, ("fit", data.refit), ("holdout", data.holdout)]
+    return [*folds, ("refit", data.refit), ("holdout", data.holdout)]
 
 
 def _require_labels(model: ModelSpec, part: str, frame: pl.DataFrame) -> None:
@@ -303,8 +303,8 @@ def _learnt_from(model: ModelSpec, data: _Data) -> dict[str, Any]:
     split, rows = data.split, _named_rows(data)
     return {
         "data": data.inputs,
-        "days": PartDays(fit=split.refit.days, holdout=split.holdout.days),
-        "folds": tuple(FoldDays(search=fold.train.days, validation=fold.validation.days) for fold in split.folds),
+        "days": PartDays(refit=split.refit.days, holdout=split.holdout.days),
+        "folds": tuple(FoldDays(train=fold.train.days, validation=fold.validation.days) for fold in split.folds),
         "split": split.by,
         "validation_split": split.validation_by,
         "rows": {name: frame.height for name, frame in rows},
@@ -329,7 +329,7 @@ def _warnings(model: ModelSpec, split: Split, metrics: Mapping[str, float]) -> l
     if metrics.get(f"holdout_{name}", 0) > limit:
         warnings.append(
             f"The holdout {task_of(model).metrics[name].within} of {metrics[f'holdout_{name}']:.3f} is above "
-            f"{limit:g}, which is more likely a leak than merit: look for a feature that knows the outcome."
+            f"{limit:g}, which is too good to be true: look for a feature that knows the outcome."
         )
     if split.by == "key":
         warnings.append(

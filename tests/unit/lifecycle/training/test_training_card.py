@@ -81,7 +81,7 @@ def training(held: float, ends: tuple[float, float]) -> TrainingRecord:
     """What is kept of a training of the volatility model whose interval held a share between ends."""
     days = tuple(date(2026, month, 1) for month in (1, 2, 3))
     measured = {"holdout_skill": 0.2, "holdout_skill_lower_bound": 0.1, "holdout_rmse": 0.04}
-    parts = ("search", "validation", "fit", "holdout")
+    parts = ("train", "validation", "refit", "holdout")
     return training_record(
         model="volatility",
         as_of=DAY,
@@ -90,8 +90,8 @@ def training(held: float, ends: tuple[float, float]) -> TrainingRecord:
         reference_metrics={"mean": {"holdout_skill": -0.1}},
         intervals={"candidate": Interval("volatility_21d", 1.5, 0.8, held)},
         coverage_range=ends,
-        folds=(FoldDays(search=days[:1], validation=days[1:2]),),
-        days=PartDays(fit=days[:2], holdout=days[2:]),
+        folds=(FoldDays(train=days[:1], validation=days[1:2]),),
+        days=PartDays(refit=days[:2], holdout=days[2:]),
         rows=dict.fromkeys(parts, 500),
         mean_label=dict.fromkeys(parts, 0.0703),
         data={f"features/market/dt={day}": "a" * 64 for day in days},

@@ -25,8 +25,8 @@ def full_record() -> TrainingRecord:
         reference_metrics={"mean": {"holdout_skill": math.nan}},
         trials=(Trial(0, "ridge", {"alpha": 0.1}, 0.25, "COMPLETE"),),
         data={"features/market/dt=2026-01-01": "a" * 64},
-        days=PartDays(fit=DAYS[:3], holdout=DAYS[3:]),
-        folds=(FoldDays(search=DAYS[:1], validation=DAYS[1:3]),),
+        days=PartDays(refit=DAYS[:3], holdout=DAYS[3:]),
+        folds=(FoldDays(train=DAYS[:1], validation=DAYS[1:3]),),
         intervals={"candidate": Interval("volatility_21d", 1.5, 0.8, 0.79)},
         coverage_range=(0.75, 0.85),
         per_segment=SegmentRecord(params={"ridge": {"AAPL": {"alpha": 1.0}}}, failed={"MSFT": "too few rows"}),
@@ -57,9 +57,19 @@ def test_a_record_of_an_earlier_version_of_the_code_is_read() -> None:
     for added_since in ("reference_metrics", "segments", "intervals", "coverage_range", "per_segment", "warnings"):
         del content[added_since]
     content["positives"] = {"fit": 12}
-    content["days"]["search"] = ["2026-01-01"]
 
     assert TrainingRecord.model_validate(content) == training_record()
+
+
+def test_parts_under_their_former_names_are_read() -> None:
+    parts = {"train 1": 100, "validation 1": 50, "refit": 400, "holdout": 300}
+    record = training_record(rows=parts, folds=(FoldDays(train=DAYS[:1], validation=DAYS[1:2]),))
+    content = record.content()
+    content["rows"] = {"search 1": 100, "validation 1": 50, "fit": 400, "holdout": 300}
+    content["days"]["fit"] = content["days"].pop("refit")
+    content["folds"][0]["search"] = content["folds"][0].pop("train")
+
+    assert TrainingRecord.model_validate(content) == record
 
 
 def test_a_record_without_what_it_takes_to_repeat_the_training_is_refused() -> None:
@@ -71,6 +81,6 @@ def test_a_record_without_what_it_takes_to_repeat_the_training_is_refused() -> N
 
 
 def test_the_days_that_bound_what_was_learnt_do_not_depend_on_their_order() -> None:
-    record = training_record(days=PartDays(fit=DAYS[2::-1], holdout=DAYS[:2:-1]))
+    record = training_record(days=PartDays(refit=DAYS[2::-1], holdout=DAYS[:2:-1]))
 
     assert (record.learnt_from, record.learnt_until, record.holdout_from) == (DAYS[0], DAYS[2], DAYS[3])
