@@ -25,7 +25,8 @@ class GateEvidence(Spec):
     champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
     gain : how much better than the champion the candidate is, row by row; None where they were not compared.
     gain_lower_bound : the lower end of the gain's 95 % interval.
-    champion_metrics : all metrics of the champion on these rows, by name; empty where it was not measured.
+    champion_metrics : all metrics of the champion on these rows, by name; empty where it was not measured. The
+        ledger has None for infinite ones, as JSON has no such numbers.
     min_gain : what the lower end must be above.
     problems : sentences about evidence that is missing or cannot be trusted.
     """
@@ -41,7 +42,7 @@ class GateEvidence(Spec):
     champion_fault: str | None = None
     gain: float | None = None
     gain_lower_bound: float | None = Field(None, validation_alias=AliasChoices("gain_lower_bound", "gain_low"))
-    champion_metrics: Mapping[str, float] = Field(
+    champion_metrics: Mapping[str, float | None] = Field(
         {}, validation_alias=AliasChoices("champion_metrics", "champion_measures")
     )
     min_gain: float = 0.0

@@ -1,54 +1,45 @@
 """The model card of a version: what a training made, what the gate decided, and what it was made of.
 
 It is published once the gate has decided, from what is kept of the version and from the first entry about it in
-the ledger: judging it again, or another training of the same day, changes nothing.
+the ledger: evaluating it again, or another training of the same day, changes nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from matplotlib.figure import Figure
 
-from include.lifecycle.modelling.intervals import width_fault
-from include.lifecycle.modelling.tasks import present_names, task_of
-from include.lifecycle.modelling.tuning import Trial
-from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion.model_card_page import PARTITIONS, render_card, verdict_of
 from include.lifecycle.promotion.staged_training import HOLDOUT
-from include.lifecycle.reporting import charts
-from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
-from include.lifecycle.specs import ModelSpec
+from include.lifecycle.reporting.pages import Verdict
+from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
 from include.lifecycle.training.record import RECORD, TrainingRecord
 
 PAGE = "index.html"
-PARTITIONS = "partitions.json"
+CARD = "card.json"
 
-_SPLITS = {
-    ("time", "time"): "by time, no label window reaches into a later part",
-    ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
-    ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
-}
 
-_WIDTHS = {
-    None: "That is as promised.",
-    "too narrow": "It is too narrow: outcomes miss it more often than promised.",
-    "too wide": "It is too wide: it says less than it could.",
-}
+class ModelCard(Spec):
+    """What the card says, for machines: the content of `card.json`."""
+
+    verdict: Verdict
+    gate: GateEvidence
+    training: TrainingRecord
 
 
 def publish(
     model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry, links: Mapping[str, str], run: RunInfo
 ) -> Manifest:
-    """Publish `index.html`, `card.json` and `partitions.json` of a judged version under its `card_prefix`.
+    """Publish `index.html`, `card.json` and `partitions.json` of a version under its `card_prefix`.
 
     Parameters
     ----------
@@ -66,11 +57,14 @@ def publish(
         [holdout] = kept.download(as_of, scratch, HOLDOUT)
         training = TrainingRecord.model_validate(kept.read_json(as_of, RECORD))
         figures = task_of(model).draw(pl.read_parquet(holdout))
-        verdict = verdict_of(model, training, entry)
-        card = {"verdict": vars(verdict), "gate": entry.evidence, "training": training.content()}
+        card = ModelCard(
+            verdict=verdict_of(model, training, entry),
+            gate=GateEvidence.model_validate(entry.evidence),
+            training=training,
+        )
         contents = {
             PAGE: render_card(model, training, figures, entry, links),
-            "card.json": json.dumps(card, indent=2),
+            CARD: json.dumps(card.model_dump(mode="json"), indent=2),
             PARTITIONS: json.dumps(dict(training.data), indent=2),
         }
         for name, content in contents.items():
@@ -84,198 +78,16 @@ def show_in_mlflow(tracking_uri: str, model: ModelSpec, lake: Lake, as_of: date,
 
     The card must have been published.
     """
-    prefix, version = model.card_prefix(entry.candidate), entry.candidate
-    card = lake.read_json(prefix, as_of, "card.json")
-    verdict, training = card["verdict"], TrainingRecord.model_validate(card["training"])
-    text = "\n\n".join([verdict["headline"], verdict["reason"], training.reason, *training.warnings])
+    version, published = entry.candidate, lake.pin(model.card_prefix(entry.candidate), [as_of])
+    card = ModelCard.model_validate(published.read_json(as_of, CARD))
+    verdict, training = card.verdict, card.training
+    text = "\n\n".join([verdict.headline, verdict.reason, training.reason, *training.warnings])
     with TemporaryDirectory() as folder:
-        [page] = lake.download(prefix, as_of, Path(folder), PAGE)
+        [page] = published.download(as_of, Path(folder), PAGE)
         card_file = page.rename(page.with_name("model_card.html"))
         registry.describe(tracking_uri, model.name, version, text, card_file)
     if entry.action == "baseline" and entry.to_version is not None:
-        reason = f"The naive baseline is champion because version {version} was refused. {verdict['reason']}"
+        reason = f"The naive baseline is champion because version {version} was refused. {verdict.reason}"
         tags = {registry.VERDICT_TAG: "baseline", "gate_reason": entry.reason}
         registry.tag_version(tracking_uri, model.name, entry.to_version, tags)
         registry.describe(tracking_uri, model.name, entry.to_version, reason)
-
-
-def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) -> Verdict:
-    """What the gate decided, and on which numbers."""
-    evidence = GateEvidence.model_validate(entry.evidence)
-    metric = task_of(model).metrics[model.gate.metric].within
-    own, champion, baseline = distinct_texts(
-        [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
-    )
-    reason = " ".join(entry.reason.split("\n"))
-    was_promoted = entry.action == "promote"
-    measured = f"{metric} {own or 'not measured'}"
-    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {measured}; "
-    if entry.action == "baseline":
-        headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
-    elif evidence.champion_version is None:
-        headline += f"the baseline has {baseline}"
-    elif evidence.champion_fault:
-        headline += f"champion version {evidence.champion_version} cannot be used"
-    else:
-        has = "had" if was_promoted else "has"
-        headline += f"champion version {evidence.champion_version} {has} {champion or 'no score'}"
-    if not was_promoted:
-        return Verdict("neutral", headline, reason)
-    return Verdict("warning" if training.warnings else "good", headline, reason)
-
-
-def render_card(
-    model: ModelSpec,
-    training: TrainingRecord,
-    figures: Mapping[str, Figure],
-    entry: ledger.Entry,
-    links: Mapping[str, str],
-) -> str:
-    """The page of a version, self-contained.
-
-    Parameters
-    ----------
-    training : the record of the version's training.
-    figures : what the model's task drew.
-    entry, links : as for `publish`.
-    """
-    warnings = [Section("Warnings", " ".join(training.warnings))] if training.warnings else []
-    captions = task_of(model).plots
-    pictures = [Section(*captions[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
-    return render(
-        Page(
-            title=f"{model.title}: model card of version {entry.candidate}, as of {training.as_of}",
-            verdict=verdict_of(model, training, entry),
-            sections=[
-                *warnings,
-                Section("What it predicts", model.description),
-                _measures(model, training, GateEvidence.model_validate(entry.evidence)),
-                *_segments(model, training),
-                *_interval(training),
-                *pictures,
-                _rows(training),
-                _partitions(training.data),
-                _search(model, training),
-            ],
-            facts=_facts(training),
-            links={**links, "Partitions read, with their digests": PARTITIONS},
-        )
-    )
-
-
-def _measures(model: ModelSpec, training: TrainingRecord, evidence: GateEvidence) -> Section:
-    rate = training.mean_label["holdout"]
-    task = task_of(model)
-    measured = {f"candidate (version {evidence.candidate_version})": training.metrics}
-    if evidence.champion_metrics:
-        measured[f"champion (version {evidence.champion_version})"] = evidence.champion_metrics
-    measured["baseline"] = training.baseline_metrics
-    measured |= {_words(name): values for name, values in training.reference_metrics.items()}
-    columns = {who: present_names(task, values, "holdout_") for who, values in measured.items()}
-    rows: list[list[Cell]] = [
-        [metric.title, *distinct_texts([values.get(name) for values in columns.values()]), metric.hint]
-        for name, metric in task.metrics.items()
-    ]
-    table = Table(["metric", *columns, "how to read it"], rows)
-    who = "Candidate, champion" if evidence.champion_metrics else "Candidate"
-    rows_measured = f"the same {evidence.holdout_rows:,} rows, whose mean label is {rate:.4g}"
-    text = f"{who} and naive models, measured on {rows_measured}."
-    return Section("On the holdout", text, table=table)
-
-
-def _partitions(data: Iterable[str]) -> Section:
-    days: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(data):
-        prefix, _, day = path.rpartition("/dt=")
-        days[prefix].append(day)
-    rows: list[list[Cell]] = [[prefix, len(found), found[0], found[-1]] for prefix, found in days.items()]
-    text = "The link at the head of this page leads to all of them, with the digests of their manifests."
-    return Section("Partitions read", text, table=Table(["prefix", "days", "first", "last"], rows))
-
-
-def _segments(model: ModelSpec, training: TrainingRecord) -> list[Section]:
-    task = task_of(model)
-    segments = {segment: present_names(task, values) for segment, values in training.segments.items()}
-    if not segments:
-        return []
-    rows: list[list[Cell]] = [
-        [segment, *(values[name] for name in task.segment_metrics)] for segment, values in segments.items()
-    ]
-    better = sum(values[task.segment_metrics[0]] > 0 for values in segments.values())
-    table = Table([str(model.segments.by), *(task.metrics[name].title for name in task.segment_metrics)], rows)
-    text = f"The candidate beats the baseline on {better} of {len(segments)}."
-    return [Section(f"By {model.segments.by}", text, table=table)]
-
-
-def _interval(training: TrainingRecord) -> list[Section]:
-    interval, ends = training.intervals.get("candidate"), training.coverage_range
-    if interval is None or interval.measured is None or ends is None:
-        return []
-    low, high = ends
-    text = (
-        f"The prediction plus and minus {interval.multiple:.2f} times {interval.scale}, learnt from the "
-        f"out-of-fold predictions to hold {percent(interval.nominal, 0)} of the outcomes, holds "
-        f"{percent(interval.measured, 1)} of those of the holdout (95 % interval {percent(low, 1)} to "
-        f"{percent(high, 1)}). "
-        f"{_WIDTHS[width_fault(interval.nominal, interval.measured, ends)]}"
-    )
-    return [Section("Interval", text)]
-
-
-def _rows(training: TrainingRecord) -> Section:
-    folds = training.folds
-    parts = []
-    for number, fold in enumerate(folds, start=1):
-        suffix = "" if len(folds) == 1 else f" {number}"
-        parts += [
-            (f"train{suffix}", fold.train, "hyperparameters are tried by fitting on these"),
-            (f"validation{suffix}", fold.validation, "and measured on these"),
-        ]
-    parts += [
-        ("refit", training.days.refit, "the chosen ones are fitted on these"),
-        ("holdout", training.days.holdout, "and judged on these"),
-    ]
-    rows: list[list[Cell]] = [
-        [part, _days(days), training.rows[part], training.mean_label[part], purpose]
-        for part, days, purpose in parts
-    ]
-    split = _SPLITS[training.split, training.validation_split]
-    table = Table(["part", "days", "rows", "mean label", "purpose"], rows)
-    return Section("What it was made of", f"Split {split}.", table=table)
-
-
-def _search(model: ModelSpec, training: TrainingRecord) -> Section:
-    trials = sorted(training.trials, key=lambda trial: (-trial.value, trial.number))
-    metric = task_of(model).metrics[training.tuning_metric].title
-    rows: list[list[Cell]] = [
-        [trial.number, _words(trial.candidate), _params_text(training, trial), f"{trial.value:.4f}"]
-        for trial in trials
-    ]
-    table = Table(["trial", "candidate", "hyperparameters", f"validation: {metric}"], rows)
-    return Section("Search", "What was tried, best first.", table=table)
-
-
-def _facts(training: TrainingRecord) -> dict[str, str | int]:
-    return {
-        "Candidate": f"{_words(training.candidate)} ({_params_text(training, training)})",
-        "Seed": training.seed,
-        "Reason": training.reason or "none given",
-        "Code version": training.code_version,
-        "Numeric features": ", ".join(training.numeric),
-        "Categorical features": ", ".join(training.categorical),
-    }
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _params_text(training: TrainingRecord, chosen: Trial | TrainingRecord) -> str:
-    own = training.per_segment.params.get(chosen.candidate)
-    if own:
-        return f"{len(own)} fitted, each with its own"
-    return ", ".join(f"{name} {value:.3g}" for name, value in chosen.params.items())
-
-
-def _days(days: Sequence[date]) -> str:
-    return str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} days)"

@@ -186,5 +186,12 @@ def test_evidence_that_the_ledger_has_of_any_earlier_version_of_the_code_is_read
     assert GateEvidence.model_validate_json(later.model_dump_json()) == later
 
 
+def test_evidence_with_an_infinite_metric_is_read_back_without_it() -> None:
+    """A skill beside a baseline without any error is infinitely bad."""
+    stored = evidence(champion_metrics={"skill": -math.inf, "rmse": 0.1}).model_dump_json()
+
+    assert GateEvidence.model_validate_json(stored).champion_metrics == {"skill": None, "rmse": 0.1}
+
+
 def _is_number(score: float | None) -> bool:
     return score is not None and math.isfinite(score)

@@ -1,4 +1,4 @@
-"""The verdict of a model card, and the budget of a search."""
+"""What a model card says."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from include.lifecycle.modelling.intervals import Interval
-from include.lifecycle.modelling.tuning import Trial, best, tune
-from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.gate import GateEvidence
-from include.lifecycle.promotion.model_card import render_card, verdict_of
+from include.lifecycle.promotion.model_card_page import render_card, verdict_of
 from include.lifecycle.training.record import FoldDays, PartDays, TrainingRecord
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
@@ -106,19 +103,21 @@ def training(held: float, ends: tuple[float, float]) -> TrainingRecord:
 
 
 @pytest.mark.parametrize(
-    ("held", "ends", "judged"),
+    ("held", "ends", "sentence"),
     [
         (0.716, (0.635, 0.789), "It is too narrow: outcomes miss it more often than promised."),
         (0.85, (0.801, 0.9), "It is too wide: it says less than it could."),
         (0.81, (0.75, 0.85), "That is as promised."),
     ],
 )
-def test_a_card_judges_its_interval(held: float, ends: tuple[float, float], judged: str) -> None:
+def test_a_card_says_whether_the_interval_holds_what_it_promises(
+    held: float, ends: tuple[float, float], sentence: str
+) -> None:
     first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
 
     html = render_card(VOLATILITY, training(held, ends), {}, first, {})
 
-    assert judged in html
+    assert sentence in html
     assert "Candidate and naive models, measured on the same 1,234 rows, whose mean label is 0.0703." in html
     assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
 
@@ -141,19 +140,6 @@ def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str,
     assert ("champion (version 1)" in html) == ("champion_metrics" in champion)
 
 
-@given(
-    st.lists(
-        st.none() | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6), max_size=5
-    )
-)
-def test_different_numbers_look_different(values: list[float | None]) -> None:
-    texts = distinct_texts(values)
-
-    assert [text is None for text in texts] == [value is None for value in values]
-    numbers = {value + 0.0 for value in values if value is not None}
-    assert len({text for text in texts if text is not None}) == len(numbers)
-
-
 def test_the_first_verdict_on_a_version_counts() -> None:
     history = [
         entry("promote", 2, candidate_score=0.31, baseline_score=0.2),
@@ -163,16 +149,3 @@ def test_the_first_verdict_on_a_version_counts() -> None:
     assert ledger.first_verdict(history, 2) is history[0]
     with pytest.raises(KeyError, match="Version 3 has no verdict"):
         ledger.first_verdict(history, 3)
-
-
-def test_of_equally_good_trials_the_first_wins() -> None:
-    trials = [
-        Trial(number, "logistic_regression", {}, value, "COMPLETE") for number, value in enumerate((1, 3, 3))
-    ]
-
-    assert best(trials).number == 1
-
-
-def test_a_budget_that_leaves_a_candidate_out_is_refused() -> None:
-    with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
-        tune(CHURN, [], budget=1, seed=7)
