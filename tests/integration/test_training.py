@@ -19,6 +19,7 @@ from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.model_files import UntrustedModelError
 from include.lifecycle.modelling.tasks.classification.metrics import measure
 from include.lifecycle.storage.lake import Lake, Manifest
+from include.lifecycle.training import training_data
 from include.lifecycle.training.snapshots import NothingToLearnError
 from include.lifecycle.training.training import assemble, train
 from include.models.churn import CHURN
@@ -96,6 +97,18 @@ def test_labels_do_not_depend_on_the_day_of_their_assembly(history: Lake, make_l
     for snapshot in earlier.days(CHURN.labels_prefix):
         then, now = (lake.manifest(CHURN.labels_prefix, snapshot) for lake in (earlier, history))
         assert (then.digest, then.inputs) == (now.digest, now.inputs)
+
+
+def test_a_training_looks_back_no_further_than_its_spec_says(history: Lake) -> None:
+    model = changed(CHURN, split={"look_back_days": 50})
+
+    assert list(training_data.decide(model, history, AS_OF).windows) == [day(56), day(63), day(70)]
+
+
+def test_a_source_of_one_single_day_is_learnt_from_however_long_ago_that_was(make_lake: MakeLake) -> None:
+    lake = make_lake([day(0)], until=day(0))
+
+    assert list(training_data.decide(CHURN, lake, day(1000)).windows) == [day(0)]
 
 
 def _dates(parts: dict[str, list[str]]) -> dict[str, list[date]]:

@@ -95,6 +95,14 @@ class SplitSpec(Spec):
             "snapshots would be of one weekday, and what differs between weekdays would never be seen."
         ),
     )
+    look_back_days: int = Field(
+        365,
+        ge=1,
+        description=(
+            "Snapshots lie within so many days before the day as of which is trained, so that a training costs no "
+            "more as the history grows."
+        ),
+    )
     holdout_share: float | None = Field(
         None, gt=0, lt=1, description="Share of the snapshots, the newest, that judge; None: the newest one alone."
     )

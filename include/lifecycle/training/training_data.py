@@ -7,7 +7,7 @@ Which days these are, and which outcomes their labels are made of, is decided on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +40,7 @@ class TrainingDays(Spec):
 
 
 def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
-    """The days to learn from as of `as_of`.
+    """The days to learn from as of `as_of`, of those within the spec's `look_back_days`.
 
     Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
     for one who stayed.
@@ -50,8 +50,7 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
     NothingToLearnError
         If no day has matured.
     """
-    feature_days = lake.days(model.dataset.features_prefix)
-    outcome_days = lake.days(model.dataset.clean(model.label.table))
+    feature_days, outcome_days = _known_days(model, lake, as_of)
     matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
     days = spaced_days([day for day in matured if day not in gaps], model.split.snapshot_every_days)
@@ -67,6 +66,20 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
         windows={day: tuple(model.label_window(day, outcome_days)) for day in days},
         missing={day: tuple(lost) for day, lost in gaps.items()},
     )
+
+
+def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], list[date]]:
+    """The days with features and those with outcomes, or all of them where outcomes are of fewer than two days.
+
+    One single day of outcomes says all (see `matured_days`), however long ago it was.
+    """
+    prefixes = model.dataset.features_prefix, model.dataset.clean(model.label.table)
+    since = as_of - timedelta(days=model.split.look_back_days)
+    features, outcomes = (lake.days(prefix, since, as_of) for prefix in prefixes)
+    if len(outcomes) > 1:
+        return features, outcomes
+    features, outcomes = (lake.days(prefix) for prefix in prefixes)
+    return features, outcomes
 
 
 def stage(model: ModelSpec, lake: Lake, as_of: date, days: TrainingDays, run: RunInfo, scratch: Path) -> Manifest:

@@ -9,7 +9,7 @@ from typing import Any
 
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
-from include.lifecycle.specs import Candidate, GateSpec, LabelSpec, ModelSpec
+from include.lifecycle.specs import Candidate, GateSpec, LabelSpec, ModelSpec, SplitSpec
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
 
@@ -38,6 +38,7 @@ CHURN = ModelSpec(
     numeric=NUMERIC,
     categorical=CATEGORICAL,
     label=LabelSpec(make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5),
+    split=SplitSpec(look_back_days=180),
     candidates=_candidates,
     baseline=_baseline,
     gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),

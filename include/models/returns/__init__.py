@@ -21,7 +21,7 @@ from include.lifecycle.specs import (
 )
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
-from include.models.stocks import DRIFT, TRUSTED_TYPES
+from include.models.stocks import DRIFT, LOOK_BACK_DAYS, TRUSTED_TYPES
 
 
 def _candidates() -> tuple[Candidate, ...]:
@@ -60,7 +60,7 @@ RETURNS = ModelSpec(
     numeric=NUMERIC,
     categorical=("symbol",),
     label=LabelSpec(make=return_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
-    split=SplitSpec(snapshot_every_days=7, holdout_share=0.3, folds=4),
+    split=SplitSpec(snapshot_every_days=7, look_back_days=LOOK_BACK_DAYS, holdout_share=0.3, folds=4),
     segments=SegmentsSpec(by="symbol", per_task=50),
     candidates=_candidates,
     baseline=_zero,
