@@ -28,6 +28,7 @@ NAMES = (
     "drift",
     "market_features",
     "market_day",
+    "history",
     "segment_training",
     "orchestration",
     "executors",
