@@ -91,8 +91,8 @@ def test_a_push_tells_the_whole_story_of_the_training(
         "features/shop/dt=2026-02-14",
         "features/shop/dt=2026-02-21",
     }
-    artifacts = {item.path for folder in ("", "pictures") for item in client.list_artifacts(pushed.run_id, folder)}
-    assert artifacts == {"training.json", "pictures", "pictures/calibration.png"}
+    artifacts = {item.path for folder in ("", "plots") for item in client.list_artifacts(pushed.run_id, folder)}
+    assert artifacts == {"training.json", "plots", "plots/calibration.png"}
     trials = children(client, pushed.run_id)
     assert [(trial.data.params["C"], trial.data.metrics["validation_average_precision"]) for trial in trials] == [
         ("1.0", 0.5),

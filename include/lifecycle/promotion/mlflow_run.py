@@ -63,7 +63,7 @@ def log_training(
         _log_trials(client, training_run, record)
         for path in files.values():
             if path.suffix == ".png":
-                client.log_artifact(run_id, str(path), "pictures")
+                client.log_artifact(run_id, str(path), "plots")
     client.log_artifact(run_id, str(files[RECORD]))
 
 

@@ -129,7 +129,7 @@ def train(
     Returns
     -------
     The manifest of `staging/<model>/dt=<as_of>`: `model.skops`, `baseline.skops`, `training.json`,
-    `holdout.parquet` and the pictures. The model card follows once the gate has decided.
+    `holdout.parquet` and the plots. The model card follows once the gate has decided.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def train(
             ),
         )
         figures = task_of(model).draw(result.holdout)
-        files = [*_stored(model, result, record, scratch), *_pictures(figures, scratch)]
+        files = [*_stored(model, result, record, scratch), *_plots(figures, scratch)]
         schema = dict(result.holdout.schema)
         return lake.publish(model.staging_prefix, as_of, files, run=run, schema=schema, inputs=data.inputs)
 
@@ -386,7 +386,7 @@ def _stored(model: ModelSpec, result: _Result, record: TrainingRecord, scratch: 
     ]
 
 
-def _pictures(figures: Mapping[str, Figure], scratch: Path) -> list[LocalFile]:
+def _plots(figures: Mapping[str, Figure], scratch: Path) -> list[LocalFile]:
     for name, figure in figures.items():
         charts.save_png(figure, scratch / f"{name}.png")
     return [LocalFile(scratch / f"{name}.png") for name in figures]

@@ -115,7 +115,7 @@ def test_a_score_is_any_finite_number() -> None:
     assert valid.to_list() == [True, True, False, False, False, False]
 
 
-def test_the_pictures_are_those_that_the_page_has_captions_for() -> None:
+def test_the_plots_are_those_that_the_page_has_captions_for() -> None:
     frame = rows(noise=0.5).rename({"score": "candidate_score"})
 
     assert set(Regression(RETURNS).draw(frame)) == set(Regression.plots)
