@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
 
+from include.catalog import MODELS
 from include.lifecycle.modelling import tuning
 from include.lifecycle.modelling.tasks import Gain, Metric, Plot, Standing, present_names, task_of
 from include.lifecycle.modelling.tuning import FoldRows
@@ -80,10 +81,8 @@ def test_the_engine_does_not_ask_which_task_a_model_has(path: Path) -> None:
     assert not [side for side in compared if isinstance(side, ast.Attribute) and side.attr == "task"]
 
 
-@pytest.mark.parametrize("module", [*NAMES])
-def test_each_task_has_what_the_protocol_asks_for(module: str) -> None:
-    model = {"classification": CHURN, "regression": VOLATILITY}[module]
-
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_a_task_measures_what_it_is_judged_by(model: ModelSpec) -> None:
     task = task_of(model)
 
     assert set(task.gate_metrics) <= set(task.metrics)
