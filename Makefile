@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 # Needs no .venv: a server has Docker, Python and make.
 ON_SERVER := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich --with httpx python -m
 
-.PHONY: run start stop status logs restore up down restore-server smoke audit install check test chaos lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server smoke audit new check-data install check test chaos lint bench mutants lock
 
 run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
@@ -37,6 +37,15 @@ audit: | $(UV)
 
 restore-server: | $(UV)
 	@$(ON_SERVER) include.stack.compose restore
+
+# A dataset and a model of one's own, from a CSV file: docs/your-own-data.md. KEY, DATE and LABEL name its columns.
+new: install
+	@$(PYTHON) -m include.scaffold --dataset "$(DATASET)" --model "$(MODEL)" --csv "$(CSV)" --key "$(KEY)" \
+		--date "$(DATE)" --label "$(LABEL)"
+
+# A sample of a dataset through all stages, without Airflow.
+check-data: install
+	@$(PYTHON) -m include.checks "$(DATASET)"
 
 install: .venv/.installed
 

@@ -41,8 +41,23 @@ def rehearse(model: ModelSpec, rows: pl.DataFrame, seed: int) -> None:
             log.warning("Candidate %r of %r could not be rehearsed: %s", candidate.name, model.name, error)
             continue
         _store_and_load(model, candidate.name, fitted)
-    matrix, labels = to_matrix(few, model), few["label"].to_numpy()
-    _store_and_load(model, "baseline", tuning.fit(model.baseline(seed), matrix, labels))
+    _store_and_load(model, "baseline", _fitted_baseline(model, few, seed))
+
+
+def fitted_and_loaded(model: ModelSpec, rows: pl.DataFrame, seed: int) -> dict[str, tuple[Any, Any]]:
+    """Each candidate and the baseline, fitted on a few of the rows, and the same after storing and loading.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be fitted.
+    UntrustedModelError
+        If a fitted estimator contains types that its spec does not trust.
+    """
+    few = _few(model, rows, seed)
+    fitted = {candidate.name: _fitted(model, candidate, few, seed) for candidate in model.candidates()}
+    fitted["baseline"] = _fitted_baseline(model, few, seed)
+    return {name: (estimator, _store_and_load(model, name, estimator)) for name, estimator in fitted.items()}
 
 
 def _few(model: ModelSpec, rows: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -63,8 +78,12 @@ def _fitted(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: in
     return task_of(model).fit(estimator, matrix, labels, folds)
 
 
-def _store_and_load(model: ModelSpec, name: str, estimator: Any) -> None:
+def _fitted_baseline(model: ModelSpec, rows: pl.DataFrame, seed: int) -> Any:
+    return tuning.fit(model.baseline(seed), to_matrix(rows, model), rows["label"].to_numpy())
+
+
+def _store_and_load(model: ModelSpec, name: str, estimator: Any) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.skops"
         model_files.dump(estimator, path, model.trusted_types)
-        load_trusted(path, model.trusted_types, f"the rehearsal of {name!r} of model {model.name!r}")
+        return load_trusted(path, model.trusted_types, f"the rehearsal of {name!r} of model {model.name!r}")

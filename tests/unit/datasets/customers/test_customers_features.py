@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -13,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.checks import assert_point_in_time, assert_regrouping_changes_nothing
+from include.checks.datasets import as_bytes
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC, features_of_day, make_features
 
@@ -209,12 +210,6 @@ KNOWN = {
 LATER = st.integers(1, 40).map(lambda ahead: DAY + timedelta(days=ahead))
 
 
-def _bytes(frame: pl.DataFrame) -> bytes:
-    file = io.BytesIO()
-    frame.write_parquet(file, statistics=False)
-    return file.getvalue()
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     later=st.fixed_dictionaries(
@@ -239,4 +234,14 @@ def test_no_row_of_a_later_day_and_no_order_of_rows_changes_a_byte(
     before = features_of_day(DAY, tables(**KNOWN))
     after = features_of_day(DAY, tables(**{name: shuffled(rows + later[name]) for name, rows in KNOWN.items()}))
 
-    assert _bytes(after) == _bytes(before)
+    assert as_bytes(after) == as_bytes(before)
+
+
+def test_features_keep_what_those_of_every_dataset_must() -> None:
+    next_day = DAY + timedelta(days=1)
+    later = {"customers": [customer(ADA, dt=next_day), customer(BEN, dt=next_day, tenure=31)]}
+    later["usage_daily"] = [usage(ADA, -1, 1.0), usage(BEN, -1, 2.0)]
+    known = tables(**{name: rows + later.get(name, []) for name, rows in KNOWN.items()})
+
+    assert_point_in_time(CUSTOMERS, DAY, known)
+    assert_regrouping_changes_nothing(CUSTOMERS, [DAY, next_day], known)

@@ -16,6 +16,8 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.checks import assert_point_in_time, assert_regrouping_changes_nothing
+from include.datasets.market import MARKET
 from include.datasets.market import features as market_features
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import (
@@ -396,3 +398,10 @@ def test_a_day_with_some_of_the_symbols_has_features_of_these() -> None:
 
     assert features["symbol"].to_list() == ["MSFT"]
     assert features["market_return_1d"].item() == features["return_1d"].item()
+
+
+def test_features_keep_what_those_of_every_dataset_must() -> None:
+    prices = {"prices": pl.concat([walk("AAA", 80), walk("BBB", 80)]).lazy()}
+
+    assert_point_in_time(MARKET, SESSIONS[70], prices)
+    assert_regrouping_changes_nothing(MARKET, SESSIONS[68:72], prices)

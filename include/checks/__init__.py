@@ -1,0 +1,19 @@
+"""The test kit: promises that every dataset and model must keep, for tests and for `make check-data`."""
+
+from include.checks.datasets import (
+    assert_point_in_time,
+    assert_regrouping_changes_nothing,
+    assert_rules_can_be_run,
+)
+from include.checks.examples import example_features, example_rows
+from include.checks.models import assert_can_be_stored, assert_labels_fit
+
+__all__ = [
+    "assert_can_be_stored",
+    "assert_labels_fit",
+    "assert_point_in_time",
+    "assert_regrouping_changes_nothing",
+    "assert_rules_can_be_run",
+    "example_features",
+    "example_rows",
+]

@@ -1,0 +1,65 @@
+"""What the labels and candidates of any model must keep."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from include.lifecycle.modelling.estimator_input import predict
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.training.rehearsal import fitted_and_loaded
+
+SEED = 7
+
+
+def assert_labels_fit(model: ModelSpec, day: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
+    """The labels of a day have the key and `label`, no row twice, none without features; returns them.
+
+    Parameters
+    ----------
+    outcomes : clean rows of the label's table from `day` until its label matures, with the day in `dt`.
+
+    Raises
+    ------
+    AssertionError
+        Says what is wrong with them.
+    """
+    key = list(model.dataset.key)
+    labels = model.label.make(day, features, outcomes)
+    assert set(labels.columns) == {*key, "label"}, (
+        f"The labels of {model.name!r} on {day} have the columns {labels.columns}; they should be "
+        f"{[*key, 'label']}."
+    )
+    assert not labels.select(key).is_duplicated().any(), f"{model.name!r} labels a key twice on {day}."
+    assert labels.join(features, on=key, how="anti").is_empty(), (
+        f"{model.name!r} labels keys on {day} that have no features; join the labels to the features' keys."
+    )
+    assert not labels["label"].null_count(), f"Labels of {model.name!r} on {day} are null; leave such rows out."
+    return labels
+
+
+def assert_can_be_stored(model: ModelSpec, rows: pl.DataFrame) -> None:
+    """Each candidate and the baseline can be fitted, stored and loaded, and predicts the same after it.
+
+    Parameters
+    ----------
+    rows : features with key, `dt` and `label`.
+
+    Raises
+    ------
+    AssertionError
+        If a loaded estimator predicts something else, or no number.
+    ValueError
+        If one cannot be fitted.
+    UntrustedModelError
+        If a fitted estimator contains types that the spec does not trust.
+    """
+    for name, (fitted, loaded) in fitted_and_loaded(model, rows, SEED).items():
+        scores = predict(fitted, rows, model)
+        assert np.isfinite(scores).all(), f"{name!r} of {model.name!r} predicts {scores[~np.isfinite(scores)][0]}."
+        assert np.array_equal(scores, predict(loaded, rows, model)), (
+            f"{name!r} of {model.name!r} predicts something else after it was stored and loaded; keep all of its "
+            "state in attributes that scikit-learn knows."
+        )

@@ -1,0 +1,217 @@
+"""What to write: the task, key, features and windows, as a practitioner would choose them at first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from include.scaffold.columns import MOST_CATEGORIES, ScaffoldError, Table
+
+Shape = Literal["panel", "series", "events"]
+Ask = Callable[[str, list[str]], str]
+_YES = ("yes", "y", "true", "1", "1.0")
+_FEW_ROWS = 20
+_ROWS_OF_A_FOLD = 80
+_ROWS_OF_A_WINDOW = 500
+_HOLDOUT_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for; empty where it is to be found out."""
+
+    dataset: str
+    model: str
+    csv: Path
+    key: str = ""
+    date: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the templates are filled with.
+
+    Attributes
+    ----------
+    shape : `panel`, where keys have rows on many days; `series`, a row a day; `events`, where each row is new.
+    yes, no : the label's values that mean 1 and 0; None where a number is predicted.
+    value : the column whose past becomes features; None where there is none.
+    """
+
+    wish: Wish
+    table: Table
+    shape: Shape
+    key: tuple[str, ...]
+    date_column: str
+    label: str
+    yes: Any
+    no: Any
+    value: str | None
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    first_day: date
+    last_day: date
+    days: int
+    rows_per_day: float
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether a probability is predicted."""
+        return self.yes is not None
+
+    @property
+    def is_yes(self) -> str:
+        """The label's value that means 1, as Python writes it; empty where a number is predicted."""
+        return repr(self.yes) if self.is_classification else ""
+
+    @property
+    def horizon(self) -> int:
+        """How many days ahead the label looks."""
+        if self.shape == "events" or not self.is_classification:
+            return 1
+        return max(1, min(30, self.days // 5))
+
+    @property
+    def folds(self) -> int:
+        """Walk-forward folds, of enough rows each, over half of what is learnt from."""
+        if self.is_classification:
+            return 1
+        rows = self.rows_per_day * self.days * (1 - _HOLDOUT_SHARE) / 2
+        return max(2, min(4, int(rows / _ROWS_OF_A_FOLD)))
+
+    @property
+    def max_bad_share(self) -> float | None:
+        """A larger limit where a single row is a large share of a day."""
+        return 0.5 if self.rows_per_day < _FEW_ROWS else None
+
+    @property
+    def drift_days(self) -> int | None:
+        """How many days have enough rows for a verdict; None where a week has."""
+        if self.rows_per_day * 7 >= _ROWS_OF_A_WINDOW:
+            return None
+        return min(180, max(7, round(_ROWS_OF_A_WINDOW / self.rows_per_day)))
+
+    @property
+    def key_is_category(self) -> bool:
+        """Whether the key has so few values that a model can learn each one's level."""
+        return self.shape == "panel" and self.table.rows[self.key[0]].n_unique() <= MOST_CATEGORIES
+
+    def source_settings(self) -> dict[str, Any]:
+        """The value of the Airflow variable `<dataset>_source`."""
+        renamed = {theirs: ours for ours, theirs in self.table.names.items() if ours != theirs}
+        settings: dict[str, Any] = {"kind": "csv", "path": str(self.wish.csv.resolve())}
+        settings["date_column"] = self.table.names[self.date_column]
+        return settings | ({"columns": renamed} if renamed else {})
+
+
+def propose(wish: Wish, table: Table, ask: Ask) -> Proposal:
+    """Find out what was not said; `ask` is asked, with a question and the possible answers, what nobody can see.
+
+    Raises
+    ------
+    ScaffoldError
+        If the file lacks what a dataset and a model need.
+    """
+    on = _date_column(wish, table, ask)
+    days = table.values(on).cast(pl.Date)
+    key = _key(wish, table, days, on, ask)
+    label = table.ours(
+        wish.label or ask("Which column is to be predicted (LABEL=)?", _columns_but(table, on, *key))
+    )
+    if label in (on, *key):
+        raise ScaffoldError(f"LABEL={label} is the date or the key, so nothing to predict; name another column.")
+    shape = _shape(table, days, on, key)
+    yes, no = _answers(table, label)
+    numeric, categorical = _features(table, (on, *key), label, with_label=yes is None and shape != "events")
+    numbers = [name for name in numeric if table.types[name] != pl.Boolean()]
+    value = label if yes is None else next(iter(numbers), None)
+    known: list[date] = days.drop_nulls().unique().sort().to_list()
+    return Proposal(
+        wish, table, shape, key, on, label, yes, no, None if shape == "events" else value, numeric, categorical,
+        known[0], known[-1], len(known), days.count() / len(known),
+    )  # fmt: skip
+
+
+def _date_column(wish: Wish, table: Table, ask: Ask) -> str:
+    dates = [name for name, dtype in table.types.items() if dtype in (pl.Date(), pl.Datetime())]
+    if not wish.date and not dates:
+        raise ScaffoldError(
+            f"No column of {wish.csv} has dates like 2026-10-31; its columns are {list(table.names.values())}. "
+            "Write the day of each row that way."
+        )
+    if not wish.date:
+        return (
+            dates[0] if len(dates) == 1 else table.ours(ask("Which column says the day of a row (DATE=)?", dates))
+        )
+    if table.ours(wish.date) not in dates:
+        raise ScaffoldError(f"DATE={wish.date} has no dates like 2026-10-31; columns with dates are {dates}.")
+    return table.ours(wish.date)
+
+
+def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[str, ...]:
+    """The column that tells the rows of a day apart; the date where a day has one row."""
+    dated = table.rows.with_columns(days.alias("dt"))
+    if wish.key:
+        key = tuple(table.ours(name) for name in wish.key.split(","))
+    elif not dated["dt"].drop_nulls().is_duplicated().any():
+        return (on,)
+    else:
+        kinds = (pl.String(), pl.Int64())
+        possible = [name for name in table.types if table.types[name] in kinds and _is_key(dated, (name,))]
+        if not possible:
+            raise ScaffoldError(
+                "No column tells the rows of a day apart. Give KEY=column, or KEY=one,another where it takes two."
+            )
+        key = (
+            possible[0] if len(possible) == 1 else table.ours(ask("Which column is the key (KEY=)?", possible)),
+        )
+    if not _is_key(dated, key):
+        raise ScaffoldError(f"KEY={','.join(key)} does not tell the rows of a day apart; name more columns.")
+    return key
+
+
+def _is_key(dated: pl.DataFrame, key: tuple[str, ...]) -> bool:
+    """Whether hardly any two rows of a day have the same key; broken rows are validation's business."""
+    known = dated.select("dt", *key).drop_nulls()
+    return known.n_unique() >= 0.99 * known.height and known.height >= 0.9 * dated.height
+
+
+def _shape(table: Table, days: pl.Series, on: str, key: tuple[str, ...]) -> Shape:
+    if key == (on,):
+        return "series"
+    return "panel" if table.rows.n_unique(subset=list(key)) <= table.rows.height / 2 else "events"
+
+
+def _answers(table: Table, label: str) -> tuple[Any, Any]:
+    """What means 1 and what 0 in a column of two values; None for numbers to predict."""
+    values = table.values(label).drop_nulls()
+    if values.n_unique() == 2:
+        rare, usual = values.value_counts().sort("count", label)[label].to_list()
+        return (usual, rare) if str(usual).lower() in _YES else (rare, usual)
+    if not table.types[label].is_numeric():
+        raise ScaffoldError(
+            f"LABEL={label} has {values.n_unique()} different texts; a column of two values (to classify) or of "
+            "numbers (to regress) is needed."
+        )
+    return None, None
+
+
+def _features(
+    table: Table, without: tuple[str, ...], label: str, *, with_label: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of numbers, and those of few texts; a label that is about the future is known until today."""
+    left_out = (*without, *(() if with_label else (label,)))
+    named = [name for name in table.types if name not in left_out]
+    numeric = tuple(n for n in named if table.types[n].is_numeric() or table.types[n] == pl.Boolean())
+    texts = (n for n in named if table.types[n] == pl.String() and 1 < table.rows[n].n_unique() <= MOST_CATEGORIES)
+    return numeric, tuple(texts)
+
+
+def _columns_but(table: Table, *without: str) -> list[str]:
+    return [name for name in table.types if name not in without]

@@ -1,0 +1,148 @@
+"""The test kit finds what it is for: features that know too much, labels and candidates that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.checks import (
+    assert_can_be_stored,
+    assert_labels_fit,
+    assert_point_in_time,
+    assert_regrouping_changes_nothing,
+    assert_rules_can_be_run,
+    example_features,
+    example_rows,
+)
+from include.datasets.customers import CUSTOMERS
+from include.lifecycle.modelling.model_files import UntrustedModelError
+from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
+from include.models.churn import CHURN
+from include.sources import source_of
+
+DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(20)]
+DAY = DAYS[12]
+SHOP = TableSpec(
+    name="shop", columns={"store": pl.String, "date": pl.Date, "sold": pl.Float64}, key=("store",), rules=list
+)
+TABLES = {"shop": example_rows(SHOP, DAYS)}
+Features = Callable[[Sequence[date], pl.LazyFrame], Callable[[date], pl.LazyFrame]]
+
+
+def dataset(features: Features, history_days: int = 3) -> DatasetSpec:
+    """A dataset whose features of a day are what `features` picks, of some days and all rows."""
+
+    def made(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> Iterator[tuple[date, pl.DataFrame]]:
+        for day in days:
+            yield day, features(days, tables["shop"])(day).collect()
+
+    return DatasetSpec(
+        name="shop",
+        title="Shop",
+        description="What a shop sells.",
+        key=("store",),
+        timezone="UTC",
+        schedule="30 3 * * *",
+        tables=(SHOP,),
+        make_source=source_of(SHOP),
+        features=made,
+        history_days={"shop": history_days},
+    )
+
+
+def mean_since(days_before: int) -> Features:
+    """The mean of each store over the days before and the day itself."""
+
+    def of(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+        return lambda day: (
+            rows.filter(pl.col("dt") <= day, pl.col("dt") >= day - timedelta(days=days_before))
+            .sort("store", "dt")
+            .group_by("store", maintain_order=True)
+            .agg(pl.col("sold").mean())
+        )
+
+    return of
+
+
+def on_day(rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+    return lambda day: rows.filter(pl.col("dt") == day).sort("store").select("store", "sold")
+
+
+def of_all_days(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+    return lambda day: on_day(rows)(day).join(rows.select(mean=pl.col("sold").sort().mean()), how="cross")
+
+
+def of_the_day_after(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+    after = rows.select("store", after="sold", dt=pl.col("dt").dt.offset_by("-1d"))
+    return lambda day: on_day(rows)(day).join(after.filter(pl.col("dt") == day).drop("dt"), on="store", how="left")
+
+
+def in_no_order(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+    return lambda day: rows.filter(pl.col("dt") == day).select("store", "sold")
+
+
+def test_features_of_the_past_pass() -> None:
+    assert_point_in_time(dataset(mean_since(3)), DAY, TABLES)
+    assert_regrouping_changes_nothing(dataset(mean_since(3)), DAYS[5:9], TABLES)
+
+
+@pytest.mark.parametrize(
+    ("features", "sentence"),
+    [
+        (of_all_days, "depend on the rows of later days, in \\['mean'\\]"),
+        (of_the_day_after, "depend on the rows of later days, in \\['after'\\]"),
+        (mean_since(9), "depend on rows from before `history_days`, in \\['sold'\\]"),
+        (in_no_order, "depend on the order of the rows"),
+    ],
+)
+def test_features_that_know_too_much_are_named(features: Features, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        assert_point_in_time(dataset(features), DAY, TABLES)
+
+
+def test_features_that_depend_on_the_days_asked_for_are_named() -> None:
+    def since_the_first(days: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
+        return mean_since((days[-1] - days[0]).days)(days, rows)
+
+    with pytest.raises(AssertionError, match="depend on the days that they are made with, in"):
+        assert_regrouping_changes_nothing(dataset(since_the_first), DAYS[5:9], TABLES)
+
+
+def test_rules_are_run_on_made_up_rows() -> None:
+    table = CUSTOMERS.table("churns")
+
+    broken = assert_rules_can_be_run(table, example_rows(table, DAYS[:2]))
+
+    assert set(broken) <= {rule.meta["rule_id"] for rule in table.rules()}
+
+
+def with_label(make: Callable[..., pl.DataFrame]) -> ModelSpec:
+    return CHURN.model_copy(update={"label": CHURN.label.model_copy(update={"make": make})})
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({"customer_id": ["a"], "churned": [1]}, "should be \\['customer_id', 'label'\\]"),
+        ({"customer_id": ["a", "a"], "label": [0, 1]}, "labels a key twice"),
+        ({"customer_id": ["b"], "label": [1]}, "have no features"),
+        ({"customer_id": ["a"], "label": [None]}, "are null; leave such rows out"),
+    ],
+)
+def test_labels_that_do_not_fit_the_features_are_named(labels: dict[str, Any], sentence: str) -> None:
+    features = pl.DataFrame({"customer_id": ["a"]})
+
+    with pytest.raises(AssertionError, match=sentence):
+        assert_labels_fit(with_label(lambda *_: pl.DataFrame(labels)), DAY, features, pl.LazyFrame())
+
+
+def test_candidates_are_stored_with_trusted_types_alone() -> None:
+    rows = example_features(CHURN)
+
+    assert_can_be_stored(CHURN, rows)
+    with pytest.raises(UntrustedModelError, match="contains"):
+        assert_can_be_stored(CHURN.model_copy(update={"trusted_types": ()}), rows)
