@@ -14,6 +14,7 @@ from include.lifecycle.specs import RESERVED_COLUMNS
 OF_THE_ENGINE = RESERVED_COLUMNS | {"label", "score", "score_low", "score_high", "coverage", "scored_at"}
 MOST_CATEGORIES = 50
 _ZERO_PADDED = r"^0\d"
+_ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d"
 
 
 class ScaffoldError(ValueError):
@@ -112,5 +113,7 @@ def _typed(text: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Date():
         return plain.str.to_date("%Y-%m-%d", strict=False)
     if dtype == pl.Datetime():
-        return plain.str.to_datetime(strict=False)
+        return pl.when(plain.str.contains(_ISO_TIME)).then(
+            plain.str.replace("T", " ").str.to_datetime(strict=False)
+        )
     return text if dtype == pl.String() else plain.cast(dtype, strict=False)

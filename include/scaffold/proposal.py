@@ -164,6 +164,8 @@ def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[
     else:
         kinds = (pl.String(), pl.Int64())
         possible = [name for name in table.types if table.types[name] in kinds and _is_key(dated, (name,))]
+        # A column that never repeats may be a remark as well.
+        possible = [name for name in possible if dated[name].n_unique() <= dated.height / 2] or possible
         if not possible:
             raise ScaffoldError(
                 "No column tells the rows of a day apart. Give KEY=column, or KEY=one,another where it takes two."

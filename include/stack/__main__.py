@@ -18,8 +18,9 @@ INTERRUPTED = 130
 
 def run(settings: StackSettings, console: Console) -> int:
     """Start the stack, run the main job where there is something to do, and say what came out."""
+    request = main_job.Request.from_environment(os.environ)
     control.start(settings, console)
-    main_job.run(settings, console, lambda: health.refuse_given_up(settings))
+    main_job.run(settings, console, lambda: health.refuse_given_up(settings), request)
     summary.show(settings, console)
     summary.show_addresses(settings, console)
     return 0

@@ -1,132 +1,156 @@
 """The main job, run through Airflow's REST API: data, features, model, predictions, drift report."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime
+from typing import Any, Self
 
 from rich.console import Console
 
 from include.catalog import DATASETS, MODELS
-from include.datasets.market import MARKET
 from include.lifecycle.specs import DatasetSpec, ModelSpec
 from include.stack import results
-from include.stack.airflow_api import PAGE_SIZE, AirflowApi
+from include.stack.airflow_api import AirflowApi
 from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.services import Services
+from include.stack.situations import (
+    PORTFOLIO,
+    SAMPLE,
+    NoSourceError,
+    Situation,
+    find_situation,
+    has_old_portfolio,
+    steps,
+)
 
-SAMPLE, PORTFOLIO, MAINTENANCE = "sample_world", "portfolio", "maintenance"
-SNAPSHOT_KINDS = ("csv", "files")
+MAINTENANCE = "maintenance"
 DAGS_SECONDS = 300
 WAKE_SECONDS = 30
 POLL_SECONDS = 1.0
-LONGEST_BREAK_DAYS = 14
 UNFINISHED = ("queued", "running")
 ENDED_TASKS = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 @dataclass(frozen=True)
-class ModelSituation:
-    """What there is of a model.
+class Request:
+    """What a person asks of the main job: everything, or one dataset, trained as of a day.
 
     Attributes:
-        name: the model's name.
-        has_champion: whether the registry names a champion.
-        predictions_day: the day of the newest predictions.
-        has_report: whether there is a drift report.
+        dataset: the dataset's name; None for all that have something to do.
+        as_of: the day to train as of, score and report on; None for the newest day with features.
     """
 
-    name: str
-    has_champion: bool
-    predictions_day: date | None
-    has_report: bool
+    dataset: str | None = None
+    as_of: date | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read ``DATASET`` and ``AS_OF``, which make hands on.
+
+        Raises:
+            StackError: there is no such dataset, or AS_OF is no day or stands alone.
+        """
+        dataset, text = environment.get("DATASET") or None, environment.get("AS_OF") or None
+        if dataset is not None and dataset not in DATASETS:
+            raise StackError(f"DATASET={dataset} is no dataset; they are {', '.join(DATASETS)}.")
+        if text is None:
+            return cls(dataset)
+        if dataset is None:
+            raise StackError(f"AS_OF={text} needs a dataset: make run DATASET={next(iter(DATASETS))} AS_OF={text}")
+        try:
+            return cls(dataset, date.fromisoformat(text))
+        except ValueError as error:
+            raise StackError(f"AS_OF={text} is no day; write it like 2026-10-31.") from error
 
 
-@dataclass(frozen=True)
-class Situation:
-    """What there is of a dataset and of the models that learn from it; from it follows what is left to do.
-
-    Attributes:
-        dataset: the dataset's name.
-        source_day: the last day that the source has.
-        source_is_sample: whether that source is the generated sample company.
-        source_is_snapshot: whether it is a file, on which a person decides what to train and score.
-        features_day: the last day with features.
-        models: what there is of each model.
-    """
-
-    dataset: str
-    source_day: date
-    source_is_sample: bool
-    source_is_snapshot: bool
-    features_day: date | None
-    models: tuple[ModelSituation, ...]
-
-    @property
-    def data_is_old(self) -> bool:
-        """Whether the source has a day without features."""
-        return self.features_day is None or self.features_day < self.source_day
-
-
-def steps(situations: Sequence[Situation], *, portfolio_is_old: bool) -> list[str]:
-    """Return the ids of the DAGs that have something to do, in order."""
-    sample_is_old = any(now.source_is_sample and now.data_is_old for now in situations)
-    due = [dag_id for now in situations for dag_id in _steps(now)]
-    return [*([SAMPLE] if sample_is_old else []), *due, *([PORTFOLIO] if portfolio_is_old else [])]
-
-
-def _steps(now: Situation) -> list[str]:
-    if now.source_is_snapshot:
-        return [] if now.features_day else [f"{now.dataset}_etl"]
-    due = [f"{now.dataset}_etl"] if now.data_is_old else []
-    for model in now.models:
-        trains = [] if model.has_champion else [f"{model.name}_training"]
-        scores = now.data_is_old or trains or model.predictions_day != now.features_day
-        reports = scores or not model.has_report
-        due += [
-            *trains,
-            *([f"{model.name}_scoring"] if scores else []),
-            *([f"{model.name}_monitoring"] if reports else []),
-        ]
-    return due
-
-
-def run(services: Services, console: Console, check: Callable[[], None] = lambda: None) -> None:
+def run(
+    services: Services, console: Console, check: Callable[[], None] = lambda: None, request: Request | None = None
+) -> None:
     """Run the DAGs that have something to do, one after the other, and show how far they are.
 
     Args:
         services: the stack.
         console: where to show it.
         check: raises StackError when the stack is broken; asked again and again while a run goes on.
+        request: what was asked for; by default, everything.
 
     Raises:
         StackError: a DAG cannot be read or a run fails; with the failed task's last log lines.
     """
     with AirflowApi(services) as api:
-        situations = [_situation(services, api, dataset) for dataset in DATASETS.values()]
-        due = steps(situations, portfolio_is_old=_portfolio_is_old(services, situations))
-        if not due:
-            return
-        with Display(console) as display:
-            job = MainJob(services, api, display, check)
-            job.wait_for_dags({*due, MAINTENANCE})
-            scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
-            for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
-                api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
-            etls = {f"{now.dataset}_etl": now for now in situations if not now.source_is_snapshot}
-            for dag_id in due:
-                if dag_id in scorings:
-                    job.wait_for_predictions(scorings[dag_id])
-                elif dag_id in etls:
-                    job.run_etl(etls[dag_id])
-                else:
-                    job.run(dag_id)
-            api.unpause(MAINTENANCE)  # from now on it looks after what was made
+        if request is not None and request.dataset is not None:
+            run_dataset(services, api, console, check, request)
+        else:
+            _run_all(services, api, console, check)
+
+
+def _run_all(services: Services, api: AirflowApi, console: Console, check: Callable[[], None]) -> None:
+    situations = known_situations(services, api, console)
+    due = steps(situations, portfolio_is_old=has_old_portfolio(services, situations))
+    if not due:
+        return
+    with Display(console) as display:
+        job = MainJob(services, api, display, check)
+        job.wait_for_dags({*due, MAINTENANCE})
+        scorings = {f"{model.name}_scoring": model for model in MODELS.values()}
+        for dag_id in (scorings.keys() | {PORTFOLIO}) & set(due):
+            api.unpause(dag_id)  # before its features come: a paused DAG misses what would wake it
+        etls = {f"{now.dataset}_etl": now for now in situations if now.gets_new_days}
+        for dag_id in due:
+            if dag_id in scorings:
+                job.wait_for_predictions(scorings[dag_id])
+            elif dag_id in etls:
+                job.run_etl(etls[dag_id])
+            else:
+                job.run(dag_id)
+        api.unpause(MAINTENANCE)  # from now on it looks after what was made
+
+
+def known_situations(services: Services, api: AirflowApi, console: Console) -> list[Situation]:
+    """Those of the datasets that have a source; of the others it is said what they lack."""
+    situations = []
+    for dataset in DATASETS.values():
+        try:
+            situations.append(find_situation(services, api, dataset))
+        except NoSourceError as error:
+            console.print(f"Left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    return situations
+
+
+def run_dataset(
+    services: Services, api: AirflowApi, console: Console, check: Callable[[], None], request: Request
+) -> None:
+    """Take one dataset from its source to the reports of its models, as of a day."""
+    dataset = DATASETS[str(request.dataset)]
+    now = find_situation(services, api, dataset)
+    models = [model.name for model in MODELS.values() if model.dataset.name == dataset.name]
+    etl = [*([SAMPLE] if now.source_is_sample and now.data_is_old else []), f"{dataset.name}_etl"]
+    stages = [f"{name}_{stage}" for name in models for stage in ("training", "scoring", "monitoring")]
+    with Display(console) as display:
+        job = MainJob(services, api, display, check)
+        job.wait_for_dags({*etl, *stages, MAINTENANCE})
+        for dag_id in etl:
+            job.run(dag_id)
+        form = {"day": _day_to_learn(services, dataset, request.as_of).isoformat()}
+        for dag_id in stages:
+            api.unpause(dag_id)
+            job.follow(dag_id, api.trigger(dag_id, form))
+        api.unpause(MAINTENANCE)
+
+
+def _day_to_learn(services: Services, dataset: DatasetSpec, as_of: date | None) -> date:
+    """The newest day with features until `as_of`."""
+    day = results.newest_features_day(services, dataset.name, as_of)
+    if day is None:
+        until = f" until {as_of}" if as_of else ""
+        raise StackError(
+            f"{dataset.title} has no day with features{until}. `make check-data DATASET={dataset.name}` says what "
+            "its data lack."
+        )
+    return day
 
 
 class MainJob:
@@ -259,48 +283,6 @@ class MainJob:
             f"The task: {url}/tasks/{first['task_id']}{mapped}\n"
             "Put right what it says and run `make run` again; it goes on from there."
         )
-
-
-def _situation(services: Services, api: AirflowApi, dataset: DatasetSpec) -> Situation:
-    kind = json.loads(api.get(f"/variables/{dataset.name}_source")["value"])["kind"]
-    variables = {variable["key"] for variable in api.get("/variables", limit=PAGE_SIZE)["variables"]}
-    return Situation(
-        dataset=dataset.name,
-        source_day=_newest_day(dataset),
-        source_is_sample=kind == "postgres" and SAMPLE in variables,
-        source_is_snapshot=kind in SNAPSHOT_KINDS,
-        features_day=results.newest_features_day(services, dataset.name),
-        models=tuple(
-            _model_situation(services, model.name)
-            for model in MODELS.values()
-            if model.dataset.name == dataset.name
-        ),
-    )
-
-
-def _portfolio_is_old(services: Services, situations: Sequence[Situation]) -> bool:
-    """Whether the market has, or will have, predictions of a newer day than the portfolio's."""
-    market = next(now for now in situations if now.dataset == MARKET.name)
-    if market.source_is_snapshot:
-        return False
-    made = results.portfolio_day(services)
-    return made is None or made < market.source_day
-
-
-def _newest_day(dataset: DatasetSpec) -> date:
-    """The last day of the dataset's calendar that is over."""
-    yesterday = datetime.now(ZoneInfo(dataset.timezone)).date() - timedelta(days=1)
-    return dataset.calendar.days(yesterday - timedelta(days=LONGEST_BREAK_DAYS), yesterday)[-1]
-
-
-def _model_situation(services: Services, model: str) -> ModelSituation:
-    latest = results.latest_predictions(services, model)
-    return ModelSituation(
-        name=model,
-        has_champion=results.champion(services, model) is not None,
-        predictions_day=date.fromisoformat(latest["day"]) if latest else None,
-        has_report=results.newest_report(services, model) is not None,
-    )
 
 
 def _running_tasks(instances: list[dict[str, Any]]) -> str:

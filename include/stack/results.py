@@ -43,9 +43,9 @@ class Report:
     page: str
 
 
-def newest_features_day(services: Services, dataset: str) -> date | None:
-    """Return the last day with features, or None."""
-    return max(_lake(services).days(f"features/{dataset}"), default=None)
+def newest_features_day(services: Services, dataset: str, until: date | None = None) -> date | None:
+    """Return the last day with features, until a day if one is given, or None."""
+    return max(_lake(services).days(f"features/{dataset}", until=until or date.max), default=None)
 
 
 def latest_predictions(services: Services, model: str) -> dict[str, Any] | None:

@@ -78,7 +78,9 @@ def of_all_days(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.La
 
 def of_the_day_after(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:
     after = rows.select("store", after="sold", dt=pl.col("dt").dt.offset_by("-1d"))
-    return lambda day: on_day(rows)(day).join(after.filter(pl.col("dt") == day).drop("dt"), on="store", how="left")
+    return lambda day: on_day(rows)(day).join(
+        after.filter(pl.col("dt") == day).drop("dt"), on="store", how="left", maintain_order="left"
+    )
 
 
 def in_no_order(_: Sequence[date], rows: pl.LazyFrame) -> Callable[[date], pl.LazyFrame]:

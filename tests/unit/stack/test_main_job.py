@@ -1,16 +1,30 @@
+import io
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from include.stack import results
+from include.catalog import DATASETS
+from include.datasets.customers import CUSTOMERS
+from include.lifecycle.specs import DatasetSpec
+from include.stack import main_job, results
 from include.stack.airflow_api import readable
 from include.stack.display import Display
 from include.stack.errors import StackError
-from include.stack.main_job import SAMPLE, MainJob, ModelSituation, Situation, steps
+from include.stack.main_job import MainJob, Request
 from include.stack.settings import StackSettings
+from include.stack.situations import (
+    SAMPLE,
+    ModelSituation,
+    NoSourceError,
+    Situation,
+    find_situation,
+    steps,
+)
 
 TODAY = date(2026, 11, 20)
 YESTERDAY = date(2026, 11, 19)
@@ -21,12 +35,12 @@ ALL_DONE = Situation(
     dataset="customers",
     source_day=TODAY,
     source_is_sample=True,
-    source_is_snapshot=False,
+    gets_new_days=True,
     features_day=TODAY,
     models=(CHURN,),
 )
 OWN = replace(ALL_DONE, source_is_sample=False)
-FILE = replace(OWN, source_is_snapshot=True, models=(NOTHING,))
+FILE = replace(OWN, gets_new_days=False, models=(NOTHING,))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +112,143 @@ def test_one_sample_company_serves_all_datasets_and_each_model_has_its_steps() -
         "returns_monitoring",
         "portfolio",
     ]
+
+
+class Variables:
+    """An Airflow of which only the variables are asked."""
+
+    def __init__(self, **values: object) -> None:
+        self._values = values
+
+    def get(self, path: str, **_: object) -> dict[str, Any]:
+        assert path == "/variables"
+        texts = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in self._values.items()
+        }
+        return {"variables": [{"key": name, "value": text} for name, text in texts.items()]}
+
+
+def customers(settings: StackSettings, monkeypatch: pytest.MonkeyPatch, **variables: object) -> Situation:
+    """The situation of the customers, of which there is nothing yet."""
+    for name in ("newest_features_day", "latest_predictions", "champion", "newest_report"):
+        monkeypatch.setattr(results, name, lambda *_: None)
+    return find_situation(settings, Variables(**variables), CUSTOMERS)  # type: ignore[arg-type]
+
+
+def test_a_source_says_itself_whether_it_gets_new_days(
+    settings: StackSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = {"kind": "csv", "path": str(tmp_path), "day": "2026-10-01"}
+    database = {"kind": "postgres", "connection": "company_db"}
+
+    of_file = customers(settings, monkeypatch, customers_source=file)
+    of_database = customers(settings, monkeypatch, customers_source=database)
+    of_sample = customers(settings, monkeypatch, customers_source=database, sample_world={})
+
+    assert (of_file.gets_new_days, of_file.source_is_sample) == (False, False)
+    assert (of_database.gets_new_days, of_database.source_is_sample) == (True, False)
+    assert (of_sample.gets_new_days, of_sample.source_is_sample) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({}, "Customers has no source: Airflow has no variable 'customers_source'"),
+        ({"customers_source": "postgres"}, "is 'postgres', which is no JSON object; correct it"),
+        ({"customers_source": {"kind": "excel"}}, "'customers_source' describes no source: .*excel"),
+        ({"customers_source": {"kind": "csv_folder", "path": "/nowhere"}}, "/nowhere does not exist"),
+    ],
+)
+def test_a_dataset_without_a_source_is_told_what_it_lacks(
+    variables: dict[str, object], sentence: str, settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoSourceError, match=sentence):
+        customers(settings, monkeypatch, **variables)
+
+
+def test_a_dataset_without_a_source_is_left_out_and_breaks_no_other(
+    settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(_: object, __: object, dataset: DatasetSpec) -> Situation:
+        if dataset is CUSTOMERS:
+            raise NoSourceError("Customers has no source.")
+        return replace(ALL_DONE, dataset=dataset.name)
+
+    monkeypatch.setattr(main_job, "find_situation", found)
+    console = Console(record=True, quiet=False, file=io.StringIO())
+
+    situations = main_job.known_situations(settings, FailedRun(), console)  # type: ignore[arg-type]
+
+    assert "customers" not in [now.dataset for now in situations]
+    assert len(situations) == len(DATASETS) - 1
+    assert "Left out: Customers has no source." in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("environment", "request"),
+    [
+        ({}, Request()),
+        ({"DATASET": "", "AS_OF": ""}, Request()),
+        ({"DATASET": "market"}, Request("market")),
+        ({"DATASET": "market", "AS_OF": "2026-09-30"}, Request("market", date(2026, 9, 30))),
+    ],
+)
+def test_a_person_asks_for_everything_or_for_one_dataset(environment: dict[str, str], request: Request) -> None:
+    assert Request.from_environment(environment) == request
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"DATASET": "orders"}, "DATASET=orders is no dataset; they are customers, market"),
+        ({"DATASET": "market", "AS_OF": "yesterday"}, "AS_OF=yesterday is no day"),
+        ({"AS_OF": "2026-09-30"}, "AS_OF=2026-09-30 needs a dataset: make run DATASET="),
+    ],
+)
+def test_what_cannot_be_asked_for_is_named(environment: dict[str, str], sentence: str) -> None:
+    with pytest.raises(StackError, match=sentence):
+        Request.from_environment(environment)
+
+
+class OneRunEach:
+    """An Airflow whose runs all end well, with what was asked of it, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def trigger(self, dag_id: str, form: dict[str, Any] | None = None) -> str:
+        self.asked.append((dag_id, form or {}))
+        return "manual__1"
+
+    def unpause(self, dag_id: str) -> None:
+        """Nothing is paused here."""
+
+    def due_run(self, dag_id: str) -> None:
+        """None is due."""
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        return []
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return "success"
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return []
+
+
+def test_one_dataset_goes_from_etl_to_monitoring_as_of_its_newest_day_until_the_one_asked_for(
+    settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, until = OneRunEach(), list[date | None]()
+    monkeypatch.setattr(main_job, "find_situation", lambda *_: OWN)
+    monkeypatch.setattr(MainJob, "wait_for_dags", lambda *_: None)
+    monkeypatch.setattr(results, "newest_features_day", lambda _, __, day: until.append(day) or YESTERDAY)
+
+    main_job.run_dataset(settings, api, Console(quiet=True), lambda: None, Request("customers", TODAY))  # type: ignore[arg-type]
+
+    assert until == [TODAY]
+    form = {"day": "2026-11-19"}
+    assert api.asked == [(ETL, {}), (TRAINING, form), (SCORING, form), (MONITORING, form)]
 
 
 class FailedRun:
