@@ -54,7 +54,7 @@ RESERVED_COLUMNS = frozenset({"dt", "raw_row", "raw_lines", "raw_line", "unreada
 class TableSpec(Spec):
     """One table of a dataset: its clean schema and the rules a row and a day must meet."""
 
-    name: str
+    name: str = Field(description="How files, folders and rules call it.")
     columns: dict[str, Any] = Field(description="Clean schema: column name to polars data type.")
     key: tuple[str, ...] = Field(description="Columns that identify a row within a day.")
     rules: Annotated[Callable[[], list[Any]], takes()] = Field(
@@ -119,11 +119,11 @@ class TableSpec(Spec):
 class DatasetSpec(Spec):
     """A dataset: where it comes from, what must hold of it, and the features made of it."""
 
-    name: str
-    title: str
-    description: str
+    name: str = Field(description="How folders, DAGs and the variable `<name>_source` call it.")
+    title: str = Field(description="How people call it: in the UI and on pages.")
+    description: str = Field(description="What it is, in a sentence.")
     key: tuple[str, ...] = Field(description="Columns that identify a row of the features within a day.")
-    timezone: str
+    timezone: str = Field(description="Where its days begin and end, e.g. Europe/Berlin.")
     first_day: date = Field(date(2000, 1, 1), description="No data, and no day of a form, lies before this day.")
     schedule: Cron = Field(description="Cron expression, in `timezone`, of the daily run.")
     calendar: Calendar = Field(EveryDay(), description="The days on which there are data.")
@@ -135,7 +135,7 @@ class DatasetSpec(Spec):
     chunk_days: int = Field(
         15, ge=1, description="So many days at most are worked on together, by a task or a step of it."
     )
-    tables: tuple[TableSpec, ...]
+    tables: tuple[TableSpec, ...] = Field(description="Its tables, in the order in which they are extracted.")
     make_source: Annotated[
         Callable[[Mapping[str, Any], Callable[[str], Any]], Source], takes("settings", "connect")
     ] = Field(description="From the source's settings and a function that gives the database connection of an id.")

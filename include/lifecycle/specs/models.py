@@ -18,7 +18,7 @@ from include.lifecycle.specs.spec import Cron, Spec, takes
 class Candidate(Spec):
     """An estimator worth trying: its search space and how it is built."""
 
-    name: str
+    name: str = Field(description="How the model card and MLflow call it.")
     suggest: Annotated[Callable[[Any], dict[str, Any]], takes("trial")] = Field(
         description="Hyperparameters of a trial, asked of an `optuna.Trial`."
     )
@@ -45,10 +45,10 @@ class IntervalPolicy(Spec):
 class DriftPolicy(Spec):
     """When the distance between two samples counts as drift."""
 
-    numeric_method: str = "wasserstein"
+    numeric_method: str = Field("wasserstein", description="Evidently's name of the distance of numbers.")
     numeric_threshold: float = Field(0.1, gt=0, description="In standard deviations of the reference.")
-    categorical_method: str = "jensenshannon"
-    categorical_threshold: float = Field(0.1, gt=0, le=1)
+    categorical_method: str = Field("jensenshannon", description="Evidently's name of the distance of texts.")
+    categorical_threshold: float = Field(0.1, gt=0, le=1, description="A larger distance of texts is drift.")
     min_rows: int = Field(500, ge=1, description="Fewer rows on either side give no verdict.")
     all_days_of_a_key: bool = Field(
         False,
@@ -152,21 +152,23 @@ class ScheduleSpec(Spec):
 class ModelSpec(Spec):
     """A model: what it predicts, from which features, how it is judged and what people do with it."""
 
-    name: str
-    title: str
-    description: str
-    dataset: DatasetSpec
+    name: str = Field(description="How folders, DAGs and the registered model in MLflow are called.")
+    title: str = Field(description="How people call it: in the UI and on pages.")
+    description: str = Field(description="What it predicts, from what, and what the baseline says.")
+    dataset: DatasetSpec = Field(description="Whose features it reads.")
     task: str = Field(description="A module of `include.lifecycle.modelling.tasks`, e.g. classification.")
     numeric: tuple[str, ...] = Field(description="Feature columns read as float64; missing is NaN.")
     categorical: tuple[str, ...] = Field(description="Feature columns read as text; missing is a category.")
-    label: LabelSpec
-    split: SplitSpec = SplitSpec()
-    segments: SegmentsSpec = SegmentsSpec()
-    candidates: Annotated[Callable[[], tuple[Candidate, ...]], takes()]
+    label: LabelSpec = Field(description="What is predicted, and when it is known.")
+    split: SplitSpec = Field(SplitSpec(), description="Which days a training learns from.")
+    segments: SegmentsSpec = Field(SegmentsSpec(), description="The parts that are looked at one by one.")
+    candidates: Annotated[Callable[[], tuple[Candidate, ...]], takes()] = Field(
+        description="The estimators worth trying; imported only when they are asked for."
+    )
     baseline: Annotated[Callable[[int], Any], takes("seed")] = Field(
         description="The unfitted naive estimator, from a seed."
     )
-    gate: GateSpec
+    gate: GateSpec = Field(description="How a candidate becomes champion.")
     interval: IntervalPolicy | None = Field(None, description="The range given with a predicted number.")
     decide: Annotated[Callable[[pl.DataFrame], pl.DataFrame], takes("scores")] = Field(
         description=(
@@ -175,8 +177,8 @@ class ModelSpec(Spec):
         )
     )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
-    drift: DriftPolicy = DriftPolicy()
-    schedule: ScheduleSpec = ScheduleSpec()
+    drift: DriftPolicy = Field(DriftPolicy(), description="When a difference counts as drift.")
+    schedule: ScheduleSpec = Field(ScheduleSpec(), description="When it is trained and monitored.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
