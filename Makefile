@@ -1,4 +1,5 @@
-# make run starts everything, runs the main job and shows what came out; make up starts the stack for a server, in
+# make run starts everything, runs the main job and shows what came out (make run DATASET=orders AS_OF=2026-09-30 for
+# one dataset as of a day); make start starts the stack alone; make up starts the stack for a server, in
 # Docker (make up DEMO=1 ML_WORKERS=2 runs the main job there, too). A port is changed like this:
 # make run ML_AIRFLOW_PORT=8081 (also ML_POSTGRES_PORT, ML_S3_PORT, ML_MLFLOW_PORT). make restore and make restore-server
 # bring a backup back: docs/runbooks/restore.md.
