@@ -24,7 +24,7 @@ from benchmarks.ratios import Ratio
 from benchmarks.scoring import lake_at, services, timed
 from include.datasets.market import MARKET
 from include.datasets.market.features import SCHEMA
-from include.lifecycle.ingestion import etl
+from include.lifecycle.ingestion import extraction, features, planning
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.modelling.intervals import Interval
@@ -87,10 +87,10 @@ def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequenc
     planned: list[date] = []
 
     def plan() -> None:
-        planned.extend(etl.plan(MARKET, lake, source, None, day))
+        planned.extend(planning.plan(MARKET, lake, source, None, day))
 
     def extract() -> None:
-        etl.extract(MARKET, lake, source, planned, RUN)
+        extraction.extract(MARKET, lake, source, planned, RUN)
 
     def score() -> None:
         for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
@@ -100,8 +100,8 @@ def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequenc
         "plan": plan,
         "extract": extract,
         "validate": lambda: validate(MARKET, lake, planned, RUN),
-        "features": lambda: etl.build_features(
-            MARKET, lake, etl.features_to_build(MARKET, lake, planned, day), RUN
+        "features": lambda: features.build_features(
+            MARKET, lake, features.features_to_build(MARKET, lake, planned, day).days, RUN
         ),
         "score": score,
         "publish": lambda: scoring.publish(RETURNS, lake, connection, day, RUN),

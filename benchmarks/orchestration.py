@@ -24,7 +24,10 @@ from rich.table import Table
 from benchmarks.processes import free_port
 from benchmarks.ratios import Ratio
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle.ingestion import etl, validation
+from include.lifecycle.ingestion import validation
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features
+from include.lifecycle.ingestion.planning import chunks
 from include.lifecycle.promotion import registry
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
@@ -68,9 +71,9 @@ class Chain:
     def make_features(self, days: Sequence[date], run: RunInfo) -> None:
         with self.database("company") as company:
             source = CUSTOMERS.make_source(SOURCE, lambda _: company)
-            etl.extract(CUSTOMERS, self.lake, source, days, run)
+            extract(CUSTOMERS, self.lake, source, days, run)
         validation.validate(CUSTOMERS, self.lake, days, run)
-        etl.build_features(CUSTOMERS, self.lake, days, run)
+        build_features(CUSTOMERS, self.lake, days, run)
 
     def run(self, day: date, run: RunInfo) -> None:
         url = self.settings.mlflow_url
@@ -110,7 +113,7 @@ def make_history(chain: Chain, customers: int, run: RunInfo) -> date:
     with chain.database("company") as connection:
         ensure_history(connection, company, day)
     history = [day - timedelta(days=back) for back in range(HISTORY_DAYS - 1, 0, -1)]
-    for days in etl.chunks(history, 5):
+    for days in chunks(history, 5):
         chain.make_features(days, run)
     return day
 

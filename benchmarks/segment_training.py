@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.processes import free_port
 from benchmarks.ratios import Ratio
 from include.datasets.market import MARKET
-from include.lifecycle.ingestion.etl import build_features
+from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.samples.market import MarketSettings, generate
 from include.stack.airflow_api import AirflowApi

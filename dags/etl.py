@@ -27,6 +27,9 @@ Brings **{title}** from the source to features, day by day.
 - **Which days:** those that the source has and that lack features, except rejected ones. Name a day or a range in
   the form, or start a backfill, to redo days. Features of later days that an older day has changed are rebuilt as
   well.
+- **When the code of the features changes:** the next run renews the features of all days, and extracts and
+  validates nothing again. The labels of `build_features` say which days, and why. Training and scoring pass over
+  days that are not yet renewed.
 - **When it fails:** `report_rejections` red names the days that were rejected, and why; all other days of the run
   have their features. The button *Validation page*, under the task's *Details*, opens the page of the first of
   them. Correct the source, then trigger this DAG with that day. It also names what the source lacks on every day,
@@ -73,7 +76,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task
         def find_days() -> list[list[str]]:
             """The days to work on, in chunks."""
-            from include.lifecycle.ingestion.etl import chunks, plan
+            from include.lifecycle.ingestion.planning import chunks, plan
             from ml_lifecycle.hooks import lake, source
 
             context = get_current_context()
@@ -86,7 +89,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(map_index_template=_label("task.op_kwargs['days']"))
         def extract(days: list[str]) -> dict[str, Any]:
             """Store the source's tables as they are; a day that the source cannot give stops no other."""
-            from include.lifecycle.ingestion.etl import extract as extract_days
+            from include.lifecycle.ingestion.extraction import extract as extract_days
             from ml_lifecycle.hooks import lake, source
             from ml_lifecycle.runs import run_info
 
@@ -98,7 +101,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(pool=HEAVY_POOL, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def validate(extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
             """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
-            from include.lifecycle.ingestion.etl import ExtractedDays
+            from include.lifecycle.ingestion.records import ExtractedDays
             from include.lifecycle.ingestion.validation import validate_chunks
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info, show_verdicts
@@ -114,7 +117,7 @@ def etl(dataset: DatasetSpec) -> DAG:
             judged: dict[str, Any] | None,
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
-            from include.lifecycle.ingestion.etl import ExtractedDays, judged_days
+            from include.lifecycle.ingestion.records import ExtractedDays, judged_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import fail_on_shortfall
 
@@ -126,27 +129,28 @@ def etl(dataset: DatasetSpec) -> DAG:
         @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def find_features(
             planned: list[list[str]], extracted: Sequence[dict[str, Any]], judged: dict[str, Any] | None
-        ) -> list[list[str]]:
-            """The days to build features of: those accepted, and those that an older day has changed."""
-            from include.lifecycle.ingestion.etl import ExtractedDays, chunks, features_to_build, judged_days
+        ) -> list[dict[str, Any]]:
+            """The days to build features of: accepted ones, those with changed inputs, and those of other code."""
+            from include.lifecycle.ingestion.features import features_to_build
+            from include.lifecycle.ingestion.records import ExtractedDays, judged_days
             from ml_lifecycle.hooks import lake
 
-            if not planned:
-                raise AirflowSkipException("There is no day to work on.")
-            found = [ExtractedDays.model_validate(some) for some in extracted]
+            found = [ExtractedDays.model_validate(some) for some in extracted] if planned else []
             until = yesterday(get_current_context(), dataset.timezone)
             accepted = judged_days(dataset, lake(), found, judged).accepted
-            days = features_to_build(dataset, lake(), accepted, until)
-            return [[day.isoformat() for day in chunk] for chunk in chunks(days, dataset.chunk_days)]
+            wanted = features_to_build(dataset, lake(), accepted, until).chunks(dataset.chunk_days)
+            if not planned and not wanted:
+                raise AirflowSkipException("There is no day to work on.")
+            return [{"days": [day.isoformat() for day in days], "why": why} for why, days in wanted]
 
         @task(
-            map_index_template=_label("task.op_kwargs['days']"),
+            map_index_template=_label("task.op_kwargs['days']") + ", {{ task.op_kwargs['why'] }}",
             pool=HEAVY_POOL,
             outlets=[features_asset],
         )
-        def build_features(days: list[str]) -> None:
+        def build_features(days: list[str], why: str) -> None:
             """Build the point-in-time features of each day."""
-            from include.lifecycle.ingestion.etl import build_features as build_days
+            from include.lifecycle.ingestion.features import build_features as build_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
 
@@ -157,7 +161,7 @@ def etl(dataset: DatasetSpec) -> DAG:
         extracted = extract.expand(days=planned)
         judged = validate(extracted)
         report_rejections(planned, extracted, judged)
-        build_features.expand(days=find_features(planned, extracted, judged))
+        build_features.expand_kwargs(find_features(planned, extracted, judged))
 
     return build()
 

@@ -15,7 +15,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.lifecycle.ingestion.etl import ExtractedDays, JudgedDays, shortfall
+from include.lifecycle.ingestion.records import ExtractedDays, JudgedDays, shortfall
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.storage.lake import RunInfo
 from ml_lifecycle.days import run_start

@@ -178,7 +178,8 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
 def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_and_the_run_red(
     monkeypatch: pytest.MonkeyPatch, broken: str, built: list[str], task_states: tuple[str, ...]
 ) -> None:
-    from include.lifecycle.ingestion import etl
+    from include.lifecycle.ingestion import features as engine
+    from include.lifecycle.ingestion import records
 
     dag = DagBag(str(ROOT / "dags" / "etl.py")).dags["customers_etl"]
     features: list[str] = []
@@ -198,9 +199,13 @@ def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_
     }
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
     first = DayVerdict(day=date(2026, 3, 1), accepted=True, tables={})
-    monkeypatch.setattr(etl, "present_verdicts", lambda dataset, lake, days, faults: [first])
-    monkeypatch.setattr(etl, "features_to_build", lambda dataset, lake, days, until: days)
-    monkeypatch.setattr(etl, "build_features", lambda dataset, lake, days, run: features.extend(map(str, days)))
+    monkeypatch.setattr(records, "present_verdicts", lambda dataset, lake, days, faults: [first])
+    monkeypatch.setattr(
+        engine,
+        "features_to_build",
+        lambda dataset, lake, days, until: engine.FeaturesToBuild(validated=days, version="1"),
+    )
+    monkeypatch.setattr(engine, "build_features", lambda dataset, lake, days, run: features.extend(map(str, days)))
     for task in dag.tasks:
         if task.task_id in answers:
             monkeypatch.setattr(task, "python_callable", answers[task.task_id])

@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
 from include.catalog import DATASETS
-from include.lifecycle.ingestion.etl import ExtractedDays, JudgedDays
+from include.lifecycle.ingestion.records import ExtractedDays, JudgedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry

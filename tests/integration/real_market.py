@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from include.datasets.market import MARKET
-from include.lifecycle.ingestion.etl import build_features
+from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.storage.lake import Lake, RunInfo
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"

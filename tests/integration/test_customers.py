@@ -16,7 +16,9 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import NUMERIC
 from include.datasets.customers.sources import make_source
-from include.lifecycle.ingestion.etl import build_features, extract, plan
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features
+from include.lifecycle.ingestion.planning import plan
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import Source

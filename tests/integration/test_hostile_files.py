@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import TableVerdict
 from include.lifecycle.specs import DatasetSpec, Extracted, TableSpec

@@ -22,7 +22,7 @@ from include.datasets.customers.sources import TELCO_COLUMNS, TelcoFileSource
 from include.datasets.customers.tables import TABLES
 from include.datasets.market import MARKET
 from include.datasets.market.sources import FileSource, Period
-from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import DatasetSpec, Extracted, Source

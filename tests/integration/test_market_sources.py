@@ -15,7 +15,9 @@ from include.datasets.market import MARKET
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import RETURNS
 from include.datasets.market.sources import make_source
-from include.lifecycle.ingestion.etl import StaleSourceError, build_features, extract, outdated_features, plan
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features, features_to_build
+from include.lifecycle.ingestion.planning import StaleSourceError, plan
 from include.lifecycle.ingestion.quarantine import judge
 from include.lifecycle.ingestion.raw_tables import read_raw
 from include.lifecycle.ingestion.row_rules import make_rules
@@ -357,7 +359,7 @@ def test_the_sample_market_goes_through_and_a_late_correction_renews_the_feature
     extract(MARKET, lake, database(market), [days[-10]], again)
     validate(MARKET, lake, [days[-10]], again)
 
-    assert set(outdated_features(MARKET, lake)) == set(days[-10:])
+    assert set(features_to_build(MARKET, lake, [], days[-1]).changed) == set(days[-10:])
     build_features(MARKET, lake, days[-10:], again)
     after = lake.scan(MARKET.features_prefix, [days[-1]], tmp_path / "after").collect()
     changed = [name for name in before.columns if not before[name].equals(after[name])]

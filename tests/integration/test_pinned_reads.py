@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -19,6 +17,7 @@ from include.lifecycle.storage.lake import (
     PartitionNotFoundError,
     RunInfo,
 )
+from tests.requests_made import requests_made
 
 PREFIX = "clean/things"
 DAYS = [date(2026, 3, 1), date(2026, 3, 2)]
@@ -35,21 +34,6 @@ def publish(lake: Lake, run: RunInfo, tmp_path: Path) -> Callable[[date, int], s
     return publish
 
 
-@contextmanager
-def _before_request(lake: Lake, number: int, act: Callable[[], Any]) -> Iterator[list[str]]:
-    """Acts once, before the so-manieth request; gives the names of the requests that were made."""
-    made: list[str] = []
-
-    def count(model: Any, **_: Any) -> None:
-        made.append(model.name)
-        if len(made) == number:
-            act()
-
-    lake.client.meta.events.register("before-call.s3", count)
-    yield made
-    lake.client.meta.events.unregister("before-call.s3", count)
-
-
 @pytest.mark.parametrize("request_number", range(1, 5))
 def test_what_is_read_is_what_the_inputs_name_whenever_a_day_is_replaced(
     lake: Lake, tmp_path: Path, publish: Callable[[date, int], str], request_number: int
@@ -60,7 +44,7 @@ def test_what_is_read_is_what_the_inputs_name_whenever_a_day_is_replaced(
     def replace() -> None:
         new.update({value: publish(day, value) for day, value in zip(DAYS, (10, 20), strict=True)})
 
-    with _before_request(lake, request_number, replace):
+    with requests_made(lake, request_number, replace):
         pinned = lake.pin(PREFIX, DAYS)
         rows = pinned.scan(tmp_path / "read").collect()
 
@@ -75,10 +59,10 @@ def test_a_read_makes_two_requests_of_a_day_with_one_file(
     for day in DAYS:
         publish(day, 1)
 
-    with _before_request(lake, 0, lambda: None) as made:
+    with requests_made(lake) as made:
         lake.pin(PREFIX, DAYS).scan(tmp_path / "read").collect()
 
-    assert made == ["GetObject"] * 4
+    assert [name for name, _ in made] == ["GetObject"] * 4
 
 
 def test_a_pinned_file_is_that_of_before_also_after_it_was_replaced(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from include.lifecycle.ingestion.etl import build_features, extract
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training.training import assemble, train

@@ -19,9 +19,9 @@ import polars as pl
 
 from include.lifecycle.failures import lies_in_a_days_data, lies_in_the_data, one_line
 from include.lifecycle.ingestion.checked_table import CheckedTable
-from include.lifecycle.ingestion.etl import ExtractedDays
 from include.lifecycle.ingestion.quarantine import JudgedRows, Rule, judge, rule_book
 from include.lifecycle.ingestion.raw_tables import RawTable, no_rows, plain_rows, read_raw
+from include.lifecycle.ingestion.records import ExtractedDays
 from include.lifecycle.ingestion.row_rules import make_rules
 from include.lifecycle.ingestion.table_rules import (
     Facts,
@@ -36,7 +36,7 @@ from include.lifecycle.ingestion.verdicts import DayVerdict, PastVerdicts, Table
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.shown import columns_in_words
 from include.lifecycle.specs import DatasetSpec, TableSpec
-from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, Manifest, RunInfo, partition
+from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, PartitionNotFoundError, Pinned, RunInfo
 
 log = logging.getLogger(__name__)
 
@@ -94,36 +94,31 @@ def _check(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], faults: Faults, scratch: Path
 ) -> dict[date, CheckedTable]:
     """Read and judge a table. An optional one is not missed on days before the first that ever had it."""
-    since = lake.oldest(dataset.raw(table.name)) or date.max if table.optional else date.min
-    raws = [
-        _read(dataset, table, lake, day, fault, scratch)
-        for day in days
-        if (fault := faults.get(day, {}).get(table.name)) or day >= since
-    ]
+    prefix = dataset.raw(table.name)
+    found: dict[date, RawTable | None] = {}
+    for day in days:
+        fault = faults.get(day, {}).get(table.name)
+        found[day] = no_rows(table, day, fault) if fault else _read(table, lake, prefix, day, scratch)
+    has_gaps = table.optional and None in found.values()
+    since = lake.oldest(prefix) or date.max if has_gaps else date.min
+    raws = [raw or no_rows(table, day, "was not extracted") for day, raw in found.items() if raw or day >= since]
     return _judge_raws(table, make_rules(table.rules), raws) if raws else {}
 
 
-def _read(
-    dataset: DatasetSpec, table: TableSpec, lake: Lake, day: date, fault: str | None, scratch: Path
-) -> RawTable:
-    """A table's raw rows: none of what could not be extracted, or is damaged."""
-    if fault is not None:
-        return no_rows(table, day, fault)
-    prefix = dataset.raw(table.name)
+def _read(table: TableSpec, lake: Lake, prefix: str, day: date, scratch: Path) -> RawTable | None:
+    """A table's raw rows, none of what is damaged; None where there is no such table."""
     try:
-        manifest = lake.find_manifest(prefix, day)
+        pinned = lake.pin(prefix, [day])
+    except PartitionNotFoundError:
+        return None
     except LakeError as error:
         log.exception("%s of %s cannot be read.", table.name, day)
         return no_rows(table, day, f"cannot be read: {one_line(error)}")
-    if manifest is None:
-        return no_rows(table, day, "was not extracted")
-    found = _read_file(table, lake, prefix, day, manifest, scratch)
-    return replace(found, inputs={partition(prefix, day): manifest.digest})
+    return replace(_read_file(table, pinned, day, scratch), inputs=pinned.inputs)
 
 
-def _read_file(
-    table: TableSpec, lake: Lake, prefix: str, day: date, manifest: Manifest, scratch: Path
-) -> RawTable:
+def _read_file(table: TableSpec, pinned: Pinned, day: date, scratch: Path) -> RawTable:
+    manifest = pinned.manifests[day]
     if len(manifest.files) != 1:
         return no_rows(table, day, f"cannot be read: its manifest names {len(manifest.files)} files, and not one")
     [file] = manifest.files
@@ -132,7 +127,7 @@ def _read_file(
         fault = f"has {file.bytes:,} bytes, and the table's limit (`max_bytes`) is {table.max_bytes:,}"
         return replace(no_rows(table, day, fault), lines=lines, counted=counted)
     try:
-        [path] = lake.download(prefix, day, scratch)
+        [path] = pinned.download(day, scratch)
         return read_raw(path, table, day, counted)
     except Exception as error:
         if not (isinstance(error, LakeError) or lies_in_the_data(error)):

@@ -195,6 +195,17 @@ class Lake(Bucket):
             manifests = pool.map(lambda day: self.manifest(prefix, day), asked)
             return Pinned(self, prefix, dict(zip(asked, manifests, strict=True)))
 
+    def pin_readable(self, prefix: str, days: Iterable[date]) -> tuple[Pinned, dict[date, str]]:
+        """As `pin`, without the days whose manifest is missing or damaged; by such a day a sentence on it."""
+        asked = list(days)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            found = dict(
+                zip(asked, pool.map(lambda day: self._manifest_or_error(prefix, day), asked), strict=True)
+            )
+        manifests = {day: manifest for day, manifest in found.items() if isinstance(manifest, Manifest)}
+        faults = {day: str(error) for day, error in found.items() if isinstance(error, LakeError)}
+        return Pinned(self, prefix, manifests), faults
+
     def digests(self, prefix: str, days: Iterable[date]) -> dict[str, str]:
         """Path and manifest digest of each day's partition as it is now.
 
@@ -284,6 +295,12 @@ class Lake(Bucket):
         frame.write_parquet(path, statistics=False, row_group_size=BATCH_ROWS)
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
+
+    def _manifest_or_error(self, prefix: str, day: date) -> Manifest | LakeError:
+        try:
+            return self.manifest(prefix, day)
+        except LakeError as error:
+            return error
 
 
 def _entry(file: LocalFile) -> FileEntry:

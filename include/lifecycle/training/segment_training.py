@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from include.lifecycle.ingestion.etl import chunks
+from include.lifecycle.ingestion.planning import chunks
 from include.lifecycle.modelling import model_files, tuning
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.modelling.model_files import load_trusted

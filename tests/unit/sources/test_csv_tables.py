@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from include.lifecycle.failures import lies_in_the_data
-from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.specs import DatasetSpec, Source, TableSpec

@@ -16,7 +16,7 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import TELCO_COLUMNS, make_source
 from include.datasets.customers.tables import CUSTOMERS_TABLE
-from include.lifecycle.ingestion.etl import extract
+from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.raw_tables import read_raw
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.specs import Extracted
