@@ -25,6 +25,7 @@ from benchmarks.scoring import lake_at, services, timed
 from include.datasets.market import MARKET
 from include.datasets.market.features import SCHEMA
 from include.lifecycle.ingestion import extraction, features, planning
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.modelling.intervals import Interval
@@ -55,7 +56,8 @@ def fill_lake(lake: Lake, connection: Connection, sessions: Sequence[date], scra
     for day in sessions:
         clean = rows.filter(pl.col("date") == day) if day in looked_at else empty
         lake.publish_frame(MARKET.clean("prices"), day, clean, run=RUN, scratch=scratch)
-        lake.publish_frame(MARKET.features_prefix, day, no_features, run=RUN, scratch=scratch)
+        version = version_input(MARKET)
+        lake.publish_frame(MARKET.features_prefix, day, no_features, run=RUN, scratch=scratch, inputs=version)
         verdict.write_text(accepted(day, clean.height).model_dump_json())
         lake.publish(MARKET.validation_prefix, day, [LocalFile(verdict)], run=RUN)
         lake.publish_frame(RETURNS.predictions_prefix, day, no_features, run=RUN, scratch=scratch)

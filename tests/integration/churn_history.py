@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.models.churn import CHURN
 from tests.unit.models.churn.customers import customers, outcomes
@@ -39,9 +40,9 @@ def publish_history(
     lake: Lake, scratch: Path, snapshots: Sequence[date], until: date, without: Iterable[date] = ()
 ) -> None:
     """Features of the snapshot days, and the clean churns of each day to `until` except the days `without`."""
-    features = CHURN.dataset.features_prefix
+    prefix, version = CHURN.dataset.features_prefix, version_input(CHURN.dataset)
     for snapshot in snapshots:
-        lake.publish_frame(features, snapshot, features_of(snapshot), run=RUN, scratch=scratch)
+        lake.publish_frame(prefix, snapshot, features_of(snapshot), run=RUN, scratch=scratch, inputs=version)
     churns = pl.concat(_churns(snapshot) for snapshot in snapshots)
     recorded_days = {day(number) for number in range((until - FIRST_DAY).days + 1)} - set(without)
     for recorded_on in sorted(recorded_days):

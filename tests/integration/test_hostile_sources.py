@@ -21,7 +21,8 @@ from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.sources import TELCO_COLUMNS, TelcoFileSource
 from include.datasets.customers.tables import TABLES
 from include.datasets.market import MARKET
-from include.datasets.market.sources import FileSource, Period
+from include.datasets.market.file_source import FileSource
+from include.datasets.market.periods import Period
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict

@@ -29,6 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import scoring
@@ -131,7 +132,8 @@ class Constant:
 def publish_features(lake: Lake, run: RunInfo, tmp_path: Path) -> Any:
     def _publish(day: date = DAY, frame: pl.DataFrame | None = None) -> None:
         frame = _features() if frame is None else frame
-        lake.publish_frame(PEOPLE.features_prefix, day, frame, run=run, scratch=tmp_path)
+        version = version_input(PEOPLE)
+        lake.publish_frame(PEOPLE.features_prefix, day, frame, run=run, scratch=tmp_path, inputs=version)
 
     return _publish
 

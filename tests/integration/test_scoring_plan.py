@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.operations import backup, restore
 from include.lifecycle.operations.backup import BackupSettings, Origin, Store
 from include.lifecycle.operations.dumps import PostgresServer
@@ -46,7 +47,8 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
 
 def publish_features(lake: Lake, run: RunInfo, scratch: Path, age: int, day: date = DAY) -> None:
     frame = pl.DataFrame({"customer_id": ["C1"], "age": [age]})
-    lake.publish_frame("features/customers", day, frame, run=run, scratch=scratch)
+    version = version_input(CHURN.dataset)
+    lake.publish_frame("features/customers", day, frame, run=run, scratch=scratch, inputs=version)
 
 
 def test_a_scored_day_is_left_alone(scored: Lake, postgres: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from include.datasets.market import MARKET
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.segments import SegmentModels
@@ -37,6 +38,7 @@ from tests.specs import changed
 DAYS = MARKET.calendar.days(date(2020, 1, 2), date(2020, 8, 14))
 AS_OF = DAYS[-1]
 SLOPES = {"AAA": 1.0, "BBB": -1.0, "CCC": 3.0, "DDD": -2.0}
+VERSION = version_input(MARKET)
 CANDIDATES = (
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
     Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
@@ -74,7 +76,7 @@ def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequenc
             (MODEL.labels_prefix, frame.select("symbol", "label")),
             (MARKET.clean("prices"), frame.select("symbol")),
         ):
-            lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch)
+            lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch, inputs=VERSION)
     training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, scratch)
 
 
@@ -228,7 +230,7 @@ def test_an_etl_between_the_tasks_of_a_training_changes_nothing(lake: Lake, tmp_
 
     before = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "before")
     stage_batches(MODEL, lake, AS_OF, RUN)
-    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path)
+    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path, inputs=VERSION)
     lake.client.delete_object(Bucket=lake.bucket, Key=f"{MODEL.labels_prefix}/dt={DAYS[11]}/manifest.json")
 
     after = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "after")
@@ -244,7 +246,7 @@ def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
     fit_batches(lake)
     day = DAYS[10]
     changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
-    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path)
+    lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path, inputs=VERSION)
     training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, tmp_path)
 
     with pytest.raises(ValueError, match="of other features or labels than there are now"):

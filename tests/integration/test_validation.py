@@ -65,8 +65,8 @@ def land(lake: Lake, run: RunInfo, tmp_path: Path) -> Any:
         for table, content in tables.items():
             path = tmp_path / "table.csv"
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            rows, how = (count_data_lines(path), "lines") if counted is None else (counted, "rows")
-            lake.publish(SHOP.raw(table), day, [LocalFile(path, rows)], run=run, counted=how)
+            lines = count_data_lines(path) if counted is None else None
+            lake.publish(SHOP.raw(table), day, [LocalFile(path, counted, lines)], run=run)
 
     return land
 

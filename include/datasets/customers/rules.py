@@ -28,6 +28,10 @@ _MAX_DAILY_MINUTES = 10_000.0
 
 def customers() -> list[Any]:
     """Rules of a customer as known at the end of a day."""
+    return [*_of_contract(), *_of_charges(), *_of_add_ons()]
+
+
+def _of_contract() -> list[Any]:
     return [
         _in_set("customers.gender.known", "gender", ["Female", "Male"]),
         _in_set("customers.senior_citizen.known", "senior_citizen", [0, 1]),
@@ -45,6 +49,11 @@ def customers() -> list[Any]:
             "payment_method",
             "Everybody pays somehow. A method that is new to us is news, not an error, so any text passes.",
         ),
+    ]
+
+
+def _of_charges() -> list[Any]:
+    return [
         _present("customers.monthly_charges.present", "monthly_charges", "A customer has a price."),
         _between("customers.monthly_charges.range", "monthly_charges", 0, _MAX_MONTHLY_CHARGES, above=True),
         _present("customers.tenure.present", "tenure", "How long a customer has been here is always known."),
@@ -65,6 +74,11 @@ def customers() -> list[Any]:
             "More than five times today's price for the whole time is another unit or another customer's sum.",
         ),
         _between("customers.age.range", "age", 16, 110),
+    ]
+
+
+def _of_add_ons() -> list[Any]:
+    return [
         _satisfies(
             "customers.multiple_lines.fits_phone_service",
             ["phone_service", "multiple_lines"],

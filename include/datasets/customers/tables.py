@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from include.datasets.customers.columns import ADD_ONS
+from include.lifecycle.deferred import Deferred
 from include.lifecycle.specs import TableSpec
 
-# DAG files import this module, and Great Expectations takes seconds to import: each table gets its rules late.
-
-
-def _customers_rules() -> list[Any]:
-    from include.datasets.customers import rules
-
-    return rules.customers()
-
-
-def _usage_daily_rules() -> list[Any]:
-    from include.datasets.customers import rules
-
-    return rules.usage_daily()
-
-
-def _invoices_rules() -> list[Any]:
-    from include.datasets.customers import rules
-
-    return rules.invoices()
-
-
-def _churns_rules() -> list[Any]:
-    from include.datasets.customers import rules
-
-    return rules.churns()
-
+_RULES = "include.datasets.customers.rules"  # imports Great Expectations, which takes seconds
 
 CUSTOMERS_TABLE = TableSpec(
     name="customers",
@@ -59,7 +33,7 @@ CUSTOMERS_TABLE = TableSpec(
         "signup_date": pl.Date,
     },
     key=("customer_id",),
-    rules=_customers_rules,
+    rules=Deferred(f"{_RULES}:customers"),
 )
 
 USAGE_DAILY_TABLE = TableSpec(
@@ -71,7 +45,7 @@ USAGE_DAILY_TABLE = TableSpec(
         "call_minutes": pl.Float64,
     },
     key=("customer_id",),
-    rules=_usage_daily_rules,
+    rules=Deferred(f"{_RULES}:usage_daily"),
     optional=True,
 )
 
@@ -87,7 +61,7 @@ INVOICES_TABLE = TableSpec(
         "is_late": pl.Int64,
     },
     key=("invoice_id",),
-    rules=_invoices_rules,
+    rules=Deferred(f"{_RULES}:invoices"),
     min_rows=0,  # there are days on which nobody is billed and nobody pays
     max_bad_share=0.5,  # and days with so few rows that a single bad one is a large share
     optional=True,
@@ -99,7 +73,7 @@ CHURNS_TABLE = TableSpec(
     name="churns",
     columns={"customer_id": pl.String, "churned_on": pl.Date, "recorded_on": pl.Date},
     key=("customer_id",),
-    rules=_churns_rules,
+    rules=Deferred(f"{_RULES}:churns"),
     min_rows=0,  # there are days on which nobody leaves
     max_bad_share=0.5,
     optional=True,

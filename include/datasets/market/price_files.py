@@ -13,6 +13,7 @@ import polars as pl
 
 from include.datasets.market.columns import PRICES
 from include.lifecycle.ingestion.line_count import BYTE_ORDER_MARKS
+from include.sources.files import check_is_regular
 
 # The files may have further columns, e.g. OpenInt, which shares do not have; they are not read.
 FILE_COLUMNS = {"Date": "date", **{name.title(): name for name in (*PRICES, "volume")}}
@@ -49,12 +50,11 @@ def read_price_file(symbol: str, path: Path) -> PriceFile:
     OSError
         If it cannot be read.
     """
-    # A pipe would be waited for without end.
-    if not path.is_file() and (path.exists() or path.is_symlink()):
-        raise PriceFileError(
-            f"{path} of {symbol} is no regular file, but a folder, a pipe, a socket or a link that leads nowhere; "
-            "correct `path`, `file_name` or `symbols` in the market's source settings."
-        )
+    if path.exists() or path.is_symlink():
+        try:
+            check_is_regular(path)
+        except ValueError as error:
+            raise PriceFileError(f"The file of {symbol} cannot be read: {error}") from error
     text = text_of(path.read_bytes())
     rows = _read_at_once(text)
     if rows is None:

@@ -53,10 +53,9 @@ def _extract_table(
 
 
 def _publish_csv(lake: Lake, prefix: str, day: date, file: Path, extracted: Extracted, run: RunInfo) -> None:
-    if extracted.records is not None:
-        lake.publish(prefix, day, [LocalFile(file, extracted.records)], run=run)
-    else:
-        lake.publish(prefix, day, [LocalFile(file, count_data_lines(file))], run=run, counted="lines")
+    counts_rows = extracted.records is not None
+    counted = LocalFile(file, extracted.records) if counts_rows else LocalFile(file, lines=count_data_lines(file))
+    lake.publish(prefix, day, [counted], run=run)
 
 
 def _other_source(dataset: DatasetSpec, lake: Lake, table: str, day: date) -> str | None:

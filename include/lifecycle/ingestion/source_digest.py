@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from include.lifecycle.deferred import Deferred
+
 
 def source_digest(function: Callable[..., Any]) -> str:
     """SHA-256 of the function's module and of all modules of the same project that it imports, directly or not.
@@ -22,8 +24,8 @@ def source_digest(function: Callable[..., Any]) -> str:
     ValueError
         If the source of one of these cannot be read.
     """
-    while isinstance(function, partial):
-        function = function.func
+    while isinstance(function, partial | Deferred):
+        function = function.func if isinstance(function, partial) else function.resolve()
     return _digest_of(function.__module__)
 
 

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from include.lifecycle.failures import lies_in_the_data
+from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import Interval
@@ -93,7 +94,7 @@ def plan(
         champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, connection, since)}
         return {day: version for day, version in champions.items() if version is not None}
     first, last = requested
-    days = [day for day in lake.days(model.dataset.features_prefix) if first <= day <= last]
+    days = present_feature_days(model.dataset, lake, first, last)
     if not days:
         raise PredictionsError(f"No day from {first} to {last} has features; run the ETL for these days first.")
     present = ledger.replay(entries).champion
@@ -103,7 +104,7 @@ def plan(
 
 
 def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, since: date) -> list[date]:
-    """Days from `since`, oldest first, that have features and are not done.
+    """Days from `since`, oldest first, that have features of the present version and are not done.
 
     A day is done when its predictions are made of the features that there are now, the warehouse was loaded from
     these predictions, and `latest.json` names these files or a later day. Manifests are read only of the newest
@@ -126,7 +127,8 @@ def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, s
         is_older = written < predicted[day] == loaded[day].written
         return is_older or _is_current(model, lake, day, loaded[day].digest)
 
-    return [day for day, written in sorted(built.items()) if not is_done(day, written)]
+    others = set(other_versions(model.dataset, lake, built))
+    return [day for day, written in sorted(built.items()) if day not in others and not is_done(day, written)]
 
 
 def _adopt_loads(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
@@ -239,7 +239,6 @@ class Lake(Bucket):
         run: RunInfo,
         schema: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
-        counted: Literal["rows", "lines"] = "rows",
     ) -> Manifest:
         """Make `files` the content of a partition: the files first, the manifest last.
 
@@ -249,8 +248,7 @@ class Lake(Bucket):
         Parameters
         ----------
         schema : column name to data type, for tables.
-        inputs : lake path of each partition that was read to its manifest's digest.
-        counted : what the files' `rows` are.
+        inputs : lake path of each partition that was read to its manifest's digest; see `pin`.
         """
         entries = tuple(_entry(file) for file in files)
         manifest = Manifest(
@@ -261,20 +259,14 @@ class Lake(Bucket):
             code_version=run.code_version,
             run_id=run.run_id,
             created_at=run.started_at,
-            counted=counted,
+            counted="lines" if any(file.lines is not None for file in files) else "rows",
         )
-        folder = partition(prefix, day)
         paths = {entry: file.path for file, entry in zip(files, entries, strict=True)}
         present = self.usable_manifest(prefix, day)
         if present is not None and _content(present) == _content(manifest):
-            for entry, sentence in self.damaged(prefix, day, present).items():
-                log.warning("Written again: %s", sentence)
-                self.upload(paths[entry], f"{folder}/{entry.name}")
+            self._repair(prefix, day, present, paths)
             return present
-        for entry, path in paths.items():
-            self.upload(path, f"{folder}/{entry.name}")
-        self.write_object(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
-        log.info("Published %s: %d files, %d rows.", self.uri(folder), len(entries), manifest.rows)
+        self._write(prefix, day, manifest, paths)
         return manifest
 
     def publish_frame(
@@ -296,6 +288,19 @@ class Lake(Bucket):
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
 
+    def _write(self, prefix: str, day: date, manifest: Manifest, paths: Mapping[FileEntry, Path]) -> None:
+        folder = partition(prefix, day)
+        for entry, path in paths.items():
+            self.upload(path, f"{folder}/{entry.name}")
+        self.write_object(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=2).encode())
+        log.info("Published %s: %d files, %d rows.", self.uri(folder), len(paths), manifest.rows)
+
+    def _repair(self, prefix: str, day: date, manifest: Manifest, paths: Mapping[FileEntry, Path]) -> None:
+        """Write those of a partition's files again that are missing or damaged."""
+        for entry, sentence in self.damaged(prefix, day, manifest).items():
+            log.warning("Written again: %s", sentence)
+            self.upload(paths[entry], f"{partition(prefix, day)}/{entry.name}")
+
     def _manifest_or_error(self, prefix: str, day: date) -> Manifest | LakeError:
         try:
             return self.manifest(prefix, day)
@@ -306,7 +311,8 @@ class Lake(Bucket):
 def _entry(file: LocalFile) -> FileEntry:
     digest = file_sha256(file.path)
     name = f"{file.path.stem}-{digest[:16]}{file.path.suffix}"
-    return FileEntry(name=name, bytes=file.path.stat().st_size, sha256=digest, rows=file.rows)
+    count = file.rows if file.lines is None else file.lines
+    return FileEntry(name=name, bytes=file.path.stat().st_size, sha256=digest, rows=count)
 
 
 def _content(manifest: Manifest) -> tuple[str, int, dict[str, str]]:

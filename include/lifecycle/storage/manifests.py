@@ -122,10 +122,11 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file to publish, and how many rows it holds (None for what has no rows)."""
+    """A file to publish, and how many rows it holds, or lines where nobody has parsed it; a page has neither."""
 
     path: Path
     rows: int | None = None
+    lines: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from include.lifecycle.ingestion.feature_version import present_feature_days
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo, partition
 from include.lifecycle.training.snapshots import (
@@ -43,7 +44,7 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
     """The days to learn from as of `as_of`, of those within the spec's `look_back_days`.
 
     Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
-    for one who stayed.
+    for one who stayed. So are days whose features other code made.
 
     Raises
     ------
@@ -69,17 +70,16 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
 
 
 def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], list[date]]:
-    """The days with features and those with outcomes, or all of them where outcomes are of fewer than two days.
+    """The days with features of the present code and those with outcomes, or all of them where outcomes are of fewer than two days.
 
     One single day of outcomes says all (see `matured_days`), however long ago it was.
     """
-    prefixes = model.dataset.features_prefix, model.dataset.clean(model.label.table)
+    dataset, outcomes_prefix = model.dataset, model.dataset.clean(model.label.table)
     since = as_of - timedelta(days=model.split.look_back_days)
-    features, outcomes = (lake.days(prefix, since, as_of) for prefix in prefixes)
+    outcomes = lake.days(outcomes_prefix, since, as_of)
     if len(outcomes) > 1:
-        return features, outcomes
-    features, outcomes = (lake.days(prefix) for prefix in prefixes)
-    return features, outcomes
+        return present_feature_days(dataset, lake, since, as_of), outcomes
+    return present_feature_days(dataset, lake), lake.days(outcomes_prefix)
 
 
 def stage(model: ModelSpec, lake: Lake, as_of: date, days: TrainingDays, run: RunInfo, scratch: Path) -> Manifest:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from polars.exceptions import ComputeError
 
 from include.datasets.market.calendar import NEW_YORK
+from include.datasets.market.file_source import FileSource
+from include.datasets.market.periods import Period
 from include.datasets.market.price_files import PriceFile, read_price_file
-from include.datasets.market.sources import FileSource, Period, make_source
+from include.datasets.market.sources import make_source
 from include.lifecycle.specs import Source
 
 HEADER = "Date,Open,High,Low,Close,Volume,OpenInt"
@@ -333,7 +335,7 @@ def test_a_file_that_fails_in_a_way_nobody_foresaw_stops_no_other_symbol(
             raise ComputeError("cannot parse\nthis")
         return read_price_file(symbol, path)
 
-    monkeypatch.setattr("include.datasets.market.sources.read_price_file", read)
+    monkeypatch.setattr("include.datasets.market.file_source.read_price_file", read)
     origin = source(folder, "AAPL", "MSFT")
 
     assert origin.days()[-1] == LAST
@@ -362,7 +364,7 @@ def test_what_is_no_regular_file_stops_no_other_symbol(
 
     assert origin.days()[-1] == LAST
     [fault] = origin.faults()
-    assert f"{folder / path} of TSLA is no regular file, but a folder, a pipe, a socket or" in fault
+    assert f"The file of TSLA cannot be read: {folder / path} is no regular file, but a folder, a pipe" in fault
 
 
 @given(

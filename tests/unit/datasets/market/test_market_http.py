@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from include.datasets.market.downloads import Downloads
-from include.datasets.market.sources import HttpSource, Period, make_source
+from include.datasets.market.periods import Period
+from include.datasets.market.sources import HttpSource, make_source
 
 BODY = "Date,Open,High,Low,Close,Volume\n2017-07-03,1,2,1,2,10\n2017-07-05,2,3,2,3,10\n"
 LONGER = f"{BODY}2017-07-06,3,4,3,4,10\n"
