@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle.deferred import Deferred
 from include.lifecycle.ingestion.feature_version import feature_version, other_versions, present_feature_days
 from include.lifecycle.ingestion.features import build_features, features_to_build
 from include.lifecycle.ingestion.source_digest import source_digest
@@ -69,10 +70,11 @@ def test_the_digest_is_that_of_what_the_code_says(project: Project) -> None:
     assert one != source_digest(project(windows="WINDOW = 8\n"))
 
 
-def test_a_function_with_arguments_given_has_the_digest_of_its_module(project: Project) -> None:
+def test_a_function_with_arguments_given_or_a_deferred_one_has_the_digest_of_its_module(project: Project) -> None:
     make = project()
 
     assert source_digest(partial(make, [])) == source_digest(make)
+    assert source_digest(Deferred(f"{make.__module__}:make")) == source_digest(make)
 
 
 def test_code_that_is_in_no_file_is_refused_by_name() -> None:
@@ -92,7 +94,7 @@ def _doubled(days: Sequence[date], tables: Mapping[str, pl.LazyFrame]) -> Iterat
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> DatasetSpec:
+def changed() -> DatasetSpec:
     """The shops, whose features other code makes."""
     return SHOPS.model_copy(update={"features": _doubled})
 
