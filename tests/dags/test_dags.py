@@ -222,6 +222,30 @@ def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_
     assert run.state == ("failed" if broken else "success")
 
 
+def test_changed_code_of_features_renews_them_also_where_there_is_no_day_to_work_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from include.lifecycle.ingestion import features as engine
+
+    dag = DagBag(str(ROOT / "dags" / "etl.py")).dags["customers_etl"]
+    old, built = (date(2026, 3, 1), date(2026, 3, 2)), []
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
+    monkeypatch.setattr(
+        engine,
+        "features_to_build",
+        lambda dataset, lake, days, until: engine.FeaturesToBuild(validated=days, renewed=old, version="abc"),
+    )
+    monkeypatch.setattr(engine, "build_features", lambda dataset, lake, days, run: built.extend(days))
+    monkeypatch.setattr(dag.get_task("find_days"), "python_callable", lambda: [])
+
+    run = dag.test()
+
+    labels = [task.rendered_map_index for task in run.get_task_instances() if task.task_id == "build_features"]
+    assert run.state == "success"
+    assert tuple(built) == old
+    assert labels == ["2026-03-01 to 2026-03-02, renewed by code version abc"]
+
+
 @pytest.mark.parametrize("stage", ["training", "monitoring"])
 @pytest.mark.parametrize("day", range(1, 8))
 def test_a_weekly_dag_that_is_unpaused_waits_for_its_next_monday_whatever_day_it_is(
