@@ -70,8 +70,9 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
 
 
 def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], list[date]]:
-    """The days with features of the present code and those with outcomes, or all of them where outcomes are of fewer than two days.
+    """The days with features of the present code, and those with outcomes.
 
+    Where outcomes are of fewer than two days, all days there are, however long ago they were.
     One single day of outcomes says all (see `matured_days`), however long ago it was.
     """
     dataset, outcomes_prefix = model.dataset, model.dataset.clean(model.label.table)

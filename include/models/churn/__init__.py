@@ -5,26 +5,14 @@ The decision threshold and the risk categories are those of `decisions`, the lab
 
 from __future__ import annotations
 
-from typing import Any
-
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
-from include.lifecycle.specs import Candidate, GateSpec, LabelSpec, ModelSpec, SplitSpec
+from include.lifecycle.deferred import Deferred
+from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, SplitSpec
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
 
-
-def _candidates() -> tuple[Candidate, ...]:
-    from include.models.churn.estimators import CANDIDATES
-
-    return CANDIDATES
-
-
-def _baseline(seed: int) -> Any:
-    from include.models.churn.estimators import build_baseline
-
-    return build_baseline(seed)
-
+_ESTIMATORS = "include.models.churn.estimators"  # imports scikit-learn
 
 CHURN = ModelSpec(
     name="churn",
@@ -39,8 +27,8 @@ CHURN = ModelSpec(
     categorical=CATEGORICAL,
     label=LabelSpec(make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5),
     split=SplitSpec(look_back_days=180),
-    candidates=_candidates,
-    baseline=_baseline,
+    candidates=Deferred(f"{_ESTIMATORS}:candidates"),
+    baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
     gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
     decide=decide,
     trusted_types=(

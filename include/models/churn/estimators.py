@@ -72,7 +72,9 @@ def _one_hot() -> OneHotEncoder:
     return OneHotEncoder(handle_unknown="ignore", sparse_output=False)
 
 
-CANDIDATES = (
-    Candidate(name="logistic_regression", suggest=suggest_logistic, build=build_logistic),
-    Candidate(name="gradient_boosting", suggest=suggest_boosting, build=build_boosting),
-)
+def candidates() -> tuple[Candidate, ...]:
+    """The estimators worth trying."""
+    return (
+        Candidate(name="logistic_regression", suggest=suggest_logistic, build=build_logistic),
+        Candidate(name="gradient_boosting", suggest=suggest_boosting, build=build_boosting),
+    )

@@ -6,12 +6,10 @@ learning": R² below 1 % a month), so the baseline, no return, will often stay c
 
 from __future__ import annotations
 
-from typing import Any
-
 from include.datasets.market import MARKET
 from include.datasets.market.features import NUMERIC
+from include.lifecycle.deferred import Deferred
 from include.lifecycle.specs import (
-    Candidate,
     GateSpec,
     IntervalPolicy,
     LabelSpec,
@@ -23,30 +21,7 @@ from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
 from include.models.stocks import DRIFT, LOOK_BACK_DAYS, TRUSTED_TYPES
 
-
-def _candidates() -> tuple[Candidate, ...]:
-    from include.models.returns.estimators import CANDIDATES
-
-    return CANDIDATES
-
-
-def _zero(seed: int) -> Any:
-    from include.models.returns.estimators import build_zero
-
-    return build_zero(seed)
-
-
-def _mean(seed: int) -> Any:
-    from include.models.returns.estimators import build_mean
-
-    return build_mean(seed)
-
-
-def _persistence(seed: int) -> Any:
-    from include.models.returns.estimators import build_persistence
-
-    return build_persistence(seed)
-
+_ESTIMATORS = "include.models.returns.estimators"  # imports scikit-learn
 
 RETURNS = ModelSpec(
     name="returns",
@@ -62,11 +37,14 @@ RETURNS = ModelSpec(
     label=LabelSpec(make=return_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
     split=SplitSpec(snapshot_every_days=7, look_back_days=LOOK_BACK_DAYS, holdout_share=0.3, folds=4),
     segments=SegmentsSpec(by="symbol", per_task=50),
-    candidates=_candidates,
-    baseline=_zero,
+    candidates=Deferred(f"{_ESTIMATORS}:candidates"),
+    baseline=Deferred(f"{_ESTIMATORS}:build_zero"),
     gate=GateSpec(
         metric="skill_lower_bound",
-        references={"mean": _mean, "persistence": _persistence},
+        references={
+            "mean": Deferred(f"{_ESTIMATORS}:build_mean"),
+            "persistence": Deferred(f"{_ESTIMATORS}:build_persistence"),
+        },
         leakage_threshold=("skill", 0.02),
     ),
     interval=IntervalPolicy(scale="volatility_21d"),

@@ -61,8 +61,10 @@ def build_persistence(seed: int) -> Persistence:
     return Persistence("return_5d")
 
 
-CANDIDATES = (
-    Candidate(name="ridge_pooled", suggest=suggest_ridge, build=build_ridge),
-    Candidate(name="ridge_per_symbol", suggest=suggest_ridge, build=build_ridge, per_segment=True),
-    Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
-)
+def candidates() -> tuple[Candidate, ...]:
+    """The estimators worth trying."""
+    return (
+        Candidate(name="ridge_pooled", suggest=suggest_ridge, build=build_ridge),
+        Candidate(name="ridge_per_symbol", suggest=suggest_ridge, build=build_ridge, per_segment=True),
+        Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
+    )

@@ -5,11 +5,9 @@ Candidates are fitted pooled over the symbols and one per symbol; walk-forward e
 
 from __future__ import annotations
 
-from typing import Any
-
 from include.datasets.market import MARKET
+from include.lifecycle.deferred import Deferred
 from include.lifecycle.specs import (
-    Candidate,
     GateSpec,
     IntervalPolicy,
     LabelSpec,
@@ -22,24 +20,7 @@ from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
 from include.models.volatility.label import HORIZON, realized_volatility_ahead
 
-
-def _candidates() -> tuple[Candidate, ...]:
-    from include.models.volatility.estimators import CANDIDATES
-
-    return CANDIDATES
-
-
-def _persistence(seed: int) -> Any:
-    from include.models.volatility.estimators import build_persistence
-
-    return build_persistence(seed)
-
-
-def _mean(seed: int) -> Any:
-    from include.models.volatility.estimators import build_mean
-
-    return build_mean(seed)
-
+_ESTIMATORS = "include.models.volatility.estimators"  # imports scikit-learn
 
 VOLATILITY = ModelSpec(
     name="volatility",
@@ -55,11 +36,11 @@ VOLATILITY = ModelSpec(
     label=LabelSpec(make=realized_volatility_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
     split=SplitSpec(snapshot_every_days=7, look_back_days=LOOK_BACK_DAYS, holdout_share=0.3, folds=4),
     segments=SegmentsSpec(by="symbol", per_task=50),
-    candidates=_candidates,
-    baseline=_persistence,
+    candidates=Deferred(f"{_ESTIMATORS}:candidates"),
+    baseline=Deferred(f"{_ESTIMATORS}:build_persistence"),
     gate=GateSpec(
         metric="skill_lower_bound",
-        references={"mean": _mean},
+        references={"mean": Deferred(f"{_ESTIMATORS}:build_mean")},
         leakage_threshold=("skill", 0.5),
     ),
     interval=IntervalPolicy(scale="volatility_21d"),

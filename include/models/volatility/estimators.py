@@ -59,8 +59,10 @@ def build_mean(seed: int) -> DummyRegressor:
     return DummyRegressor(strategy="mean")
 
 
-CANDIDATES = (
-    Candidate(name="har_pooled", suggest=suggest_har, build=build_har),
-    Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
-    Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
-)
+def candidates() -> tuple[Candidate, ...]:
+    """The estimators worth trying."""
+    return (
+        Candidate(name="har_pooled", suggest=suggest_har, build=build_har),
+        Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
+        Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
+    )

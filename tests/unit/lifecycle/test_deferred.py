@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,31 +12,36 @@ from pydantic import BaseModel
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.deferred import Deferred
+from include.lifecycle.specs import TableSpec
+
+SPECS: Mapping[str, BaseModel] = {**DATASETS, **MODELS}
 
 
-def _deferred(value: Any) -> Iterator[Deferred]:
-    """All deferred callables within a spec."""
+def _resolved(value: Any) -> Any:
+    """A spec, and all within it, made again with the callables that it names."""
     if isinstance(value, Deferred):
-        yield value
-    elif isinstance(value, BaseModel):
-        yield from _deferred([getattr(value, name) for name in type(value).model_fields])
-    elif isinstance(value, Mapping):
-        yield from _deferred(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _deferred(each)
+        return value.resolve()
+    if isinstance(value, BaseModel):
+        return type(value)(**{name: _resolved(getattr(value, name)) for name in type(value).model_fields})
+    if isinstance(value, Mapping):
+        return {key: _resolved(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_resolved, value))
+    return value
 
 
-NAMED = sorted({each.name for each in _deferred([*DATASETS.values(), *MODELS.values()])})
+@pytest.mark.parametrize("name", SPECS)
+def test_what_a_spec_names_is_there_and_takes_what_it_is_called_with(name: str) -> None:
+    assert _resolved(SPECS[name]).name == name
 
 
-def test_the_catalog_defers_some_callables() -> None:
-    assert "include.datasets.customers.rules:customers" in NAMED
+def test_a_typo_in_a_name_is_found() -> None:
+    sales = TableSpec(
+        name="sales", columns={}, key=(), rules=Deferred("include.datasets.customers.rules:customer")
+    )
 
-
-@pytest.mark.parametrize("name", NAMED)
-def test_each_callable_that_the_catalog_names_is_there(name: str) -> None:
-    assert callable(Deferred(name).resolve())
+    with pytest.raises(AttributeError, match="customer"):
+        _resolved(sales)
 
 
 def test_a_deferred_callable_is_called_with_what_it_is_given() -> None:
