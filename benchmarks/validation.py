@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.processes import in_a_new_process
 from benchmarks.ratios import Ratio
-from include.lifecycle.ingestion.quarantine import judge
+from include.lifecycle.ingestion.quarantine import check_rows
 from include.lifecycle.ingestion.row_rules import make_rules
 from include.lifecycle.specs import TableSpec
 
@@ -157,7 +157,7 @@ def measure(rows: int, bad_share: float) -> Result:
     theirs, ours = [], []
     for _ in range(RUNS):
         theirs.append(timed(lambda: run_great_expectations(pandas)))
-        ours.append(timed(lambda: judge(CUSTOMERS, text, make_rules(rules))))
+        ours.append(timed(lambda: check_rows(CUSTOMERS, text, make_rules(rules))))
     return Result(bad_share, statistics.median(theirs), statistics.median(ours))
 
 

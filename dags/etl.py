@@ -114,30 +114,30 @@ def etl(dataset: DatasetSpec) -> DAG:
         def report_rejections(
             planned: list[list[str]],
             extracted: Sequence[dict[str, Any]],
-            judged: dict[str, Any] | None,
+            validated: dict[str, Any] | None,
         ) -> None:
             """Make the run red where a day was rejected, after all others had their turn, and say why."""
-            from include.lifecycle.ingestion.records import ExtractedDays, judged_days
+            from include.lifecycle.ingestion.records import ExtractedDays, validated_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import fail_on_shortfall
 
             days = [date.fromisoformat(day) for chunk in planned for day in chunk]
             found = [ExtractedDays.model_validate(some) for some in extracted]
-            fail_on_shortfall(dataset, days, found, judged_days(dataset, lake(), found, judged))
+            fail_on_shortfall(dataset, days, found, validated_days(dataset, lake(), found, validated))
 
         # Also where `validate` failed, so that the days which it had come to have their features.
         @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def find_features(
-            planned: list[list[str]], extracted: Sequence[dict[str, Any]], judged: dict[str, Any] | None
+            planned: list[list[str]], extracted: Sequence[dict[str, Any]], validated: dict[str, Any] | None
         ) -> list[dict[str, Any]]:
             """The days to build features of: accepted ones, those with changed inputs, and those of other code."""
             from include.lifecycle.ingestion.features import features_to_build
-            from include.lifecycle.ingestion.records import ExtractedDays, judged_days
+            from include.lifecycle.ingestion.records import ExtractedDays, validated_days
             from ml_lifecycle.hooks import lake
 
             found = [ExtractedDays.model_validate(some) for some in extracted] if planned else []
             until = yesterday(get_current_context(), dataset.timezone)
-            accepted = judged_days(dataset, lake(), found, judged).accepted
+            accepted = validated_days(dataset, lake(), found, validated).accepted
             wanted = features_to_build(dataset, lake(), accepted, until).chunks(dataset.chunk_days)
             if not planned and not wanted:
                 raise AirflowSkipException("There is no day to work on.")
@@ -159,9 +159,9 @@ def etl(dataset: DatasetSpec) -> DAG:
 
         planned = find_days()
         extracted = extract.expand(days=planned)
-        judged = validate(extracted)
-        report_rejections(planned, extracted, judged)
-        build_features.expand_kwargs(find_features(planned, extracted, judged))
+        validated = validate(extracted)
+        report_rejections(planned, extracted, validated)
+        build_features.expand_kwargs(find_features(planned, extracted, validated))
 
     return build()
 

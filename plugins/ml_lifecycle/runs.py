@@ -15,7 +15,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.lifecycle.ingestion.records import ExtractedDays, JudgedDays, shortfall
+from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays, shortfall
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.storage.lake import RunInfo
 from ml_lifecycle.days import run_start
@@ -80,18 +80,18 @@ def batch_label(number: int, count: int, segments: Sequence[str]) -> str:
     return f"batch {number + 1:0{len(str(count))}d} of {count}: {segments[0]}{more}"
 
 
-def show_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> JudgedDays:
+def show_verdicts(dataset: DatasetSpec, verdicts: Sequence[DayVerdict]) -> ValidatedDays:
     """Give the task its button to the page of its first rejected day, or else its newest; sum them up."""
-    judged = JudgedDays.of(verdicts)
-    show_report(dataset.validation_prefix, min(judged.rejected, default=verdicts[-1].day))
-    return judged
+    validated = ValidatedDays.of(verdicts)
+    show_report(dataset.validation_prefix, min(validated.rejected, default=verdicts[-1].day))
+    return validated
 
 
 def fail_on_shortfall(
     dataset: DatasetSpec,
     planned: Sequence[date],
     extracted: Sequence[ExtractedDays],
-    judged: JudgedDays,
+    validated: ValidatedDays,
 ) -> None:
     """Make the run fail, without a retry, where it owes something, with a button to the first rejected day's page.
 
@@ -100,8 +100,8 @@ def fail_on_shortfall(
     AirflowFailException
         With a sentence for each rejected day, each without a verdict, and all that the source lacks.
     """
-    if judged.rejected:
-        show_report(dataset.validation_prefix, min(judged.rejected))
-    sentences = shortfall(planned, extracted, judged)
+    if validated.rejected:
+        show_report(dataset.validation_prefix, min(validated.rejected))
+    sentences = shortfall(planned, extracted, validated)
     if sentences:
         raise AirflowFailException(f"{dataset.title} is incomplete. {' '.join(sentences)}")

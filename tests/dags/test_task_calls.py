@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
 from include.catalog import DATASETS
-from include.lifecycle.ingestion.records import ExtractedDays, JudgedDays
+from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry
@@ -225,7 +225,7 @@ def test_a_task_of_many_days_opens_the_first_rejected_one_or_else_the_newest(
 
 
 def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() -> None:
-    judged = JudgedDays(accepted=(DAYS[0],), rejected={DAYS[1]: ("customers is empty.",)})
+    judged = ValidatedDays(accepted=(DAYS[0],), rejected={DAYS[1]: ("customers is empty.",)})
     context = TaskContext({}, STARTED)
 
     with (
@@ -235,7 +235,7 @@ def test_a_run_with_a_rejected_day_is_red_and_names_it_and_the_others_are_not() 
         runs.fail_on_shortfall(DATASETS["customers"], DAYS[:2], [ExtractedDays(days=(*DAYS[:2],))], judged)
 
     assert context.pushed == {"validation_url": "/ml/reports/customers/validation/2026-03-02/"}
-    whole = JudgedDays(accepted=(*DAYS,))
+    whole = ValidatedDays(accepted=(*DAYS,))
     with set_current_context(context):  # type: ignore[arg-type]
         runs.fail_on_shortfall(DATASETS["customers"], DAYS, [ExtractedDays(days=(*DAYS,))], whole)
 

@@ -66,7 +66,7 @@ def lenient(dataset: DatasetSpec) -> DatasetSpec:
     return dataset.model_copy(update={"tables": tables})
 
 
-def judged(dataset: DatasetSpec, lake: Lake, source: Source, run: RunInfo) -> list[DayVerdict]:
+def checked(dataset: DatasetSpec, lake: Lake, source: Source, run: RunInfo) -> list[DayVerdict]:
     """The verdicts on all days of a source; each adds up, or says why the day is rejected."""
     days = source.days()
     extracted = extract(dataset, lake, source, days, run)
@@ -99,7 +99,7 @@ def test_each_line_of_a_hostile_price_file_belongs_to_one_session_or_its_symbol_
             files[symbol].write_bytes(content)
         source = FileSource(files, Period(date.min, date.max), None, TODAY)
 
-        judged(lenient(MARKET), lake, source, run)
+        checked(lenient(MARKET), lake, source, run)
 
         event("a fault" if source.faults() else "no fault")
         for symbol, content in zip(SYMBOLS, contents, strict=True):
@@ -125,7 +125,7 @@ def test_each_line_of_a_hostile_telco_file_is_a_row_of_the_customers_or_its_day_
         file.write_bytes(content)
         source = TelcoFileSource(file, FIRST)
 
-        [verdict] = judged(lenient(CUSTOMERS), lake, source, run)
+        [verdict] = checked(lenient(CUSTOMERS), lake, source, run)
 
     if verdict.accepted:
         assert verdict.tables[TABLES[0].name].lines == len(data_lines(content))
@@ -172,7 +172,7 @@ DATABASE_ROWS: Mapping[str, st.SearchStrategy[str | None]] = {name: texts(known)
 def test_each_record_that_a_database_counted_is_good_or_quarantined_whatever_its_texts_hold(
     rows: list[dict[str, str | None]], lake: Lake, run: RunInfo, postgres: Any
 ) -> None:
-    verdicts = judged(BILLS, lake, DatabaseTable(postgres, rows), run)
+    verdicts = checked(BILLS, lake, DatabaseTable(postgres, rows), run)
 
     for verdict in verdicts:
         table = verdict.tables["bills"]

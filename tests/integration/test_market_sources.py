@@ -18,7 +18,7 @@ from include.datasets.market.sources import make_source
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.features import build_features, features_to_build
 from include.lifecycle.ingestion.planning import StaleSourceError, plan
-from include.lifecycle.ingestion.quarantine import judge
+from include.lifecycle.ingestion.quarantine import check_rows
 from include.lifecycle.ingestion.raw_tables import read_raw
 from include.lifecycle.ingestion.row_rules import make_rules
 from include.lifecycle.ingestion.validation import validate
@@ -86,7 +86,7 @@ def test_the_real_files_have_every_session_and_their_untraded_rows_go_to_quarant
         source.extract("prices", day, tmp_path / "prices.csv")
         raw.append(read_raw(tmp_path / "prices.csv", table, day).frame)
 
-    judged = judge(table, pl.concat(raw), make_rules(table.rules))
+    judged = check_rows(table, pl.concat(raw), make_rules(table.rules))
 
     tesla, google = date(2010, 6, 28), date(2010, 7, 23)
     assert judged.broken.select("dt", "rule").rows() == [

@@ -120,7 +120,7 @@ def test_bad_rows_are_set_aside_and_the_day_goes_on(lake: Lake, land: Any, run: 
         ),
         (
             {"orders": "order_id\no1\no2\n"},
-            "orders lacks the column amount, so none of its 2 rows can be judged.",
+            "orders lacks the column amount, so none of its 2 rows can be checked.",
         ),
         ({"orders": "order_id,amount\n"}, "orders has 0 rows, and the minimum is 2."),
         ({"orders": ""}, "orders has no header: the file is empty."),

@@ -99,8 +99,8 @@ def _open_days(dataset: DatasetSpec, lake: Lake, source: Source, given: Sequence
     done = set(lake.days(dataset.features_prefix, settled)) | {day for day in given if day <= settled}
     newest = given[-dataset.revisit_days :] if dataset.revisit_days else []
     wanted = [day for day in given if day not in done or day in newest]
-    judged = set(lake.days(dataset.validation_prefix, since=wanted[0])) if wanted else set()
-    days = [day for day in wanted if not (day in judged and _is_rejected(dataset, lake, day))]
+    validated = set(lake.days(dataset.validation_prefix, since=wanted[0])) if wanted else set()
+    days = [day for day in wanted if not (day in validated and _is_rejected(dataset, lake, day))]
     _settle(dataset, lake, given, min((day for day in days if day not in done), default=date.max))
     if done.issuperset(days):
         _refuse_silence(dataset, source, given, until)

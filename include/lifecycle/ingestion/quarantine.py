@@ -1,6 +1,6 @@
 """Which rows of a table are good, and which go to quarantine, and why. Pure: frames in, frames out.
 
-Rows are judged in three steps, and a row that fails a step is not judged further:
+Rows are checked in three steps, and a row that fails a step is not checked further:
 
 1. The file: the record splits into the header's columns, and none of the table's columns is missing.
 2. The text: each value reads as its column's type, and the key is there and identifies one row of its day. Of
@@ -47,7 +47,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class JudgedRows:
+class CheckedRows:
     """Rows of a table over some days.
 
     `good` has `dt` and the table's columns in their types, sorted by day and key. `quarantined` has the rows of
@@ -64,7 +64,7 @@ def rule_book(table: TableSpec, rules: Mapping[str, Any]) -> dict[str, Rule]:
     """All rules that a row of the table can break, by id: the engine's, then the table's own `rules`."""
     key, key_id = ", ".join(table.key), _key_id(table)
     return {
-        f"{table.name}.schema.columns": Rule("The file lacks a column, so its rows cannot be judged."),
+        f"{table.name}.schema.columns": Rule("The file lacks a column, so its rows cannot be checked."),
         **{f"{table.name}.schema.{fault}": Rule(why) for fault, why in BROKEN_RECORDS.items()},
         **{
             f"{table.name}.type.{name}": Rule(f"The text in {name} does not read as {_in_words(dtype)}.", (name,))
@@ -89,7 +89,7 @@ def rule_book(table: TableSpec, rules: Mapping[str, Any]) -> dict[str, Rule]:
     }
 
 
-def judge(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> JudgedRows:
+def check_rows(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> CheckedRows:
     """Split the raw rows of one or many days into good rows and quarantined ones.
 
     Parameters
@@ -111,7 +111,7 @@ def judge(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) -> Judg
     broken = pl.concat([unreadable, unsound, *untimely, *unruly])
     reasons = broken.group_by(INDEX, maintain_order=True).agg(broken_rules=pl.col("rule").str.join(";"))
     quarantined = raw.filter(_is_in(reasons)).join(reasons, on=INDEX, maintain_order="left")
-    return JudgedRows(
+    return CheckedRows(
         good=_without(sound, broken).drop(INDEX).sort("dt", *table.key),
         quarantined=quarantined.drop(INDEX, "unreadable"),
         broken=broken.join(quarantined, on=INDEX, maintain_order="left").select("dt", "raw_row", "rule"),

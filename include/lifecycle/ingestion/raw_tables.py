@@ -37,7 +37,7 @@ class RawTable:
     `frame` has the columns of the file and those of the table's spec (null where the file lacks one), all text,
     and: `dt`, the day; `raw_row`, the number of the row's first line in the file, from 1; `raw_lines`, how many
     lines it takes, blank ones aside; `raw_line`, all of its text where it does not split into the header's
-    columns; `unreadable`, the id of the rule by which the row cannot be judged at all.
+    columns; `unreadable`, the id of the rule by which the row cannot be checked at all.
     `lines` is how many lines of data the file has and `counted` how many rows the source says it wrote, both made
     without the reader. `fault` says why there is no table at all; `missing` and `unexpected` compare its columns
     with the spec's. `inputs` is the digest of the partition it was read from, by lake path.
@@ -87,7 +87,7 @@ def read_raw(path: Path, table: TableSpec, day: date, counted: int | None = None
     """Read a CSV file with a header; `counted` is how many rows the source says it wrote, where it says so.
 
     Records that cannot be split into the header's columns are kept whole in `raw_line`. Where the file lacks a
-    column of the spec, none of its rows can be judged.
+    column of the spec, none of its rows can be checked.
     """
     lines = count_data_lines(path)
     try:

@@ -25,7 +25,7 @@ class ExtractedDays(Spec):
     source_faults: tuple[str, ...] = ()
 
 
-class JudgedDays(Spec):
+class ValidatedDays(Spec):
     """What validation said of some days: those accepted, and by rejected day the problems, in sentences.
 
     `is_complete` is false where validation failed, and this is what the lake has of the days.
@@ -44,26 +44,28 @@ class JudgedDays(Spec):
         )
 
 
-def judged_days(
-    dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], judged: Mapping[str, Any] | None
-) -> JudgedDays:
+def validated_days(
+    dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], validated: Mapping[str, Any] | None
+) -> ValidatedDays:
     """What validation said of extracted days; where it failed and gave nothing, what the lake has of it."""
-    if judged is not None:
-        return JudgedDays.model_validate(judged)
+    if validated is not None:
+        return ValidatedDays.model_validate(validated)
     days = sorted(day for some in extracted for day in some.days)
     faults = {day: tables for some in extracted for day, tables in some.faults.items()}
-    found = JudgedDays.of(present_verdicts(dataset, lake, days, faults))
+    found = ValidatedDays.of(present_verdicts(dataset, lake, days, faults))
     return found.model_copy(update={"is_complete": False})
 
 
-def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], judged: JudgedDays) -> list[str]:
+def shortfall(planned: Sequence[date], extracted: Sequence[ExtractedDays], validated: ValidatedDays) -> list[str]:
     """What a run owes, in sentences: its rejected days, those without a verdict, and what the source lacks."""
-    without_verdict = set(planned) - {*judged.accepted, *judged.rejected}
+    without_verdict = set(planned) - {*validated.accepted, *validated.rejected}
     sentences = []
-    if planned and not judged.is_complete:
+    if planned and not validated.is_complete:
         sentences.append("Validation did not end well, so a verdict may be from before; its log says why.")
-    sentences += [f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(judged.rejected.items())]
-    if judged.rejected:
+    sentences += [
+        f"{day} was rejected: {' '.join(problems)}" for day, problems in sorted(validated.rejected.items())
+    ]
+    if validated.rejected:
         sentences.append("Correct the source, then trigger this DAG with the days that were rejected.")
     if without_verdict:
         sentences.append(

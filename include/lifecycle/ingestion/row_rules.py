@@ -27,7 +27,7 @@ def make_rules(rules: Callable[[], Sequence[Any]]) -> dict[str, Any]:
     Raises
     ------
     RuleError
-        If a rule lacks its `rule_id` or `why`, repeats an id, lets bad rows pass, or does not judge single rows.
+        If a rule lacks its `rule_id` or `why`, repeats an id, lets bad rows pass, or does not check single rows.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     from great_expectations.expectations.expectation import (
@@ -46,7 +46,7 @@ def make_rules(rules: Callable[[], Sequence[Any]]) -> dict[str, Any]:
         if rule_id in named:
             raise RuleError(f"Two rules are called {rule_id!r}; give each its own `rule_id`.")
         if not isinstance(rule, row_rules):
-            raise RuleError(f"The rule {rule_id!r} is a {name}, which judges no single rows; use one that does.")
+            raise RuleError(f"The rule {rule_id!r} is a {name}, which checks no single rows; use one that does.")
         if rule.mostly != 1:
             raise RuleError(
                 f"The rule {rule_id!r} has mostly={rule.mostly}, which would let bad rows pass; leave it out and "

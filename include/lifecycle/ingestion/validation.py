@@ -1,4 +1,4 @@
-"""From raw to clean: each day of a dataset is judged, and what broke a rule is set aside with its reason.
+"""From raw to clean: each day of a dataset is checked, and what broke a rule is set aside with its reason.
 
 Single bad rows go to quarantine. A day on which something is wrong with a table as a whole is rejected: none of
 its tables becomes clean, and what an earlier extract left there stays.
@@ -19,7 +19,7 @@ import polars as pl
 
 from include.lifecycle.failures import lies_in_a_days_data, lies_in_the_data, one_line
 from include.lifecycle.ingestion.checked_table import CheckedTable
-from include.lifecycle.ingestion.quarantine import JudgedRows, Rule, judge, rule_book
+from include.lifecycle.ingestion.quarantine import CheckedRows, Rule, check_rows, rule_book
 from include.lifecycle.ingestion.raw_tables import RawTable, no_rows, plain_rows, read_raw
 from include.lifecycle.ingestion.records import ExtractedDays
 from include.lifecycle.ingestion.row_rules import make_rules
@@ -47,13 +47,13 @@ _NO_FAULTS: Faults = MappingProxyType({})
 
 
 Checked = Sequence[Mapping[date, CheckedTable]]
-"""Of each table, by day, what was found on the days that are judged together."""
+"""Of each table, by day, what was found on the days that are checked together."""
 
 
 def validate_chunks(
     dataset: DatasetSpec, lake: Lake, extracted: Sequence[ExtractedDays], run: RunInfo
 ) -> list[DayVerdict]:
-    """Judge chunks of extracted days one after the other, the oldest first; see `validate`."""
+    """Check chunks of extracted days one after the other, the oldest first; see `validate`."""
     chunks = sorted(extracted, key=lambda chunk: chunk.days)
     past = PastVerdicts(dataset, lake, [day for chunk in chunks for day in chunk.days])
     return [verdict for chunk in chunks for verdict in _validate(past, chunk.days, run, chunk.faults)]
@@ -62,12 +62,12 @@ def validate_chunks(
 def validate(
     dataset: DatasetSpec, lake: Lake, days: Sequence[date], run: RunInfo, faults: Faults = _NO_FAULTS
 ) -> list[DayVerdict]:
-    """Judge the raw tables of `days`, publish clean and quarantined rows, and a report for each day.
+    """Check the raw tables of `days`, publish clean and quarantined rows, and a report for each day.
 
     The report is published last, so a day without one, or with an older one, is a day to do again. A table that
     `faults` name could not be extracted, so its day is rejected, whatever the lake has from an earlier extract.
 
-    A table that cannot be read or judged, as its raw file is damaged or a rule cannot be computed on its rows,
+    A table that cannot be read or checked, as its raw file is damaged or a rule cannot be computed on its rows,
     rejects its day and no other.
 
     A day is compared with the days before it that have a verdict by now, so validate days in their order. After
@@ -93,7 +93,7 @@ def _validate(past: PastVerdicts, days: Sequence[date], run: RunInfo, faults: Fa
 def _check(
     dataset: DatasetSpec, table: TableSpec, lake: Lake, days: Sequence[date], faults: Faults, scratch: Path
 ) -> dict[date, CheckedTable]:
-    """Read and judge a table. An optional one is not missed on days before the first that ever had it."""
+    """Read and check a table. An optional one is not missed on days before the first that ever had it."""
     prefix = dataset.raw(table.name)
     found: dict[date, RawTable | None] = {}
     for day in days:
@@ -102,7 +102,7 @@ def _check(
     has_gaps = table.optional and None in found.values()
     since = lake.oldest(prefix) or date.max if has_gaps else date.min
     raws = [raw or no_rows(table, day, "was not extracted") for day, raw in found.items() if raw or day >= since]
-    return _judge_raws(table, make_rules(table.rules), raws) if raws else {}
+    return _check_raws(table, make_rules(table.rules), raws) if raws else {}
 
 
 def _read(table: TableSpec, lake: Lake, prefix: str, day: date, scratch: Path) -> RawTable | None:
@@ -137,53 +137,53 @@ def _read_file(table: TableSpec, pinned: Pinned, day: date, scratch: Path) -> Ra
         return replace(no_rows(table, day, fault), lines=lines, counted=counted)
 
 
-def _judge_raws(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
-    """Judge a table on all days together: the rules cost much less once on many rows than many times on few.
+def _check_raws(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
+    """Check a table on all days together: the rules cost much less once on many rows than many times on few.
 
-    Where that fails, each day is judged alone, and one that it fails for has that as its fault. What fails on a
+    Where that fails, each day is checked alone, and one that it fails for has that as its fault. What fails on a
     plain row as well lies in no day's data.
     """
     try:
-        return _judged(table, rules, raws)
+        return _checked(table, rules, raws)
     except Exception as error:
         if not lies_in_the_data(error):
             raise
-        log.exception("%s of %s to %s could not be judged together.", table.name, raws[0].day, raws[-1].day)
-        judge(table, plain_rows(table), rules)
-    return {raw.day: _judge_alone(table, rules, raw) for raw in raws}
+        log.exception("%s of %s to %s could not be checked together.", table.name, raws[0].day, raws[-1].day)
+        check_rows(table, plain_rows(table), rules)
+    return {raw.day: _check_alone(table, rules, raw) for raw in raws}
 
 
-def _judge_alone(table: TableSpec, rules: Mapping[str, Any], raw: RawTable) -> CheckedTable:
+def _check_alone(table: TableSpec, rules: Mapping[str, Any], raw: RawTable) -> CheckedTable:
     try:
-        return _judged(table, rules, [raw])[raw.day]
+        return _checked(table, rules, [raw])[raw.day]
     except Exception as error:
         if not lies_in_the_data(error):
             raise
-        log.exception("%s of %s could not be judged.", table.name, raw.day)
-        return _unjudged(table, raw.day, raw, raw.inputs, error)
+        log.exception("%s of %s could not be checked.", table.name, raw.day)
+        return _unchecked(table, raw.day, raw, raw.inputs, error)
 
 
-def _unjudged(
+def _unchecked(
     table: TableSpec, day: date, found: RawTable | TableVerdict, inputs: Mapping[str, str], error: Exception
 ) -> CheckedTable:
-    """A table of which an error leaves no row to judge; `found` knows how many there were."""
-    empty = no_rows(table, day, f"could not be judged: {one_line(error)}")
+    """A table of which an error leaves no row to check; `found` knows how many there were."""
+    empty = no_rows(table, day, f"could not be checked: {one_line(error)}")
     raw = replace(empty, lines=found.lines, counted=found.counted, inputs=inputs)
-    return _judged(table, make_rules(table.rules), [raw])[day]
+    return _checked(table, make_rules(table.rules), [raw])[day]
 
 
-def _judged(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
-    judged = judge(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
+def _checked(table: TableSpec, rules: Mapping[str, Any], raws: Sequence[RawTable]) -> dict[date, CheckedTable]:
+    checked = check_rows(table, pl.concat([raw.frame for raw in raws], how="diagonal"), rules)
     book = rule_book(table, rules)
-    return {raw.day: _of_day(table, book, raw, judged) for raw in raws}
+    return {raw.day: _of_day(table, book, raw, checked) for raw in raws}
 
 
-def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, judged: JudgedRows) -> CheckedTable:
-    """The part of a day in what was judged together."""
+def _of_day(table: TableSpec, book: Mapping[str, Rule], raw: RawTable, checked: CheckedRows) -> CheckedTable:
+    """The part of a day in what was checked together."""
     is_day = pl.col("dt") == raw.day
-    good = judged.good.filter(is_day).drop("dt")
-    quarantined = judged.quarantined.filter(is_day)
-    broken = judged.broken.filter(is_day).drop("dt")
+    good = checked.good.filter(is_day).drop("dt")
+    quarantined = checked.quarantined.filter(is_day)
+    broken = checked.broken.filter(is_day).drop("dt")
     quarantined_lines = int(quarantined["raw_lines"].sum())
     verdict = TableVerdict(
         counted=raw.counted,
@@ -210,7 +210,7 @@ def _problems(table: TableSpec, raw: RawTable, found: TableVerdict) -> tuple[str
         return (f"{table.name} does not add up: {found.imbalance}",)
     if raw.missing:
         lacking = columns_in_words(raw.missing)
-        return (f"{table.name} lacks {lacking}, so none of its {found.rows:,} rows can be judged.",)
+        return (f"{table.name} lacks {lacking}, so none of its {found.rows:,} rows can be checked.",)
     if found.rows < table.min_rows:
         return (f"{table.name} has {found.rows:,} rows, and the minimum is {table.min_rows:,}.",)
     if found.bad_share > table.max_bad_share:
@@ -243,7 +243,7 @@ def _facts(verdicts: Sequence[DayVerdict], table: TableSpec) -> Facts:
 
 
 def _after(past: PastVerdicts, by_day: Mapping[date, CheckedTable], table: TableSpec, day: date) -> Facts:
-    """The next days: those judged together with it that have nothing else wrong, and those of other runs."""
+    """The next days: those checked together with it that have nothing else wrong, and those of other runs."""
     facts = dict(_facts(past.after(day), table))
     for later, found in by_day.items():
         if later > day and not found.verdict.problems:
@@ -280,7 +280,7 @@ def _conclude_alone(past: PastVerdicts, day: date, checked: Checked, run: RunInf
             raise
         log.exception("%s of %s could not be concluded.", past.dataset.name, day)
         tables = [by_day[day] for by_day in checked if day in by_day]
-        emptied = [{day: _unjudged(one.spec, day, one.verdict, one.inputs, error)} for one in tables]
+        emptied = [{day: _unchecked(one.spec, day, one.verdict, one.inputs, error)} for one in tables]
     return _conclude(past, day, emptied, run, scratch)
 
 

@@ -135,7 +135,7 @@ class DayVerdict(BaseModel):
         try:
             return cls.read(lake, dataset, day)
         except LakeError as error:
-            log.warning("%s of %s counts as not judged: %s", dataset.name, day, error)
+            log.warning("%s of %s counts as not checked: %s", dataset.name, day, error)
             return None
 
     @property
@@ -152,15 +152,15 @@ class DayVerdict(BaseModel):
 
 @dataclass(frozen=True)
 class PastVerdicts:
-    """The verdicts of the days around those to be judged, listed and read once.
+    """The verdicts of the days around those to be checked, listed and read once.
 
-    As later days only others than those to be judged count, so that a run which was cut short judges the same when
-    it is tried again.
+    As later days only others than those to be checked count, so that a run which was cut short gives the same
+    verdicts when it is tried again.
     """
 
     dataset: DatasetSpec
     lake: Lake
-    judged: Sequence[date]
+    checked: Sequence[date]
     _read: dict[date, DayVerdict | None] = field(default_factory=dict, init=False)
 
     def recent(self, day: date) -> list[DayVerdict]:
@@ -175,7 +175,7 @@ class PastVerdicts:
         """Verdicts of the `COMPARED_DAYS` comparable days next after `day`, of the 60 after it, oldest first."""
         until = day + timedelta(days=min(_LOOK_BACK_DAYS, (date.max - day).days))
         known = self.lake.days(self.dataset.validation_prefix, day, until)
-        return _comparable(self._verdicts(later for later in known if later > day and later not in self.judged))
+        return _comparable(self._verdicts(later for later in known if later > day and later not in self.checked))
 
     def add(self, verdict: DayVerdict) -> None:
         """Take note of a new verdict."""
@@ -197,7 +197,7 @@ class PastVerdicts:
 
     @cached_property
     def _published(self) -> set[date]:
-        first, last = _look_back(min(self.judged)), max(self.judged)
+        first, last = _look_back(min(self.checked)), max(self.checked)
         return set(self.lake.days(self.dataset.validation_prefix, first, last))
 
     def _verdicts(self, days: Iterable[date]) -> Iterator[DayVerdict]:
@@ -213,7 +213,7 @@ class PastVerdicts:
 def present_verdicts(
     dataset: DatasetSpec, lake: Lake, days: Sequence[date], faults: Mapping[date, Collection[str]]
 ) -> list[DayVerdict]:
-    """The verdicts of those of `days` whose raw tables are still as they were judged.
+    """The verdicts of those of `days` whose raw tables are still as they were checked.
 
     `faults` names, by day, the tables that could not be extracted, so that what the lake has of them counts not.
     """

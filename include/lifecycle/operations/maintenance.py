@@ -303,10 +303,10 @@ def _expected_of_dataset(
     for day in sorted(day for day in known if first <= day <= last):
         yield dataset.validation_prefix, day
         if any(day not in days.get(prefix, ()) for prefix in prefixes):
-            yield from ((prefix, day) for prefix in _judged(lake, dataset, day))
+            yield from ((prefix, day) for prefix in _checked(lake, dataset, day))
 
 
-def _judged(lake: Lake, dataset: DatasetSpec, day: date) -> Iterator[str]:
+def _checked(lake: Lake, dataset: DatasetSpec, day: date) -> Iterator[str]:
     """The prefixes that have a partition of a day by its verdict; none where that cannot be read.
 
     A table that could not be extracted has no raw partition, a rejected day no clean tables and no features.

@@ -68,7 +68,7 @@ class TableSpec(Spec):
         description=(
             "A day is rejected whose rows lie outside this range, in times the median of the days just before it, "
             "unless the days next to it have as many; None where rows may vary more. Medians under 100 are not "
-            "judged."
+            "compared."
         ),
     )
     may_repeat: bool = Field(

@@ -44,14 +44,14 @@ BROKEN = [
 ]
 
 
-def judged(*rows: dict[str, Any]) -> dict[str, list[int]]:
+def checked(*rows: dict[str, Any]) -> dict[str, list[int]]:
     frame = pl.DataFrame([{**GOOD, **row} for row in rows], schema={**PRICES.columns, "dt": pl.Date})
     return broken_rows(frame, make_rules(PRICES.rules))
 
 
 @pytest.mark.parametrize(("change", "rules"), BROKEN, ids=str)
 def test_a_broken_row_meets_its_rules(change: dict[str, Any], rules: list[str]) -> None:
-    assert judged({}, change, {}) == {rule: [1] for rule in rules}
+    assert checked({}, change, {}) == {rule: [1] for rule in rules}
 
 
 def test_every_rule_has_a_row_that_breaks_it() -> None:
@@ -59,4 +59,4 @@ def test_every_rule_has_a_row_that_breaks_it() -> None:
 
 
 def test_a_day_without_movement_and_one_with_open_or_close_at_the_ends_is_good() -> None:
-    assert not judged({"open": 9.0, "close": 12.0}, dict.fromkeys(("open", "high", "low", "close"), 9.5))
+    assert not checked({"open": 9.0, "close": 12.0}, dict.fromkeys(("open", "high", "low", "close"), 9.5))

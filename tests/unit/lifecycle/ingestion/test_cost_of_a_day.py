@@ -15,7 +15,7 @@ import pytest
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.features import build_features, features_to_build
 from include.lifecycle.ingestion.planning import plan
-from include.lifecycle.ingestion.records import JudgedDays
+from include.lifecycle.ingestion.records import ValidatedDays
 from include.lifecycle.ingestion.validation import validate_chunks
 from include.lifecycle.specs import Source
 from include.lifecycle.storage.lake import MANIFEST, Lake, RunInfo, partition
@@ -50,7 +50,7 @@ class Etl:
         days = step("find_days", lambda: plan(DATASET, lake, self.source, None, until))
         extracted = step("extract", lambda: extract(DATASET, lake, self.source, days, run))
         verdicts = step("validate", lambda: validate_chunks(DATASET, lake, [extracted], run))
-        accepted = JudgedDays.of(verdicts).accepted
+        accepted = ValidatedDays.of(verdicts).accepted
         wanted = step("find_features", lambda: features_to_build(DATASET, lake, accepted, until).days)
         step("build_features", lambda: build_features(DATASET, lake, wanted, run))
         return made

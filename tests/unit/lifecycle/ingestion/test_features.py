@@ -223,7 +223,7 @@ def test_a_damaged_clean_file_stops_the_features_of_the_days_that_look_at_it_alo
     assert world.lake.days(SHOPS.features_prefix) == [*days[:2], *days[5:]]
 
 
-def test_a_day_of_which_half_is_published_keeps_its_features_until_it_is_judged_again(world: World) -> None:
+def test_a_day_of_which_half_is_published_keeps_its_features_until_it_is_checked_again(world: World) -> None:
     # given
     run_etl(world, SOURCE, [D1, D2])
     before = world.lake.manifest(SHOPS.features_prefix, D2)

@@ -61,7 +61,7 @@ def test_the_plan_takes_up_a_day_whose_run_was_cut_short_before_the_features(wor
 
 
 @pytest.mark.parametrize("kind", ["a file deleted", "a file changed", "the manifest changed"])
-def test_a_rejected_day_whose_verdict_is_damaged_is_judged_again(world: World, kind: str) -> None:
+def test_a_rejected_day_whose_verdict_is_damaged_is_validated_again(world: World, kind: str) -> None:
     world.verdict(D2, accepted=False)
     damage(world.lake, (SHOPS.validation_prefix, D2), kind)
 

@@ -45,7 +45,7 @@ from tests.unit.lifecycle.ingestion.shops import (
 )
 
 
-def test_chunks_are_judged_the_oldest_first(world: World) -> None:
+def test_chunks_are_checked_the_oldest_first(world: World) -> None:
     extracted = [extract(SHOPS, world.lake, SOURCE, chunk, world.run) for chunk in ([D1, D2, D3], [D4])]
 
     verdicts = validate_chunks(SHOPS, world.lake, extracted[::-1], world.run)
@@ -70,7 +70,7 @@ def _amounts_are_positive(column: str = "amount") -> Any:
 @pytest.mark.parametrize(
     "error", [RuleError("not to be computed"), TypeError("no order"), OverflowError("too large")]
 )
-def test_a_day_whose_rows_cannot_be_judged_is_rejected_and_no_other(
+def test_a_day_whose_rows_cannot_be_checked_is_rejected_and_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     source = Shops({day: f"shop,amount\nnorth,{day.day}\n" for day in (D1, D2, D3)}, records=1)
@@ -87,7 +87,7 @@ def test_a_day_whose_rows_cannot_be_judged_is_rejected_and_no_other(
     verdicts = validate_chunks(_ruled_by(_amounts_are_positive()), world.lake, [extracted], world.run)
 
     assert [verdict.accepted for verdict in verdicts] == [True, False, True]
-    assert verdicts[1].problems == (f"sales could not be judged: {error}.",)
+    assert verdicts[1].problems == (f"sales could not be checked: {error}.",)
     assert (verdicts[1].tables["sales"].lines, verdicts[1].tables["sales"].counted) == (1, 1)
     report = world.lake.manifest(SHOPS.validation_prefix, D2)
     assert list(report.inputs) == [partition(SHOPS.raw("sales"), D2)]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.ingestion.quarantine import JudgedRows, judge, rule_book
+from include.lifecycle.ingestion.quarantine import CheckedRows, check_rows, rule_book
 from include.lifecycle.ingestion.raw_tables import RawTable, plain_rows, read_raw
 from include.lifecycle.ingestion.row_rules import RuleError, broken_rows, make_rules
 from include.lifecycle.specs import TableSpec
@@ -76,11 +76,11 @@ def read_text(text: str, table: TableSpec = ORDERS) -> RawTable:
         return read_raw(path, table, DAY)
 
 
-def judged(lines: Sequence[Sequence[str]], **changes: Any) -> JudgedRows:
-    return judge(ORDERS, read(lines, **changes).frame, make_rules(ORDERS.rules))
+def checked(lines: Sequence[Sequence[str]], **changes: Any) -> CheckedRows:
+    return check_rows(ORDERS, read(lines, **changes).frame, make_rules(ORDERS.rules))
 
 
-def reasons(rows: JudgedRows) -> dict[int, str]:
+def reasons(rows: CheckedRows) -> dict[int, str]:
     """Broken rules of the quarantined rows, by their number after the header."""
     return dict(rows.quarantined.select(pl.col("raw_row") - 1, "broken_rules").iter_rows())
 
@@ -90,7 +90,7 @@ def changed(**values: str) -> list[str]:
 
 
 def test_a_good_row_is_typed_and_stays() -> None:
-    rows = judged([GOOD])
+    rows = checked([GOOD])
 
     assert rows.good.rows() == [(DAY, "o1", 5.0, "red", date(2026, 1, 1), date(2026, 1, 2))]
     assert rows.quarantined.is_empty()
@@ -114,7 +114,7 @@ def test_a_good_row_is_typed_and_stays() -> None:
     ],
 )
 def test_a_bad_row_is_quarantined_with_its_rules_and_its_text(values: dict[str, str], rules: str) -> None:
-    rows = judged([GOOD, changed(**{"order_id": "o2"} | values)])
+    rows = checked([GOOD, changed(**{"order_id": "o2"} | values)])
 
     assert reasons(rows) == {2: rules}
     assert rows.quarantined.select(*values).row(0) == tuple(values.values())
@@ -122,20 +122,20 @@ def test_a_bad_row_is_quarantined_with_its_rules_and_its_text(values: dict[str, 
 
 
 def test_blank_text_is_a_missing_value_that_the_rules_may_allow() -> None:
-    rows = judged([changed(colour=" ", sent_on="")])
+    rows = checked([changed(colour=" ", sent_on="")])
 
     assert rows.good.select("colour", "sent_on").row(0) == (None, None)
 
 
 def test_of_exact_copies_the_first_stays() -> None:
-    rows = judged([changed(order_id="o2"), GOOD, changed(order_id="o2"), changed(order_id="o2")])
+    rows = checked([changed(order_id="o2"), GOOD, changed(order_id="o2"), changed(order_id="o2")])
 
     assert reasons(rows) == {3: "orders.order_id.copy", 4: "orders.order_id.copy"}
     assert rows.good["order_id"].to_list() == ["o1", "o2"]
 
 
 def test_rows_that_contradict_each_other_all_go() -> None:
-    rows = judged([GOOD, changed(order_id="o2"), changed(amount="6"), GOOD])
+    rows = checked([GOOD, changed(order_id="o2"), changed(amount="6"), GOOD])
 
     assert reasons(rows) == dict.fromkeys([1, 3, 4], "orders.order_id.unique")
 
@@ -143,29 +143,29 @@ def test_rows_that_contradict_each_other_all_go() -> None:
 def test_a_key_may_come_again_on_another_day() -> None:
     first, second = (read([GOOD]).frame.with_columns(dt=pl.lit(date(2026, 3, day))) for day in (1, 2))
 
-    rows = judge(ORDERS, pl.concat([first, second]), make_rules(ORDERS.rules))
+    rows = check_rows(ORDERS, pl.concat([first, second]), make_rules(ORDERS.rules))
 
     assert rows.good.height == 2
 
 
 def test_lines_with_too_few_or_too_many_fields_are_kept_whole() -> None:
-    rows = judged([GOOD[:3], changed(order_id="o2"), [*GOOD, "more"]])
+    rows = checked([GOOD[:3], changed(order_id="o2"), [*GOOD, "more"]])
 
     assert reasons(rows) == {1: "orders.schema.fields", 3: "orders.schema.fields"}
     assert rows.quarantined["raw_line"].to_list() == [",".join(GOOD[:3]), ",".join([*GOOD, "more"])]
 
 
-def test_no_row_can_be_judged_where_a_column_is_missing() -> None:
+def test_no_row_can_be_checked_where_a_column_is_missing() -> None:
     raw = read([GOOD[:4]], HEADER[:4])
 
     assert raw.missing == ("sent_on",)
-    assert reasons(judge(ORDERS, raw.frame, make_rules(ORDERS.rules))) == {1: "orders.schema.columns"}
+    assert reasons(check_rows(ORDERS, raw.frame, make_rules(ORDERS.rules))) == {1: "orders.schema.columns"}
 
 
 def test_an_unexpected_column_is_named_and_does_no_harm() -> None:
     raw = read([[*GOOD, "?"]], [*HEADER, "index"])
 
-    rows = judge(ORDERS, raw.frame, make_rules(ORDERS.rules))
+    rows = check_rows(ORDERS, raw.frame, make_rules(ORDERS.rules))
 
     assert raw.unexpected == ("index",)
     assert rows.good.columns == ["dt", *HEADER]
@@ -214,7 +214,7 @@ def test_lines_are_numbered_in_long_files_too() -> None:
 def test_text_is_read_as_its_type_or_not_at_all(dtype: Any, text: str, value: Any) -> None:
     table = TableSpec(name="t", columns={"k": pl.String, "v": dtype}, key=("k",), rules=list)
 
-    rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
+    rows = check_rows(table, read([["1", text]], ["k", "v"], table).frame, {})
 
     if value is None:
         assert reasons(rows) == {1: "t.type.v"}
@@ -239,7 +239,7 @@ BROKEN_LINES = st.lists(st.sampled_from(["a", "b"]), min_size=6, max_size=8)
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(SOUND_LINES, LINES, BROKEN_LINES), max_size=12))
 def test_rows_in_are_good_and_quarantined_rows(lines: list[Sequence[str]]) -> None:
-    rows = judged(lines)
+    rows = checked(lines)
 
     good = {number for number, line in enumerate(lines, 1) if is_good(number, lines)}
     assert set(reasons(rows)) == set(range(1, len(lines) + 1)) - good
@@ -277,7 +277,7 @@ def test_rules_name_the_columns_they_look_at() -> None:
     ("kind", "arguments", "message"),
     [
         ("ExpectColumnValuesToNotBeNull", {"column": "a"}, "give it a `rule_id` and a `why`"),
-        ("ExpectColumnMeanToBeBetween", {"column": "a", "min_value": 0, "meta": True}, "judges no single rows"),
+        ("ExpectColumnMeanToBeBetween", {"column": "a", "min_value": 0, "meta": True}, "checks no single rows"),
         ("ExpectColumnValuesToNotBeNull", {"column": "a", "mostly": 0.9, "meta": True}, "mostly=0.9"),
     ],
 )
@@ -331,7 +331,7 @@ def test_two_rules_of_one_name_are_refused() -> None:
     ],
 )
 def test_a_key_that_looks_like_another_or_fits_no_index_is_quarantined(key: str, rule: str | None) -> None:
-    rows = judged([GOOD, changed(order_id=key)])
+    rows = checked([GOOD, changed(order_id=key)])
 
     assert reasons(rows) == ({2: f"orders.order_id.{rule}"} if rule else {})
 
@@ -341,7 +341,7 @@ def test_a_key_that_looks_like_another_or_fits_no_index_is_quarantined(key: str,
     [("o2", "O2"), ("stra\u00dfe", "STRASSE"), ("\uff4f2", "o2"), ("\u2460", "1"), ("\ufb01x", "FIX")],
 )
 def test_keys_that_differ_by_case_or_unicode_form_alone_all_go(one: str, other: str) -> None:
-    rows = judged([GOOD, changed(order_id=one), changed(order_id=other), changed(order_id="o3")])
+    rows = checked([GOOD, changed(order_id=one), changed(order_id=other), changed(order_id="o3")])
 
     assert reasons(rows) == dict.fromkeys([2, 3], "orders.order_id.alike")
 
@@ -350,7 +350,7 @@ def test_a_key_of_several_columns_is_alike_only_as_a_whole() -> None:
     table = TableSpec(name="t", columns={"k": pl.String, "on": pl.Date}, key=("k", "on"), rules=list)
     lines = [["a", "2026-01-01"], ["A", "2026-01-02"], ["b", "2026-01-01"], ["B", "2026-01-01"]]
 
-    rows = judge(table, read(lines, ["k", "on"], table).frame, {})
+    rows = check_rows(table, read(lines, ["k", "on"], table).frame, {})
 
     assert reasons(rows) == dict.fromkeys([3, 4], "t.k+on.alike")
 
@@ -364,7 +364,7 @@ def test_a_date_that_the_warehouse_cannot_take_is_quarantined(text: str, dtype: 
     if dtype != pl.Date:
         text += " 00:00:00"
 
-    rows = judge(table, read([["1", text]], ["k", "v"], table).frame, {})
+    rows = check_rows(table, read([["1", text]], ["k", "v"], table).frame, {})
 
     assert reasons(rows) == {1: "t.type.v"}
 
@@ -391,14 +391,14 @@ def test_a_plain_row_has_a_value_of_each_type_so_a_wrong_rule_is_wrong_on_it(dty
     table = TableSpec(name="t", columns={"id": pl.String, "x": dtype}, key=("id",), rules=list)
     wrong = gxe.ExpectColumnValuesToNotBeNull(column="none", meta={"rule_id": "t.none", "why": "No such column."})
 
-    assert judge(table, plain_rows(table), {}).good["x"].to_list() == [value]
+    assert check_rows(table, plain_rows(table), {}).good["x"].to_list() == [value]
     with pytest.raises(RuleError, match=r"t\.none"):
-        judge(table, plain_rows(table), make_rules(lambda: [wrong]))
+        check_rows(table, plain_rows(table), make_rules(lambda: [wrong]))
 
 
 def test_a_time_of_day_is_read_as_one() -> None:
     table = TableSpec(name="t", columns={"id": pl.String, "at": pl.Time}, key=("id",), rules=list)
-    found = judge(table, read_text("id,at\na,09:30:00\nb,24:00:00\nc,\nd,09:30:00.5\n", table).frame, {})
+    found = check_rows(table, read_text("id,at\na,09:30:00\nb,24:00:00\nc,\nd,09:30:00.5\n", table).frame, {})
 
     assert found.good["at"].to_list() == [time(9, 30), None, time(9, 30, 0, 500_000)]
     assert found.quarantined["broken_rules"].to_list() == ["t.type.at"]
