@@ -27,7 +27,8 @@ from include.catalog import DATASETS, MODELS
 from include.datasets.customers import CUSTOMERS
 from include.datasets.market import MARKET
 from include.datasets.market.calendar import NEW_YORK
-from include.lifecycle.ingestion import etl
+from include.lifecycle.ingestion.features import build_features
+from include.lifecycle.ingestion.planning import chunks, plan
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.scoring import scoring
@@ -111,7 +112,7 @@ def make(world: World, history: int, scratch: Path) -> None:
         _note_loads(world, model)
         run_performance(world, model, LAST)
     for dataset in DATASETS.values():  # yesterday's run has noted until when all is dealt with
-        etl.plan(dataset, world.lake, world.sources[dataset.name](), None, LAST)
+        plan(dataset, world.lake, world.sources[dataset.name](), None, LAST)
 
 
 def _days(first: date, last: date) -> list[date]:
@@ -138,8 +139,8 @@ def _fill_market(world: World, scratch: Path) -> None:
         world.lake.publish_frame(MARKET.clean("prices"), day, prices, run=world.run, scratch=scratch)
         verdict.write_text(accepted(day, prices.height).model_dump_json())
         world.lake.publish(MARKET.validation_prefix, day, [LocalFile(verdict)], run=world.run)
-    for days in etl.chunks(list(by_day), MARKET.chunk_days):
-        etl.build_features(MARKET, world.lake, days, world.run)
+    for days in chunks(list(by_day), MARKET.chunk_days):
+        build_features(MARKET, world.lake, days, world.run)
 
 
 def _make_champion(world: World, model: ModelSpec, since: date) -> None:

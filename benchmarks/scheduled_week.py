@@ -12,7 +12,10 @@ from datetime import date
 from typing import Any
 
 from include.catalog import DATASETS, MODELS
-from include.lifecycle.ingestion import etl
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features, features_to_build
+from include.lifecycle.ingestion.planning import chunks, plan
+from include.lifecycle.ingestion.records import ValidatedDays
 from include.lifecycle.ingestion.validation import validate_chunks
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.drift_samples import Reference
@@ -52,16 +55,14 @@ def run_etl(
         If a day is rejected: what is measured then is not a usual day.
     """
     lake, run, source = world.lake, world.run, world.sources[dataset.name]
-    planned = etl.plan(dataset, lake, source(), requested, until)
-    extracted = [
-        etl.extract(dataset, lake, source(), days, run) for days in etl.chunks(planned, dataset.chunk_days)
-    ]
-    judged = etl.JudgedDays.of(validate_chunks(dataset, lake, extracted, run))
-    if judged.rejected:
-        raise ValueError(f"{dataset.title}: the benchmark's own data are rejected: {judged.rejected}")
-    days = etl.features_to_build(dataset, lake, judged.accepted, until)
-    for chunk in etl.chunks(days, dataset.chunk_days):
-        etl.build_features(dataset, lake, chunk, run)
+    planned = plan(dataset, lake, source(), requested, until)
+    extracted = [extract(dataset, lake, source(), days, run) for days in chunks(planned, dataset.chunk_days)]
+    validated = ValidatedDays.of(validate_chunks(dataset, lake, extracted, run))
+    if validated.rejected:
+        raise ValueError(f"{dataset.title}: the benchmark's own data are rejected: {validated.rejected}")
+    days = features_to_build(dataset, lake, validated.accepted, until).days
+    for chunk in chunks(days, dataset.chunk_days):
+        build_features(dataset, lake, chunk, run)
     return days
 
 

@@ -72,8 +72,8 @@ def decide(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
 def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], list[date]]:
     """The days with features of the present code, and those with outcomes.
 
-    Where outcomes are of fewer than two days, all days there are, however long ago they were.
-    One single day of outcomes says all (see `matured_days`), however long ago it was.
+    Where outcomes are of fewer than two days, that is all days: one single day of outcomes says all (see
+    `matured_days`), however long ago it was.
     """
     dataset, outcomes_prefix = model.dataset, model.dataset.clean(model.label.table)
     since = as_of - timedelta(days=model.split.look_back_days)
