@@ -15,7 +15,8 @@ import polars as pl
 from include.checks.datasets import assert_point_in_time, assert_regrouping_changes_nothing
 from include.checks.models import assert_can_be_stored, assert_labels_fit
 from include.lifecycle.failures import one_line
-from include.lifecycle.ingestion.etl import build_features, extract
+from include.lifecycle.ingestion.extraction import extract
+from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.modelling.tasks import task_of

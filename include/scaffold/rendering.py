@@ -120,7 +120,7 @@ def _texts(proposal: Proposal, segment: str | None) -> str:
 
 
 def _specs(proposal: Proposal, task: str, segment: str | None) -> list[str]:
-    names = ["Candidate", "GateSpec", "LabelSpec", "ModelSpec"]
+    names = ["GateSpec", "LabelSpec", "ModelSpec"]
     names += ["DriftPolicy"] if proposal.drift_days else []
     names += ["SegmentsSpec"] if segment else []
     names += ["SplitSpec"] if task == "regression" else []
