@@ -31,10 +31,12 @@ from include.lifecycle.ingestion.planning import chunks
 from include.lifecycle.promotion import registry
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
-from include.lifecycle.promotion.staged_training import MODEL_FILE, StagedTraining
+from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.scoring import scoring
 from include.lifecycle.storage.lake import Lake, RunInfo
-from include.lifecycle.training import training
+from include.lifecycle.training.record import MODEL_FILE, TrainingRequest
+from include.lifecycle.training.training import train
+from include.lifecycle.training.training_set import assemble
 from include.models.churn import CHURN
 from include.samples.database import ensure_history
 from include.samples.settings import CompanySettings
@@ -78,9 +80,10 @@ class Chain:
     def run(self, day: date, run: RunInfo) -> None:
         url = self.settings.mlflow_url
         self.make_features([day], run)
-        training.assemble(CHURN, self.lake, day, run)
         # Another reason makes it another training for MLflow, which would otherwise have it already.
-        staged = training.train(CHURN, self.lake, day, trials=TRIALS, seed=SEED, run=run, reason="benchmark")
+        request = TrainingRequest(day, TRIALS, SEED, run, reason="benchmark")
+        assemble(CHURN, self.lake, request)
+        staged = train(CHURN, self.lake, request)
         to_push = StagedTraining(CHURN, day, staged.digest)
         pushed = push_model(url, self.lake, to_push, run)
         with self.database("warehouse") as warehouse:

@@ -26,7 +26,8 @@ from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
-from include.lifecycle.training import segment_training, training
+from include.lifecycle.training import segment_training, training, training_set
+from include.lifecycle.training.record import TrainingRequest
 from include.portfolio import publish
 from include.portfolio.settings import PortfolioSettings
 
@@ -100,13 +101,13 @@ def run_training(world: World, model: ModelSpec, as_of: date) -> None:
 
 def stage_training(world: World, model: ModelSpec, as_of: date) -> StagedTraining:
     """The part of a training before its push."""
-    lake, run = world.lake, world.run
-    training.assemble(model, lake, as_of, run)
+    lake, request = world.lake, TrainingRequest(as_of, TRIALS, SEED, world.run)
+    training_set.assemble(model, lake, request)
     if model.segments.per_task:
-        batches = segment_training.stage_batches(model, lake, as_of, run)
+        batches = segment_training.stage_batches(model, lake, request)
         for number in range(len(batches)):
-            segment_training.fit_batch(model, lake, as_of, number, trials=TRIALS, seed=SEED, run=run)
-    manifest = training.train(model, lake, as_of, trials=TRIALS, seed=SEED, run=run)
+            segment_training.fit_batch(model, lake, request, number)
+    manifest = training.train(model, lake, request)
     return StagedTraining(model, as_of, manifest.digest)
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, Param, dag, get_current_context, task
+from airflow.sdk import DAG, Asset, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
@@ -14,7 +14,7 @@ from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
-from ml_lifecycle.forms import day_field
+from ml_lifecycle.forms import training_form
 from ml_lifecycle.operators import PushModelOperator
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
@@ -64,60 +64,28 @@ def training(model: ModelSpec) -> DAG:
         max_active_runs=1,
         default_args=DEFAULTS,
         tags=["training", model.name],
-        params={
-            "day": day_field(
-                "As of", "Train on what was known at the end of this day. Empty: yesterday.", model.dataset
-            ),
-            "trials": Param(
-                10,
-                type="integer",
-                minimum=2,
-                maximum=500,
-                title="Tuning budget",
-                description="How many sets of hyperparameters are tried, from 2 to 500, over all candidates. A "
-                "candidate that is fitted on each segment on its own tries its share on each.",
-            ),
-            "seed": Param(
-                7,
-                type="integer",
-                minimum=0,
-                maximum=2**32 - 1,
-                title="Seed",
-                description="The same seed and data give the same model. From 0 to 4294967295.",
-            ),
-            "reason": Param(
-                None,
-                type=["null", "string"],
-                maxLength=500,
-                title="Reason",
-                description="Why this training takes place, in at most 500 characters; it is kept with the model. "
-                "Empty: how it was started.",
-            ),
-        },
+        params=training_form(model.dataset),
     )
     def build() -> None:
         @task
         def build_labels() -> str:
-            """Publish the labels that have matured; returns the as-of day."""
-            from include.lifecycle.modelling.tuning import shares
-            from include.lifecycle.training.training import assemble
+            """Publish the labels that have matured, and the training set; returns the as-of day."""
+            from include.lifecycle.training.training_set import assemble
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import run_info
+            from ml_lifecycle.trainings import training_request
 
-            context = get_current_context()
-            shares(model, context["params"]["trials"])
-            as_of = run_day(context, model.dataset)
-            assemble(model, lake(), as_of, run_info())
-            return as_of.isoformat()
+            request = training_request(run_day(get_current_context(), model.dataset))
+            assemble(model, lake(), request)
+            return request.as_of.isoformat()
 
         @task(pool=HEAVY_POOL)
         def batch_segments(as_of: str) -> list[dict[str, Any]]:
             """Stage what each batch of segments is learnt from; returns the batches."""
             from include.lifecycle.training.segment_training import stage_batches
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import run_info
+            from ml_lifecycle.trainings import training_request
 
-            batches = stage_batches(model, lake(), date.fromisoformat(as_of), run_info())
+            batches = stage_batches(model, lake(), training_request(date.fromisoformat(as_of)))
             return [
                 {"number": number, "count": len(batches), "segments": segments}
                 for number, segments in enumerate(batches)
@@ -128,83 +96,34 @@ def training(model: ModelSpec) -> DAG:
             """Tune and fit each segment of a batch on its own."""
             from include.lifecycle.training.segment_training import fit_batch
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import label_batch, run_info
+            from ml_lifecycle.runs import label_batch
+            from ml_lifecycle.trainings import training_request
 
             label_batch(batch["number"], batch["count"], batch["segments"])
-            params, day = get_current_context()["params"], date.fromisoformat(as_of)
-            fit_batch(
-                model,
-                lake(),
-                day,
-                batch["number"],
-                trials=params["trials"],
-                seed=params["seed"],
-                run=run_info(),
-            )
+            fit_batch(model, lake(), training_request(date.fromisoformat(as_of)), batch["number"])
 
         @task(pool=HEAVY_POOL)
         def train(as_of: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
-            from include.lifecycle.training.training import train as train_model
+            from include.lifecycle.training import training
             from ml_lifecycle.hooks import lake
-            from ml_lifecycle.runs import run_info
+            from ml_lifecycle.trainings import training_request
 
-            context, day = get_current_context(), date.fromisoformat(as_of)
-            params = context["params"]
-            staged = train_model(
-                model,
-                lake(),
-                day,
-                trials=params["trials"],
-                seed=params["seed"],
-                reason=params["reason"] or f"{context['dag_run'].run_type.value.replace('_', ' ')} run",
-                run=run_info(),
-            )
-            return staged.digest
+            return training.train(model, lake(), training_request(date.fromisoformat(as_of))).digest
 
         @task
         def evaluate_gate(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
             """Compare the candidate with the baseline and the champion on the same rows; returns the verdict."""
-            from include.lifecycle.promotion import ledger
-            from include.lifecycle.promotion.promotion import run_gate
-            from include.lifecycle.promotion.staged_training import StagedTraining
-            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
-            from ml_lifecycle.links import show_report
-            from ml_lifecycle.runs import run_info
+            from ml_lifecycle import trainings
 
-            staged = StagedTraining(model, date.fromisoformat(as_of), pushed["staged_digest"])
-            with WarehouseHook().connection() as connection:
-                decision = run_gate(
-                    MlflowHook().tracking_uri, lake(), connection, staged, pushed["version"], run_info()
-                )
-                champion = ledger.champion(connection, model.name)
-            show_report(model.card_prefix(pushed["version"]), staged.as_of)
-            return {
-                "day": as_of,
-                "version": champion,
-                "verdict": decision.action,
-                "reasons": list(decision.reasons),
-            }
+            return trainings.evaluate_gate(model, date.fromisoformat(as_of), pushed)
 
         @task
         def publish_card(as_of: str, pushed: dict[str, Any], verdict: dict[str, Any]) -> str:
             """Publish the version's model card with the first verdict on it, and show that in MLflow."""
-            from include.lifecycle.promotion import ledger, model_card
-            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
-            from ml_lifecycle.links import show_report
-            from ml_lifecycle.runs import run_info, run_url
+            from ml_lifecycle import trainings
 
-            day, version, mlflow = date.fromisoformat(as_of), pushed["version"], MlflowHook()
-            with WarehouseHook().connection() as connection:
-                entry = ledger.first_verdict(ledger.entries(connection, model.name), version)
-            links = {
-                f"Version {version} in MLflow": mlflow.version_url(model.name, version),
-                "The training's run in Airflow": run_url(f"{model.name}_training", entry.run_id),
-            }
-            model_card.publish(model, lake(), day, entry, links, run_info())
-            model_card.show_in_mlflow(mlflow.tracking_uri, model, lake(), day, entry)
-            show_report(model.card_prefix(version), day)
-            return model.card_prefix(version)
+            return trainings.publish_card(model, date.fromisoformat(as_of), pushed["version"])
 
         @task(outlets=[champion_asset])
         def announce_champion(verdict: dict[str, Any]) -> None:

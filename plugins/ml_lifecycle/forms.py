@@ -1,4 +1,4 @@
-"""Fields that several forms have."""
+"""Forms, and fields that several of them have."""
 
 from __future__ import annotations
 
@@ -11,3 +11,35 @@ def day_field(title: str, description: str, timeline: Timeline) -> Param:
     """A day of the timeline that may be left empty."""
     bounds = f"From {timeline.first_day} to yesterday ({timeline.timezone})."
     return Param(None, type=["null", "string"], format="date", title=title, description=f"{description} {bounds}")
+
+
+def training_form(timeline: Timeline) -> dict[str, Param]:
+    """What a training is asked for."""
+    return {
+        "day": day_field("As of", "Train on what was known at the end of this day. Empty: yesterday.", timeline),
+        "trials": Param(
+            10,
+            type="integer",
+            minimum=2,
+            maximum=500,
+            title="Tuning budget",
+            description="How many sets of hyperparameters are tried, from 2 to 500, over all candidates. A "
+            "candidate that is fitted on each segment on its own tries its share on each.",
+        ),
+        "seed": Param(
+            7,
+            type="integer",
+            minimum=0,
+            maximum=2**32 - 1,
+            title="Seed",
+            description="The same seed and data give the same model. From 0 to 4294967295.",
+        ),
+        "reason": Param(
+            None,
+            type=["null", "string"],
+            maxLength=500,
+            title="Reason",
+            description="Why this training takes place, in at most 500 characters; it is kept with the model. "
+            "Empty: how it was started.",
+        ),
+    }

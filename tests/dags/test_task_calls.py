@@ -24,6 +24,7 @@ from include.lifecycle.promotion import ledger, model_card, registry
 from include.lifecycle.scoring import scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training import training
+from include.lifecycle.training.record import TrainingRequest
 from ml_lifecycle import runs
 
 Call = Callable[..., Any]
@@ -166,8 +167,8 @@ def test_the_reason_of_a_training_is_prose(
 ) -> None:
     trained: list[str] = []
 
-    def train(*_: Any, **settings: Any) -> Any:
-        trained.append(settings["reason"])
+    def train(_model: Any, _lake: Any, request: TrainingRequest) -> Any:
+        trained.append(request.reason)
         return SimpleNamespace(digest=DIGEST)
 
     monkeypatch.setattr(training, "train", train)

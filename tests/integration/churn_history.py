@@ -11,6 +11,7 @@ import polars as pl
 
 from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.storage.lake import Lake, RunInfo
+from include.lifecycle.training.record import TrainingRequest
 from include.models.churn import CHURN
 from tests.unit.models.churn.customers import customers, outcomes
 
@@ -23,6 +24,11 @@ CUSTOMERS = 600
 def day(number: int) -> date:
     """The day so many days after the first."""
     return FIRST_DAY + timedelta(number)
+
+
+def request(as_of: date, trials: int = 2) -> TrainingRequest:
+    """A training as of a day."""
+    return TrainingRequest(as_of, trials, seed=7, run=RUN, reason="test")
 
 
 def features_of(snapshot: date) -> pl.DataFrame:
@@ -43,14 +49,15 @@ def publish_history(
     prefix, version = CHURN.dataset.features_prefix, version_input(CHURN.dataset)
     for snapshot in snapshots:
         lake.publish_frame(prefix, snapshot, features_of(snapshot), run=RUN, scratch=scratch, inputs=version)
-    churns = pl.concat(_churns(snapshot) for snapshot in snapshots)
+    churns = pl.concat(churns_of(snapshot) for snapshot in snapshots)
     recorded_days = {day(number) for number in range((until - FIRST_DAY).days + 1)} - set(without)
     for recorded_on in sorted(recorded_days):
         rows = churns.filter(pl.col("recorded_on") == recorded_on)
         lake.publish_frame(CHURNS, recorded_on, rows, run=RUN, scratch=scratch)
 
 
-def _churns(snapshot: date) -> pl.DataFrame:
+def churns_of(snapshot: date) -> pl.DataFrame:
+    """The departures of a day's customers."""
     leavers = features_of(snapshot)["customer_id"].filter(pl.Series(labels_of(snapshot) == 1))
     after = np.random.default_rng(snapshot.toordinal()).integers(1, 31, len(leavers))
     churned_on = pl.Series([snapshot + timedelta(int(days)) for days in after], dtype=pl.Date)

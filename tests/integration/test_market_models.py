@@ -24,8 +24,10 @@ from include.lifecycle.promotion.staged_training import StagedTraining, keep_ref
 from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
+from include.lifecycle.training.record import TrainingRequest
 from include.lifecycle.training.segment_training import fit_batch, stage_batches
-from include.lifecycle.training.training import assemble, train
+from include.lifecycle.training.training import train
+from include.lifecycle.training.training_set import assemble
 from include.models.returns import RETURNS
 from include.models.volatility import VOLATILITY
 from include.samples.market import MarketSettings, Split, generate
@@ -75,10 +77,11 @@ def quick(model: ModelSpec) -> ModelSpec:
 
 def trained(model: ModelSpec, lake: Lake) -> str:
     """The digest of the staged training as of AS_OF."""
-    assemble(model, lake, AS_OF, RUN)
-    for batch, _ in enumerate(stage_batches(model, lake, AS_OF, RUN)):
-        fit_batch(model, lake, AS_OF, batch, trials=3, seed=7, run=RUN)
-    return train(model, lake, AS_OF, trials=3, seed=7, run=RUN).digest
+    request = TrainingRequest(AS_OF, trials=3, seed=7, run=RUN)
+    assemble(model, lake, request)
+    for batch, _ in enumerate(stage_batches(model, lake, request)):
+        fit_batch(model, lake, request, batch)
+    return train(model, lake, request).digest
 
 
 def predicted(model: ModelSpec, lake: Lake, scratch: Path) -> str:

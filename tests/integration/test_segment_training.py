@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.storage.lake import Lake
-from include.lifecycle.training import training_data
+from include.lifecycle.training.record import RECORD, TrainingRecord, TrainingRequest
 from include.lifecycle.training.segment_training import (
     SegmentsFailedError,
     collect,
@@ -30,6 +31,7 @@ from include.lifecycle.training.segment_training import (
     stage_batches,
 )
 from include.lifecycle.training.training import train
+from include.lifecycle.training.training_set import TrainingSet, assemble
 from include.models.volatility import VOLATILITY
 from include.models.volatility.estimators import build_boosting, build_har, suggest_boosting, suggest_har
 from tests.integration.real_market import RUN
@@ -43,14 +45,21 @@ CANDIDATES = (
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
     Candidate(name="har_per_symbol", suggest=suggest_har, build=build_har, per_segment=True),
 )
+
+
+def labels_of(day: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
+    """The labels of the symbols that have features."""
+    return rows(day).join(features, on="symbol", how="semi").select("symbol", "label")
+
+
 MODEL = changed(
     VOLATILITY,
     candidates=lambda: CANDIDATES,
-    label={"horizon_days": 1},
+    label={"horizon_days": 1, "make": labels_of},
     split={"snapshot_every_days": 1, "folds": 2},
     segments={"per_task": 2},
 )
-TRIALS, SEED = 4, 7
+REQUEST = TrainingRequest(AS_OF, trials=4, seed=7, run=RUN)
 
 
 def rows(day: date, broken: str | None = None) -> pl.DataFrame:
@@ -68,16 +77,15 @@ def rows(day: date, broken: str | None = None) -> pl.DataFrame:
 
 
 def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequence[str] = ()) -> None:
-    """Features, labels and outcomes; `broken` lacks a feature, `young` are there on the last 20 days alone."""
+    """Features, outcomes and training set; `broken` lacks a feature, `young` are there on the last 20 days."""
     for day in DAYS:
         frame = rows(day, broken).filter(~pl.col("symbol").is_in(young) | (day in DAYS[-20:]))
         for prefix, columns in (
             (MARKET.features_prefix, frame.drop("label")),
-            (MODEL.labels_prefix, frame.select("symbol", "label")),
             (MARKET.clean("prices"), frame.select("symbol")),
         ):
             lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch, inputs=VERSION)
-    training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, scratch)
+    assemble(MODEL, lake, REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +98,17 @@ def market(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def fit_batches(lake: Lake, *, but: int | None = None) -> list[list[str]]:
-    batches = stage_batches(MODEL, lake, AS_OF, RUN)
+    batches = stage_batches(MODEL, lake, REQUEST)
     for number in range(len(batches)):
         if number != but:
-            fit_batch(MODEL, lake, AS_OF, number, trials=TRIALS, seed=SEED, run=RUN)
+            fit_batch(MODEL, lake, REQUEST, number)
     return batches
 
 
-def story_of(lake: Lake) -> dict[str, Any]:
-    train(MODEL, lake, AS_OF, trials=TRIALS, seed=SEED, run=RUN)
-    story: dict[str, Any] = lake.read_json(MODEL.staging_prefix, AS_OF, "training.json")
-    return story
+def trained(lake: Lake, request: TrainingRequest = REQUEST) -> TrainingRecord:
+    """The record of a training."""
+    train(MODEL, lake, request)
+    return TrainingRecord.model_validate(lake.read_json(MODEL.staging_prefix, AS_OF, RECORD))
 
 
 def staged_estimator(lake: Lake, scratch: Path) -> Any:
@@ -109,17 +117,17 @@ def staged_estimator(lake: Lake, scratch: Path) -> Any:
 
 
 def test_batches_share_out_all_symbols(market: Lake) -> None:
-    assert stage_batches(MODEL, market, AS_OF, RUN) == [["AAA", "BBB"], ["CCC", "DDD"]]
+    assert stage_batches(MODEL, market, REQUEST) == [["AAA", "BBB"], ["CCC", "DDD"]]
 
 
 def test_symbols_with_laws_of_their_own_are_answered_by_models_of_their_own(market: Lake, tmp_path: Path) -> None:
     fit_batches(market)
 
-    story = story_of(market)
+    record = trained(market)
 
-    assert story["candidate"] == "har_per_symbol"
-    assert set(story["per_segment"]["params"]["har_per_symbol"]) == set(SLOPES)
-    assert story["warnings"] == [warning for warning in story["warnings"] if "on their own" not in warning]
+    assert record.candidate == "har_per_symbol"
+    assert set(record.per_segment.params["har_per_symbol"]) == set(SLOPES)
+    assert not any("on its own" in warning for warning in record.warnings)
     estimator = staged_estimator(market, tmp_path)
     assert isinstance(estimator, SegmentModels)
     day = rows(DAYS[-1])
@@ -129,7 +137,7 @@ def test_symbols_with_laws_of_their_own_are_answered_by_models_of_their_own(mark
 def test_the_evidence_is_the_walk_forward_scores_of_the_symbols_own_models(market: Lake) -> None:
     fit_batches(market)
 
-    trials = {trial["candidate"]: trial["value"] for trial in story_of(market)["trials"]}
+    trials = {trial.candidate: trial.value for trial in trained(market).trials}
 
     assert trials["har_per_symbol"] > 0.95
     assert trials["boosting_pooled"] < trials["har_per_symbol"]
@@ -137,7 +145,7 @@ def test_the_evidence_is_the_walk_forward_scores_of_the_symbols_own_models(marke
 
 def test_a_symbols_fit_knows_nothing_of_the_other_symbols(market: Lake, tmp_path: Path) -> None:
     fit_batches(market)
-    story_of(market)
+    trained(market)
     own = staged_estimator(market, tmp_path).models["CCC"]
 
     past = pl.concat([rows(day).with_columns(dt=pl.lit(day)) for day in DAYS]).filter(symbol="CCC")
@@ -151,28 +159,28 @@ def test_a_symbols_fit_knows_nothing_of_the_other_symbols(market: Lake, tmp_path
 
 def test_the_same_training_gives_the_same_bytes(market: Lake) -> None:
     fit_batches(market)
-    first = train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED, run=RUN).digest
+    first = train(MODEL, market, REQUEST).digest
     for number in (1, 0):
         market.client.delete_object(
             Bucket=market.bucket, Key=f"{MODEL.segment_fits_prefix(number)}/dt={AS_OF}/manifest.json"
         )
-        fit_batch(MODEL, market, AS_OF, number, trials=TRIALS, seed=SEED, run=RUN)
+        fit_batch(MODEL, market, REQUEST, number)
 
-    assert train(MODEL, market, AS_OF, trials=TRIALS, seed=SEED, run=RUN).digest == first
+    assert train(MODEL, market, REQUEST).digest == first
 
 
 def test_a_symbol_that_cannot_be_fitted_stops_no_other_one_and_is_named(lake: Lake, tmp_path: Path) -> None:
     publish(lake, tmp_path, broken="BBB")
-    stage_batches(MODEL, lake, AS_OF, RUN)
+    stage_batches(MODEL, lake, REQUEST)
 
     with pytest.raises(SegmentsFailedError, match=r"BBB .ValueError: Input X contains NaN"):
-        fit_batch(MODEL, lake, AS_OF, 0, trials=TRIALS, seed=SEED, run=RUN)
-    fit_batch(MODEL, lake, AS_OF, 1, trials=TRIALS, seed=SEED, run=RUN)
-    story = story_of(lake)
+        fit_batch(MODEL, lake, REQUEST, 0)
+    fit_batch(MODEL, lake, REQUEST, 1)
+    record = trained(lake)
 
-    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"AAA", "CCC", "DDD"}
-    assert set(story["per_segment"]["failed"]) == {"BBB"}
-    assert any("BBB (ValueError" in warning for warning in story["warnings"])
+    assert set(record.per_segment.params["har_per_symbol"]) == {"AAA", "CCC", "DDD"}
+    assert set(record.per_segment.failed) == {"BBB"}
+    assert any("BBB (ValueError" in warning for warning in record.warnings)
     estimator = staged_estimator(lake, tmp_path)
     day = rows(DAYS[-1], broken="BBB").filter(symbol="BBB")
     np.testing.assert_array_equal(predict(estimator, day, MODEL), predict(estimator.otherwise, day, MODEL))
@@ -185,25 +193,24 @@ def test_a_batch_that_left_nothing_is_named_and_the_training_goes_on(market: Lak
         )
     fit_batches(market, but=0)
 
-    story = story_of(market)
+    record = trained(market)
 
-    assert story["per_segment"]["failed"] == dict.fromkeys(["AAA", "BBB"], "its task left no result")
-    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"CCC", "DDD"}
+    assert record.per_segment.failed == dict.fromkeys(["AAA", "BBB"], "its task left no result")
+    assert set(record.per_segment.params["har_per_symbol"]) == {"CCC", "DDD"}
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"trials": TRIALS + 2}, {"seed": SEED + 1}, {"run": replace(RUN, run_id="another")}],
+    [{"trials": REQUEST.trials + 2}, {"seed": REQUEST.seed + 1}, {"run": replace(RUN, run_id="another")}],
     ids=["budget", "seed", "run"],
 )
 def test_fits_of_another_budget_seed_or_run_do_not_count(market: Lake, change: dict[str, Any]) -> None:
     fit_batches(market)
 
-    train(MODEL, market, AS_OF, **{"trials": TRIALS, "seed": SEED, "run": RUN, **change})
+    record = trained(market, replace(REQUEST, **change))
 
-    story = market.read_json(MODEL.staging_prefix, AS_OF, "training.json")
-    assert set(story["per_segment"]["failed"]) == set(SLOPES)
-    assert story["candidate"] == "boosting_pooled"
+    assert set(record.per_segment.failed) == set(SLOPES)
+    assert record.candidate == "boosting_pooled"
 
 
 def test_a_batch_without_any_fit_does_not_stop_the_training(lake: Lake, tmp_path: Path) -> None:
@@ -211,16 +218,17 @@ def test_a_batch_without_any_fit_does_not_stop_the_training(lake: Lake, tmp_path
 
     fit_batches(lake)
 
-    story = story_of(lake)
-    assert set(story["per_segment"]["params"]["har_per_symbol"]) == {"CCC", "DDD"}
-    assert story["per_segment"]["failed"] == {}
+    record = trained(lake)
+    assert set(record.per_segment.params["har_per_symbol"]) == {"CCC", "DDD"}
+    assert record.per_segment.failed == {}
 
 
 def test_a_budget_too_small_for_the_candidates_is_said_once_and_not_of_each_symbol(market: Lake) -> None:
-    stage_batches(MODEL, market, AS_OF, RUN)
+    stage_batches(MODEL, market, REQUEST)
 
-    with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
-        fit_batch(MODEL, market, AS_OF, 0, trials=1, seed=SEED, run=RUN)
+    for act in (assemble, partial(fit_batch, batch=0)):
+        with pytest.raises(ValueError, match="budget of 1 is too small for the 2 candidates"):
+            act(MODEL, market, replace(REQUEST, trials=1))
 
 
 def test_an_etl_between_the_tasks_of_a_training_changes_nothing(lake: Lake, tmp_path: Path) -> None:
@@ -228,16 +236,16 @@ def test_an_etl_between_the_tasks_of_a_training_changes_nothing(lake: Lake, tmp_
     day = DAYS[10]
     changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
 
-    before = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "before")
-    stage_batches(MODEL, lake, AS_OF, RUN)
+    before = TrainingSet.read(MODEL, lake, AS_OF, tmp_path / "before")
+    stage_batches(MODEL, lake, REQUEST)
     lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path, inputs=VERSION)
     lake.client.delete_object(Bucket=lake.bucket, Key=f"{MODEL.labels_prefix}/dt={DAYS[11]}/manifest.json")
 
-    after = training_data.snapshots(MODEL, lake, AS_OF, tmp_path / "after")
-    assert list(after) == list(before)
-    assert all(after[day].equals(before[day]) for day in before)
-    read = training_data.inputs(MODEL, lake, AS_OF, list(after))
-    fits = collect(MODEL, lake, AS_OF, read, trials=TRIALS, seed=SEED, run=RUN, scratch=tmp_path)
+    after = TrainingSet.read(MODEL, lake, AS_OF, tmp_path / "after")
+    assert list(after.rows) == list(before.rows)
+    assert all(after.rows[day].equals(before.rows[day]) for day in before.rows)
+    assert (after.sources, after.inputs) == (before.sources, before.inputs)
+    fits = collect(MODEL, lake, REQUEST, after, tmp_path)
     assert set(fits.failed) == set(SLOPES)
 
 
@@ -247,10 +255,10 @@ def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
     day = DAYS[10]
     changed = rows(day).with_columns(pl.col("volatility_5d") * 1.01).drop("label")
     lake.publish_frame(MARKET.features_prefix, day, changed, run=RUN, scratch=tmp_path, inputs=VERSION)
-    training_data.stage(MODEL, lake, AS_OF, training_data.decide(MODEL, lake, AS_OF), RUN, tmp_path)
+    assemble(MODEL, lake, REQUEST)
 
     with pytest.raises(ValueError, match="of other features or labels than there are now"):
-        train(MODEL, lake, AS_OF, trials=TRIALS, seed=SEED, run=RUN)
+        train(MODEL, lake, REQUEST)
 
 
 @pytest.mark.parametrize(

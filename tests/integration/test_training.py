@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,11 +18,12 @@ from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.model_files import UntrustedModelError
 from include.lifecycle.modelling.tasks.classification.metrics import measure
 from include.lifecycle.storage.lake import Lake, Manifest
-from include.lifecycle.training import training_data
+from include.lifecycle.training.record import RECORD, TrainingRecord
 from include.lifecycle.training.snapshots import NothingToLearnError
-from include.lifecycle.training.training import assemble, train
+from include.lifecycle.training.training import train
+from include.lifecycle.training.training_set import TrainingSet, assemble, choose_days
 from include.models.churn import CHURN
-from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history
+from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history, request
 from tests.specs import changed
 
 HORIZON = timedelta(CHURN.label.horizon_days)
@@ -49,13 +49,13 @@ def make_lake(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> MakeL
 def history(make_lake: MakeLake) -> Lake:
     """Fifteen weeks, with the labels that have matured."""
     lake = make_lake(SNAPSHOTS, AS_OF)
-    assemble(CHURN, lake, AS_OF, RUN)
+    assemble(CHURN, lake, request(AS_OF))
     return lake
 
 
 @pytest.fixture(scope="module")
 def staged(history: Lake) -> Manifest:
-    return train(CHURN, history, AS_OF, trials=4, seed=7, run=RUN, reason="test")
+    return train(CHURN, history, request(AS_OF, trials=4))
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +66,15 @@ def files(history: Lake, staged: Manifest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def training(files: dict[str, Path]) -> Any:
-    return json.loads(files["training.json"].read_text())
+def training(files: dict[str, Path]) -> TrainingRecord:
+    return TrainingRecord.read(files[RECORD])
 
 
 @pytest.fixture(scope="module")
 def young(make_lake: MakeLake) -> Lake:
     """Two days with features; the outcomes of one day, which only the second's labels need, never arrived."""
     lake = make_lake([day(0), day(1)], day(37), without=[day(36)])
-    assemble(CHURN, lake, day(37), RUN)
+    assemble(CHURN, lake, request(day(37)))
     return lake
 
 
@@ -91,7 +91,7 @@ def test_labels_of_matured_days_say_who_left(history: Lake, tmp_path: Path) -> N
 def test_labels_do_not_depend_on_the_day_of_their_assembly(history: Lake, make_lake: MakeLake) -> None:
     earlier = make_lake(SNAPSHOTS, AS_OF)
 
-    assemble(CHURN, earlier, day(70), RUN)
+    assemble(CHURN, earlier, request(day(70)))
 
     assert earlier.days(CHURN.labels_prefix)
     for snapshot in earlier.days(CHURN.labels_prefix):
@@ -102,75 +102,69 @@ def test_labels_do_not_depend_on_the_day_of_their_assembly(history: Lake, make_l
 def test_a_training_looks_back_no_further_than_its_spec_says(history: Lake) -> None:
     model = changed(CHURN, split={"look_back_days": 50})
 
-    assert list(training_data.decide(model, history, AS_OF).windows) == [day(56), day(63), day(70)]
+    assert list(choose_days(model, history, AS_OF).windows) == [day(56), day(63), day(70)]
 
 
 def test_a_source_of_one_single_day_is_learnt_from_however_long_ago_that_was(make_lake: MakeLake) -> None:
     lake = make_lake([day(0)], until=day(0))
 
-    assert list(training_data.decide(CHURN, lake, day(1000)).windows) == [day(0)]
+    assert list(choose_days(CHURN, lake, day(1000)).windows) == [day(0)]
 
 
-def _dates(parts: dict[str, list[str]]) -> dict[str, list[date]]:
-    return {part: [date.fromisoformat(text) for text in texts] for part, texts in parts.items()}
+def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: TrainingRecord) -> None:
+    days, [fold] = training.days, training.folds
 
-
-def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: Any) -> None:
-    days, [fold] = _dates(training["days"]), [_dates(fold) for fold in training["folds"]]
-
-    assert training["split"] == training["validation_split"] == "time"
-    assert days["holdout"] == [day(70)]
-    assert max(days["refit"]) + HORIZON <= day(70)
-    assert max(fold["train"]) + HORIZON <= min(fold["validation"])
-    assert set(fold["validation"]) <= set(days["refit"])
+    assert training.split == training.validation_split == "time"
+    assert days.holdout == (day(70),)
+    assert max(days.refit) + HORIZON <= day(70)
+    assert max(fold.train) + HORIZON <= min(fold.validation)
+    assert set(fold.validation) <= set(days.refit)
 
 
 def test_training_json_names_the_version_of_all_data_that_were_read(
-    history: Lake, staged: Manifest, training: Any
+    history: Lake, staged: Manifest, training: TrainingRecord
 ) -> None:
-    days = [*training["days"]["refit"], *training["days"]["holdout"]]
+    days = [*training.days.refit, *training.days.holdout]
     prefixes = (CHURN.dataset.features_prefix, CHURN.labels_prefix)
 
-    assert training["data"] == staged.inputs
-    assert training["data"] == {
-        f"{prefix}/dt={text}": history.manifest(prefix, date.fromisoformat(text)).digest
+    assert training.data == staged.inputs
+    assert training.data == {
+        f"{prefix}/dt={snapshot}": history.manifest(prefix, snapshot).digest
         for prefix in prefixes
-        for text in days
+        for snapshot in days
     }
 
 
-def test_every_trial_is_kept_and_the_best_one_won(training: Any) -> None:
-    trials = training["trials"]
+def test_every_trial_is_kept_and_the_best_one_won(training: TrainingRecord) -> None:
+    trials = training.trials
 
-    assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
-    assert {trial["candidate"] for trial in trials} == {"logistic_regression", "gradient_boosting"}
-    winner = max(trials, key=lambda trial: trial["value"])
-    assert (training["candidate"], training["params"]) == (winner["candidate"], winner["params"])
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert {trial.candidate for trial in trials} == {"logistic_regression", "gradient_boosting"}
+    winner = max(trials, key=lambda trial: trial.value)
+    assert (training.candidate, training.params) == (winner.candidate, winner.params)
 
 
 def test_the_staged_models_give_the_scores_and_metrics_of_the_holdout(
-    files: dict[str, Path], training: Any
+    files: dict[str, Path], training: TrainingRecord
 ) -> None:
     holdout = pl.read_parquet(files["holdout.parquet"])
 
     for file, scores, told in (
-        ("model.skops", "candidate_score", training["metrics"]),
-        ("baseline.skops", "baseline_score", training["baseline_metrics"]),
+        ("model.skops", "candidate_score", training.metrics),
+        ("baseline.skops", "baseline_score", training.baseline_metrics),
     ):
         estimator = skops.io.load(files[file], trusted=list(CHURN.trusted_types))
         assert (predict(estimator, holdout, CHURN) == holdout[scores].to_numpy()).all()
         measured = measure(holdout["label"].to_numpy(), holdout[scores].to_numpy())
         assert told == {f"holdout_{name}": value for name, value in measured.items()}
-    assert (
-        training["metrics"]["holdout_average_precision"]
-        > training["baseline_metrics"]["holdout_average_precision"]
-    )
+    assert training.metrics["holdout_average_precision"] > training.baseline_metrics["holdout_average_precision"]
 
 
 def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None:
     before = {key: history.read_object(key) for key in history.keys("")}
 
-    again = train(CHURN, history, AS_OF, trials=4, seed=7, run=replace(RUN, run_id="another"), reason="test")
+    another = replace(request(AS_OF, trials=4), run=replace(RUN, run_id="another"))
+    again = train(CHURN, history, another)
 
     assert again == staged
     assert {key: history.read_object(key) for key in history.keys("")} == before
@@ -180,12 +174,12 @@ def test_types_that_are_not_trusted_are_found_before_anything_is_searched(
     young: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     careful = CHURN.model_copy(update={"trusted_types": (), "name": "careful"})
-    assemble(careful, young, day(37), RUN)
+    assemble(careful, young, request(day(37)))
     searched: list[Any] = []
     monkeypatch.setattr(tuning, "search", lambda *arguments: searched.append(arguments))
 
     with pytest.raises(UntrustedModelError, match="does not trust"):
-        train(careful, young, day(37), trials=2, seed=7, run=RUN)
+        train(careful, young, request(day(37)))
 
     assert searched == []
 
@@ -195,25 +189,27 @@ def test_types_that_are_not_trusted_are_found_before_anything_is_searched(
 def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_warned_of(young: Lake) -> None:
     doubtful = changed(CHURN, gate={"leakage_threshold": ("roc_auc", 0.501)})
 
-    train(doubtful, young, day(37), trials=2, seed=7, run=RUN)
+    train(doubtful, young, request(day(37)))
 
-    training = young.read_json(CHURN.staging_prefix, day(37), "training.json")
-    leak, split, gaps = training["warnings"]
+    training = TrainingRecord.model_validate(young.read_json(CHURN.staging_prefix, day(37), RECORD))
+    leak, split, gaps = training.warnings
     assert "too good to be true" in leak
-    assert training["split"] == "key"
+    assert training.split == "key"
     assert "other rows (customer_id) of the same day" in split
     assert f"outcomes of 1 days are missing ({day(36)}), so 1 days" in gaps
 
 
-def test_a_day_whose_labels_miss_outcomes_is_not_learnt_from(young: Lake) -> None:
+def test_a_day_whose_labels_miss_outcomes_is_not_learnt_from(young: Lake, tmp_path: Path) -> None:
     every_day = changed(CHURN, split={"snapshot_every_days": 1})
 
-    assert assemble(every_day, young, day(37), RUN) == [day(0)]
+    assemble(every_day, young, request(day(37)))
+
+    assert list(TrainingSet.read(every_day, young, day(37), tmp_path).rows) == [day(0)]
 
 
 def test_before_anything_has_matured_the_error_says_what_is_lacking(young: Lake) -> None:
     with pytest.raises(NothingToLearnError, match="outcomes are known 35 days after the features"):
-        assemble(CHURN, young, day(34), RUN)
+        assemble(CHURN, young, request(day(34)))
 
 
 def test_without_anybody_who_left_the_error_says_so(lake: Lake, tmp_path: Path) -> None:
@@ -221,7 +217,7 @@ def test_without_anybody_who_left_the_error_says_so(lake: Lake, tmp_path: Path) 
     for number in range(4, 37):
         nobody = pl.DataFrame(schema={"customer_id": pl.String, "churned_on": pl.Date, "recorded_on": pl.Date})
         lake.publish_frame(CHURNS, day(number), nobody, run=RUN, scratch=tmp_path)
-    assemble(CHURN, lake, day(36), RUN)
+    assemble(CHURN, lake, request(day(36)))
 
     with pytest.raises(NothingToLearnError, match="has 0 rows with label 1"):
-        train(CHURN, lake, day(36), trials=2, seed=7, run=RUN)
+        train(CHURN, lake, request(day(36)))

@@ -31,11 +31,11 @@ from include.lifecycle.monitoring.drift_verdict import (
     DriftVerdict,
     decide,
 )
-from include.lifecycle.promotion.staged_training import HOLDOUT
 from include.lifecycle.scoring import scoring
 from include.lifecycle.specs import DriftPolicy, ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.training.record import HOLDOUT
 
 if TYPE_CHECKING:
     from psycopg2 import extensions

@@ -28,11 +28,11 @@ from include.lifecycle.monitoring.performance_verdict import (
     PerformanceVerdict,
     decide,
 )
-from include.lifecycle.promotion.staged_training import BASELINE
 from include.lifecycle.scoring.scoring import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.training.record import BASELINE
 from include.lifecycle.training.snapshots import matured_days, missing_outcomes
 
 if TYPE_CHECKING:

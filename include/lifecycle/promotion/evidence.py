@@ -16,10 +16,10 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
-from include.lifecycle.promotion.staged_training import HOLDOUT, StagedTraining
+from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
-from include.lifecycle.training.record import RECORD, TrainingRecord
+from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
 
 
 @dataclass(frozen=True)

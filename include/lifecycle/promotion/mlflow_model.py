@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.promotion.staged_training import MODEL_FILE
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.training.record import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,11 +18,10 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.model_card_page import PARTITIONS, render_card, verdict_of
-from include.lifecycle.promotion.staged_training import HOLDOUT
 from include.lifecycle.reporting.pages import Verdict
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
-from include.lifecycle.training.record import RECORD, TrainingRecord
+from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
 
 PAGE = "index.html"
 CARD = "card.json"

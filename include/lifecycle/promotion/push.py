@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.promotion import mlflow_model, mlflow_run, registry
 from include.lifecycle.promotion.staged_training import (
-    MODEL_FILE,
     ROLE_FILES,
     Role,
     StagedTraining,
@@ -26,7 +25,7 @@ from include.lifecycle.promotion.staged_training import (
 )
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo, file_sha256
-from include.lifecycle.training.record import RECORD, TrainingRecord
+from include.lifecycle.training.record import MODEL_FILE, RECORD, TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from include.lifecycle.modelling import intervals, model_files
 from include.lifecycle.modelling.model_files import REMEDY, UnusableModelError
 from include.lifecycle.promotion.ledger import Aliases
-from include.lifecycle.promotion.staged_training import MODEL_FILE
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import file_sha256
+from include.lifecycle.training.record import MODEL_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

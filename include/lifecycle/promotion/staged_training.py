@@ -10,11 +10,7 @@ from typing import Literal
 
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo, partition
-from include.lifecycle.training.record import RECORD
-
-HOLDOUT = "holdout.parquet"
-BASELINE = "baseline.skops"
-MODEL_FILE = "model.skops"
+from include.lifecycle.training.record import BASELINE, HOLDOUT, MODEL_FILE, RECORD
 
 Role = Literal["candidate", "baseline"]
 """Which of the two models of a training a version is."""

@@ -91,13 +91,22 @@ class Pinned:
             raise PartitionNotFoundError(
                 f"No days were asked of {self.bucket.uri(self.prefix)}; name at least one."
             )
+        return pl.concat(self.frames(scratch).values(), how="vertical_relaxed")
+
+    def frames(self, scratch: Path) -> dict[date, pl.LazyFrame]:
+        """The Parquet files of each day as a lazy frame, with the day in the column `dt`.
+
+        Raises
+        ------
+        CorruptFileError
+            As in `download`.
+        """
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             files = list(pool.map(lambda day: self.download(day, scratch), self.days))
-        frames = (
-            pl.scan_parquet(paths).with_columns(dt=pl.lit(day))
+        return {
+            day: pl.scan_parquet(paths).with_columns(dt=pl.lit(day))
             for day, paths in zip(self.days, files, strict=True)
-        )
-        return pl.concat(frames, how="vertical_relaxed")
+        }
 
     def read_json(self, day: date, plain_name: str) -> Any:
         """The content of a JSON file of a day.

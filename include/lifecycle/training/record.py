@@ -1,10 +1,11 @@
-"""The record of a training, `training.json`: what was asked for, learnt from, tried and measured."""
+"""What a training is asked for, and its record: what it learnt from, tried and measured."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -13,12 +14,35 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial
+from include.lifecycle.storage.lake import RunInfo
 from include.lifecycle.training.snapshots import SplitBy
 
+MODEL_FILE = "model.skops"
+BASELINE = "baseline.skops"
+HOLDOUT = "holdout.parquet"
 RECORD = "training.json"
 
 Params = Mapping[str, Any]
 Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What a training is asked for; the same request on the same data gives the same model.
+
+    Attributes
+    ----------
+    as_of : nothing is learnt from that was not known at the end of this day.
+    trials : how many sets of hyperparameters are tried, over all candidates. A candidate that is fitted on each
+        segment on its own tries its share on each.
+    reason : why the training takes place; kept with the result.
+    """
+
+    as_of: date
+    trials: int
+    seed: int
+    run: RunInfo
+    reason: str = ""
 
 
 class _Part(BaseModel):

@@ -7,7 +7,6 @@ together. The three meet on the lake alone. A segment that cannot be fitted stop
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,27 +19,35 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from include.lifecycle.ingestion.planning import chunks
 from include.lifecycle.modelling import model_files, tuning
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.modelling.tuning import FoldRows
-from include.lifecycle.specs import Candidate, ModelSpec
-from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
-from include.lifecycle.training import training_data
+from include.lifecycle.specs import Candidate, ModelSpec, Spec
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, PartitionNotFoundError, Pinned
+from include.lifecycle.training.record import Params, SegmentRecord, TrainingRequest
 from include.lifecycle.training.rehearsal import rehearse
 from include.lifecycle.training.snapshots import Split, split
+from include.lifecycle.training.training_set import TrainingSet, within
 
 _SHOWN = 20
 _FEWEST_VALIDATION_ROWS = 5
 _ESTIMATORS = "estimators.skops"
 _OUT_OF_FOLD = "out_of_fold.parquet"
 _RECORD = "fits.json"
+_BATCHES = "batches.json"
 
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
+
+
+class Batches(Spec):
+    """The segments of each batch, and the days of the training set that they were staged from."""
+
+    days: tuple[date, ...]
+    batches: tuple[tuple[str, ...], ...]
 
 
 class SegmentsFailedError(ValueError):
@@ -56,7 +63,7 @@ class SegmentFits:
     """
 
     estimators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    params: Mapping[str, Mapping[str, dict[str, Any]]] = field(default_factory=dict)
+    params: Mapping[str, Mapping[str, Params]] = field(default_factory=dict)
     out_of_fold: pl.DataFrame = field(default_factory=pl.DataFrame)
     failed: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,7 +75,7 @@ class SegmentFits:
         return joined.with_columns(pl.coalesce("own", score).alias(score)).drop("own")
 
 
-def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> list[list[str]]:
+def stage_batches(model: ModelSpec, lake: Lake, request: TrainingRequest) -> list[list[str]]:
     """Stage the rows of each batch of segments under `segment_rows_prefix`; returns the segments of each batch.
 
     Raises
@@ -76,33 +83,33 @@ def stage_batches(model: ModelSpec, lake: Lake, as_of: date, run: RunInfo) -> li
     NothingToLearnError
         If too few days have matured for the folds.
     PartitionNotFoundError
-        If no rows are staged; run `training.assemble` first.
+        If there is no training set; run `training_set.assemble` first.
     """
-    if not own_candidates(model) or model.segments.per_task is None:
+    size = model.segments.per_task
+    if not own_candidates(model) or size is None:
         return []
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        rows = training_data.snapshots(model, lake, as_of, scratch)
-        split(list(rows), model)
-        table = pl.concat(rows.values(), how="vertical_relaxed")
+        training_set = TrainingSet.read(model, lake, request.as_of, scratch)
+        split(list(training_set.rows), model)
+        table = pl.concat(training_set.rows.values(), how="vertical_relaxed")
         rehearse(model, table, seed=0)
         segment = table[str(model.segments.by)].cast(pl.String)
-        batches = chunks(segment.unique().sort().to_list(), model.segments.per_task)
-        description = {"days": [str(day) for day in rows], "batches": batches}
-        (scratch / "batches.json").write_text(json.dumps(description, indent=2))
-        files = [LocalFile(scratch / "batches.json")]
+        names = segment.unique().sort().to_list()
+        batches = [names[start : start + size] for start in range(0, len(names), size)]
+        described_batches = Batches(days=tuple(training_set.rows), batches=tuple(map(tuple, batches)))
+        (scratch / _BATCHES).write_text(described_batches.model_dump_json(indent=2))
+        files = [LocalFile(scratch / _BATCHES)]
         for number, segments in enumerate(batches):
             batch = table.filter(segment.is_in(segments))
             batch.write_parquet(scratch / _batch_file(number), statistics=False)
             files.append(LocalFile(scratch / _batch_file(number), batch.height))
-        inputs = training_data.inputs(model, lake, as_of, list(rows))
-        lake.publish(model.segment_rows_prefix, as_of, files, run=run, schema=table.schema, inputs=inputs)
+        prefix, inputs = model.segment_rows_prefix, training_set.inputs
+        lake.publish(prefix, request.as_of, files, run=request.run, schema=table.schema, inputs=inputs)
     return batches
 
 
-def fit_batch(
-    model: ModelSpec, lake: Lake, as_of: date, batch: int, *, trials: int, seed: int, run: RunInfo
-) -> Manifest:
+def fit_batch(model: ModelSpec, lake: Lake, request: TrainingRequest, batch: int) -> Manifest:
     """Tune and fit each segment of a batch on its own, and stage the results under `segment_fits_prefix`.
 
     Hyperparameters are chosen for each segment by the folds on which all of them are compared. Those too young for
@@ -110,47 +117,36 @@ def fit_batch(
 
     Parameters
     ----------
+    request : its budget is the whole training's, of which each candidate has its share for each segment.
     batch : its place in the answer of `stage_batches`.
-    trials : the training's whole budget, of which each candidate has its share for each segment.
 
     Raises
     ------
     SegmentsFailedError
         If some segments could not be fitted. The others are staged all the same.
     """
+    staged = lake.pin(model.segment_rows_prefix, [request.as_of])
+    days = Batches.model_validate(staged.read_json(request.as_of, _BATCHES)).days
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        days = [date.fromisoformat(day) for day in _batches(model, lake, as_of)["days"]]
-        [path] = lake.download(model.segment_rows_prefix, as_of, scratch, _batch_file(batch))
-        fits = _fit_segments(model, pl.read_parquet(path), split(days, model), trials, seed)
-        staged = lake.publish(
-            model.segment_fits_prefix(batch),
-            as_of,
-            _stored(model, fits, scratch),
-            run=run,
-            inputs=_request(model, lake, as_of, trials, seed, run),
-        )
+        [path] = staged.download(request.as_of, scratch, _batch_file(batch))
+        fits = _fit_segments(model, pl.read_parquet(path), split(days, model), request)
+        files = _write_fits(model, fits, scratch)
+        prefix, inputs = model.segment_fits_prefix(batch), _fit_inputs(staged, request)
+        published = lake.publish(prefix, request.as_of, files, run=request.run, inputs=inputs)
     if fits.failed:
         raise SegmentsFailedError(
             f"{len(fits.failed)} of the batch could not be fitted on their own: {described(fits.failed)}. The "
             "others are staged, and the training goes on without these; fix their data, then clear this run from "
             "`build_labels` on."
         )
-    return staged
+    return published
 
 
 def collect(
-    model: ModelSpec,
-    lake: Lake,
-    as_of: date,
-    inputs: Mapping[str, str],
-    *,
-    trials: int,
-    seed: int,
-    run: RunInfo,
-    scratch: Path,
+    model: ModelSpec, lake: Lake, request: TrainingRequest, training_set: TrainingSet, scratch: Path
 ) -> SegmentFits:
-    """What `fit_batch` staged in this run, for the partitions `inputs` and with this budget, seed and code.
+    """What `fit_batch` staged for a training set, with the budget, seed, run and code of the request.
 
     Segments of a batch that left nothing count as failed.
 
@@ -159,22 +155,23 @@ def collect(
     PartitionNotFoundError
         If no batches are staged.
     ValueError
-        If the staged batches are of other partitions.
+        If the staged batches are of another training set.
     """
     if not own_candidates(model):
         return SegmentFits()
-    if not inputs.items() <= lake.manifest(model.segment_rows_prefix, as_of).inputs.items():
+    staged = lake.pin(model.segment_rows_prefix, [request.as_of])
+    if staged.manifests[request.as_of].inputs != training_set.inputs:
         raise ValueError(
-            f"The batches staged for {model.name!r} as of {as_of} are of other features or labels than there are "
-            "now; clear this run from `build_labels` on."
+            f"The batches staged for {model.name!r} as of {request.as_of} are of other features or labels than "
+            "there are now; clear this run from `build_labels` on."
         )
-    asked = _request(model, lake, as_of, trials, seed, run)
-    return _joined(
-        [
-            _batch_fits(model, lake, as_of, number, segments, asked, scratch)
-            for number, segments in enumerate(_batches(model, lake, as_of)["batches"])
-        ]
-    )
+    inputs = _fit_inputs(staged, request)
+    batches = Batches.model_validate(staged.read_json(request.as_of, _BATCHES)).batches
+    fits = []
+    for number, segments in enumerate(batches):
+        found = _read_fits(model, lake, request.as_of, number, inputs, scratch)
+        fits.append(found or SegmentFits(failed=dict.fromkeys(segments, "its task left no result")))
+    return _union(fits)
 
 
 def own_candidates(model: ModelSpec) -> list[Candidate]:
@@ -202,40 +199,42 @@ def described(failed: Mapping[str, str]) -> str:
     return shown if len(failed) <= _SHOWN else f"{shown}; and {len(failed) - _SHOWN} more"
 
 
-def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, trials: int, seed: int) -> SegmentFits:
-    share = tuning.shares(model, trials)
+def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, request: TrainingRequest) -> SegmentFits:
+    share = tuning.shares(model, request.trials)
     candidates = {candidate: share[candidate.name] for candidate in own_candidates(model)}
     fits = []
     for (segment,), own in rows.group_by(str(model.segments.by), maintain_order=True):
         try:
-            fits.append(_fit_segment(model, candidates, str(segment), own, parts, seed))
+            folds = _segment_folds(model, own, parts, request.seed)
+            if folds:
+                refit = within(own, parts.refit)
+                fits.append(_fit_segment(model, candidates, str(segment), folds, refit, request.seed))
+            else:
+                log.info("%s has too few rows to be fitted on its own.", segment)
         except MemoryError:
             raise
         except Exception as error:
             # Whatever is wrong with one segment must not stop the others; the task fails once these are staged.
             log.exception("%s %s could not be fitted.", model.segments.by, segment)
             fits.append(SegmentFits(failed={str(segment): f"{type(error).__name__}: {error}"}))
-    return _joined(fits)
+    return _union(fits)
+
+
+def _segment_folds(model: ModelSpec, rows: pl.DataFrame, parts: Split, seed: int) -> list[FoldRows]:
+    """The folds of one segment that have enough rows, with the baseline's scores."""
+    folds = [FoldRows(within(rows, fold.train), within(rows, fold.validation)) for fold in parts.folds]
+    return [tuning.with_baseline(model, fold, seed) for fold in folds if _is_enough(model, fold)]
 
 
 def _fit_segment(
     model: ModelSpec,
     candidates: Mapping[Candidate, int],
     segment: str,
-    rows: pl.DataFrame,
-    parts: Split,
+    folds: list[FoldRows],
+    refit: pl.DataFrame,
     seed: int,
 ) -> SegmentFits:
-    """Tune and fit `candidates`, each with so many trials; nothing where the rows are too few."""
-    folds = [
-        FoldRows(training_data.within(rows, fold.train), training_data.within(rows, fold.validation))
-        for fold in parts.folds
-    ]
-    folds = [tuning.with_baseline(model, fold, seed) for fold in folds if _is_enough(model, fold)]
-    refit = training_data.within(rows, parts.refit)
-    if not folds:
-        log.info("%s has too few rows to be fitted on its own.", segment)
-        return SegmentFits()
+    """Tune the candidates on a segment's folds, each with so many trials, and fit them on all its rows."""
     params, builders = {}, {}
     for candidate, trials in candidates.items():
         tried = tuning.search(model, candidate, folds, trials, seed)
@@ -258,53 +257,37 @@ def _is_enough(model: ModelSpec, fold: FoldRows) -> bool:
     return shortage is None and fold.validation.height >= _FEWEST_VALIDATION_ROWS
 
 
-def _joined(fits: list[SegmentFits]) -> SegmentFits:
+def _union(fits: list[SegmentFits]) -> SegmentFits:
+    """All segments of each candidate."""
     frames = [fit.out_of_fold for fit in fits if not fit.out_of_fold.is_empty()]
     return SegmentFits(
-        _union(fit.estimators for fit in fits),
-        _union(fit.params for fit in fits),
+        _merged(fit.estimators for fit in fits),
+        _merged(fit.params for fit in fits),
         pl.concat(frames) if frames else pl.DataFrame(),
         {segment: reason for fit in fits for segment, reason in fit.failed.items()},
     )
 
 
-def _union(parts: Iterable[Mapping[str, Mapping[str, Value]]]) -> dict[str, dict[str, Value]]:
-    """All segments of each candidate."""
-    union: dict[str, dict[str, Value]] = defaultdict(dict)
+def _merged(parts: Iterable[Mapping[str, Mapping[str, Value]]]) -> dict[str, dict[str, Value]]:
+    merged: dict[str, dict[str, Value]] = defaultdict(dict)
     for part in parts:
         for candidate, segments in part.items():
-            union[candidate].update(segments)
-    return dict(union)
+            merged[candidate].update(segments)
+    return dict(merged)
 
 
-def _batch_fits(
-    model: ModelSpec,
-    lake: Lake,
-    as_of: date,
-    batch: int,
-    segments: list[str],
-    asked: Mapping[str, str],
-    scratch: Path,
-) -> SegmentFits:
-    prefix = model.segment_fits_prefix(batch)
-    staged = lake.find_manifest(prefix, as_of)
-    if staged is None or staged.inputs != asked:
-        return SegmentFits(failed=dict.fromkeys(segments, "its task left no result"))
-    [estimators] = lake.download(prefix, as_of, scratch, _ESTIMATORS)
-    [out_of_fold] = lake.download(prefix, as_of, scratch, _OUT_OF_FOLD)
-    record = lake.read_json(prefix, as_of, _RECORD)
-    return SegmentFits(
-        load_trusted(estimators, model.trusted_types, f"batch {batch} of {model.name!r}"),
-        record["params"],
-        pl.read_parquet(out_of_fold),
-        record["failed"],
-    )
+def _fit_inputs(staged: Pinned, request: TrainingRequest) -> dict[str, str]:
+    """What the fits of staged batches depend on, as their manifest names it."""
+    run = request.run
+    settings = {"run": run.run_id, "code_version": run.code_version, "trials": str(request.trials)}
+    return staged.inputs | settings | {"seed": str(request.seed)}
 
 
-def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFile]:
+def _write_fits(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFile]:
     model_files.dump(fits.estimators, scratch / _ESTIMATORS, model.trusted_types)
     fits.out_of_fold.write_parquet(scratch / _OUT_OF_FOLD, statistics=False)
-    (scratch / _RECORD).write_text(json.dumps({"params": fits.params, "failed": fits.failed}, indent=2))
+    record = SegmentRecord(params=fits.params, failed=fits.failed)
+    (scratch / _RECORD).write_text(record.model_dump_json(indent=2))
     return [
         LocalFile(scratch / _ESTIMATORS),
         LocalFile(scratch / _OUT_OF_FOLD, fits.out_of_fold.height),
@@ -312,15 +295,26 @@ def _stored(model: ModelSpec, fits: SegmentFits, scratch: Path) -> list[LocalFil
     ]
 
 
-def _request(model: ModelSpec, lake: Lake, as_of: date, trials: int, seed: int, run: RunInfo) -> dict[str, str]:
-    """What a batch's fits depend on, as their manifest names it."""
-    rows = lake.digests(model.segment_rows_prefix, [as_of])
-    asked = {"run": run.run_id, "code_version": run.code_version, "trials": str(trials), "seed": str(seed)}
-    return rows | asked
-
-
-def _batches(model: ModelSpec, lake: Lake, as_of: date) -> Any:
-    return lake.read_json(model.segment_rows_prefix, as_of, "batches.json")
+def _read_fits(
+    model: ModelSpec, lake: Lake, as_of: date, batch: int, inputs: Mapping[str, str], scratch: Path
+) -> SegmentFits | None:
+    """What came of a batch, or None where its task left nothing that depends on these inputs."""
+    prefix = model.segment_fits_prefix(batch)
+    try:
+        staged = lake.pin(prefix, [as_of])
+    except PartitionNotFoundError:
+        return None
+    if staged.manifests[as_of].inputs != inputs:
+        return None
+    [estimators] = staged.download(as_of, scratch, _ESTIMATORS)
+    [out_of_fold] = staged.download(as_of, scratch, _OUT_OF_FOLD)
+    record = SegmentRecord.model_validate(staged.read_json(as_of, _RECORD))
+    return SegmentFits(
+        load_trusted(estimators, model.trusted_types, f"batch {batch} of {model.name!r}"),
+        record.params,
+        pl.read_parquet(out_of_fold),
+        record.failed,
+    )
 
 
 def _batch_file(number: int) -> str:

@@ -10,7 +10,9 @@ from scipy.stats import binomtest
 
 from include.lifecycle.modelling.intervals import Interval, coverage, coverage_range, fit_interval, width_fault
 from include.lifecycle.specs import IntervalPolicy
-from include.lifecycle.training.training import _coverage_warnings, _Result
+from include.lifecycle.training.describe import interval_warnings
+from include.lifecycle.training.fitting import Fitted
+from include.lifecycle.training.segment_training import SegmentFits
 
 EIGHTY = Interval("scale", multiple=1.0, nominal=0.8)
 FIRST = date(2026, 3, 1)
@@ -63,9 +65,9 @@ def test_an_interval_that_holds_far_more_or_fewer_outcomes_than_promised_has_the
 @pytest.mark.parametrize(("held", "warned"), [(72, True), (80, False), (93, True)])
 def test_a_training_warns_of_an_interval_that_breaks_its_promise(held: int, warned: bool) -> None:
     holdout = outcomes(50, 100, held).rename({"score": "candidate_score"})
-    result = _Result(None, None, [], holdout, holdout, {"candidate": EIGHTY})
+    fitted = Fitted(None, None, [], holdout, holdout, {"candidate": EIGHTY}, SegmentFits())
 
-    warnings = _coverage_warnings(result)
+    warnings = interval_warnings(fitted)
 
     expected = f"promises to hold 80 % of the outcomes, but held {held}.0 % of the holdout's"
     assert [expected in warning for warning in warnings] == [True] * warned

@@ -1,0 +1,197 @@
+"""The training set: features and matured labels of the days that a training learns from.
+
+`assemble` decides once which days these are, reads each partition once, publishes the labels, and puts the rows
+aside with the digests of what they were read from. Batches of segments and the training read this set and nothing
+else, whatever the ETL does meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from include.lifecycle.ingestion.feature_version import present_feature_days
+from include.lifecycle.modelling import tuning
+from include.lifecycle.specs import ModelSpec, Spec
+from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, partition
+from include.lifecycle.training.record import TrainingRequest
+from include.lifecycle.training.snapshots import (
+    NothingToLearnError,
+    Part,
+    matured_days,
+    missing_outcomes,
+    spaced_days,
+)
+
+_ROWS = "rows.parquet"
+_DAYS = "days.json"
+
+
+class TrainingDays(Spec):
+    """The days that a training learns from.
+
+    Attributes
+    ----------
+    windows : by snapshot day, oldest first, the outcome days that its labels are made of.
+    missing : by matured day that is left out, the days whose outcomes its labels would need, but never arrived.
+    """
+
+    windows: Mapping[date, tuple[date, ...]]
+    missing: Mapping[date, tuple[date, ...]]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The rows that a training learns from, with what they were read from.
+
+    Attributes
+    ----------
+    rows : key, `dt`, features and `label` of each snapshot day, oldest first. A symbol has no features before its
+        history is long enough, so the first days may have no rows; they are left out.
+    missing : as in `TrainingDays`.
+    sources : path and digest of the partitions of features and labels that the rows were read from.
+    inputs : path and digest of the set itself, for whoever depends on all of it.
+    """
+
+    rows: Mapping[date, pl.DataFrame]
+    missing: Mapping[date, tuple[date, ...]]
+    sources: Mapping[str, str]
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def read(cls, model: ModelSpec, lake: Lake, as_of: date, scratch: Path) -> TrainingSet:
+        """The set that was assembled as of a day; fetched by way of the folder `scratch`.
+
+        Raises
+        ------
+        PartitionNotFoundError
+            If none was; run `assemble` first.
+        """
+        staged = lake.pin(model.training_rows_prefix, [as_of])
+        [path] = staged.download(as_of, scratch, _ROWS)
+        by_day = pl.read_parquet(path).partition_by("dt", as_dict=True)
+        return cls(
+            rows={day: frame for (day,), frame in by_day.items()},
+            missing=TrainingDays.model_validate(staged.read_json(as_of, _DAYS)).missing,
+            sources=staged.manifests[as_of].inputs,
+            inputs=staged.inputs,
+        )
+
+    def sources_of(self, days: Iterable[date]) -> dict[str, str]:
+        """The sources of some of the days."""
+        wanted = {str(day) for day in days}
+        return {path: digest for path, digest in self.sources.items() if path.rpartition("/dt=")[2] in wanted}
+
+
+def assemble(model: ModelSpec, lake: Lake, request: TrainingRequest) -> Manifest:
+    """Publish the labels that have matured, and the training set under `training_rows_prefix`.
+
+    A label says what was known when it matured, whatever became known later: the labels of a day do not depend
+    on the day on which they are assembled.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no day has matured.
+    ValueError
+        If the request's budget is too small for the model's candidates.
+    """
+    tuning.shares(model, request.trials)
+    days = choose_days(model, lake, request.as_of)
+    known = sorted({day for window in days.windows.values() for day in window})
+    outcomes = lake.pin(model.dataset.clean(model.label.table), known)
+    features = lake.pin(model.dataset.features_prefix, days.windows)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        feature_frames, outcome_frames = features.frames(scratch), outcomes.frames(scratch)
+        rows, sources = [], features.inputs
+        for day, window in days.windows.items():
+            of_day = feature_frames[day].collect()
+            so_far = pl.concat([outcome_frames[other] for other in window])
+            labels = model.label.make(day, of_day.drop("dt"), so_far).sort(model.dataset.key)
+            read = features.only([day]).inputs | outcomes.only(window).inputs
+            published = lake.publish_frame(
+                model.labels_prefix, day, labels, run=request.run, scratch=scratch, inputs=read
+            )
+            sources[partition(model.labels_prefix, day)] = published.digest
+            rows.append(_joined(model, of_day, labels))
+    return _publish(model, lake, request, days, pl.concat(rows, how="vertical_relaxed"), sources)
+
+
+def choose_days(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
+    """The days to learn from as of `as_of`, of those within the spec's `look_back_days`.
+
+    Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
+    for one who stayed. So are days whose features other code made.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no day has matured.
+    """
+    feature_days, outcome_days = _known_days(model, lake, as_of)
+    matured = matured_days(feature_days, outcome_days, as_of, model.matures_on)
+    gaps = missing_outcomes(matured, outcome_days, model)
+    days = spaced_days([day for day in matured if day not in gaps], model.split.snapshot_every_days)
+    if not days:
+        raise NothingToLearnError(
+            f"Model {model.name!r} has nothing to learn from as of {as_of}: outcomes are known "
+            f"{model.label.horizon_days + model.label.delay_days} days after the features, but the first features "
+            f"are of {min(feature_days, default='no day')} and the last outcomes of "
+            f"{max(outcome_days, default='no day')}. Run {model.dataset.name}_etl for more days, or train as of "
+            "a later day."
+        )
+    return TrainingDays(
+        windows={day: tuple(model.label_window(day, outcome_days)) for day in days},
+        missing={day: tuple(lost) for day, lost in gaps.items()},
+    )
+
+
+def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], list[date]]:
+    """The days with features of the present code, and those with outcomes.
+
+    Where outcomes are of fewer than two days, that is all days: one single day of outcomes says all (see
+    `matured_days`), however long ago it was.
+    """
+    dataset, outcomes_prefix = model.dataset, model.dataset.clean(model.label.table)
+    since = as_of - timedelta(days=model.split.look_back_days)
+    outcomes = lake.days(outcomes_prefix, since, as_of)
+    if len(outcomes) > 1:
+        return present_feature_days(dataset, lake, since, as_of), outcomes
+    return present_feature_days(dataset, lake), lake.days(outcomes_prefix)
+
+
+def within(rows: pl.DataFrame, part: Part) -> pl.DataFrame:
+    """The rows whose `dt` is one of the part's days."""
+    return rows.filter(pl.col("dt").is_in(part.days))
+
+
+def _joined(model: ModelSpec, features: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a day that have features and a label, with the columns that a training needs."""
+    key = model.dataset.key
+    scale = (model.interval.scale,) if model.interval else ()
+    columns = dict.fromkeys((*key, "dt", *model.features, *scale, "label"))
+    rows = features.join(labels.select(*key, "label"), on=key)
+    return rows.select(*columns).sort(key[::-1])
+
+
+def _publish(
+    model: ModelSpec,
+    lake: Lake,
+    request: TrainingRequest,
+    days: TrainingDays,
+    rows: pl.DataFrame,
+    sources: Mapping[str, str],
+) -> Manifest:
+    with TemporaryDirectory() as folder:
+        path, days_path = Path(folder) / _ROWS, Path(folder) / _DAYS
+        rows.write_parquet(path, statistics=False)
+        days_path.write_text(days.model_dump_json(indent=2))
+        files = [LocalFile(path, rows.height), LocalFile(days_path)]
+        prefix, schema = model.training_rows_prefix, rows.schema
+        return lake.publish(prefix, request.as_of, files, run=request.run, schema=schema, inputs=sources)

@@ -1,0 +1,57 @@
+"""What the tasks of a training's run hand to the engine, and what they show of its answers."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+
+from include.lifecycle.promotion import ledger, model_card
+from include.lifecycle.promotion.promotion import run_gate
+from include.lifecycle.promotion.staged_training import StagedTraining
+from include.lifecycle.training.record import TrainingRequest
+from ml_lifecycle import hooks
+from ml_lifecycle.links import show_report
+from ml_lifecycle.runs import run_info, run_url
+
+if TYPE_CHECKING:
+    from include.lifecycle.specs import ModelSpec
+
+
+def training_request(as_of: date) -> TrainingRequest:
+    """What the run's form asks for; without a reason of its own, how the run was started is one."""
+    context = get_current_context()
+    params, started = context["params"], context["dag_run"].run_type.value.replace("_", " ")
+    reason = params["reason"] or f"{started} run"
+    return TrainingRequest(as_of, params["trials"], params["seed"], run_info(), reason)
+
+
+def evaluate_gate(model: ModelSpec, as_of: date, pushed: dict[str, Any]) -> dict[str, Any]:
+    """Let the gate decide on a pushed version; returns the verdict and the version that is champion now."""
+    mlflow, staged = hooks.MlflowHook(), StagedTraining(model, as_of, pushed["staged_digest"])
+    with hooks.WarehouseHook().connection() as connection:
+        decision = run_gate(mlflow.tracking_uri, hooks.lake(), connection, staged, pushed["version"], run_info())
+        champion = ledger.champion(connection, model.name)
+    show_report(model.card_prefix(pushed["version"]), as_of)
+    return {
+        "day": as_of.isoformat(),
+        "version": champion,
+        "verdict": decision.action,
+        "reasons": list(decision.reasons),
+    }
+
+
+def publish_card(model: ModelSpec, as_of: date, version: int) -> str:
+    """Publish the card of a version with the first verdict on it, and show that in MLflow; returns its prefix."""
+    mlflow, lake = hooks.MlflowHook(), hooks.lake()
+    with hooks.WarehouseHook().connection() as connection:
+        entry = ledger.first_verdict(ledger.entries(connection, model.name), version)
+    links = {
+        f"Version {version} in MLflow": mlflow.version_url(model.name, version),
+        "The training's run in Airflow": run_url(f"{model.name}_training", entry.run_id),
+    }
+    model_card.publish(model, lake, as_of, entry, links, run_info())
+    model_card.show_in_mlflow(mlflow.tracking_uri, model, lake, as_of, entry)
+    show_report(model.card_prefix(version), as_of)
+    return model.card_prefix(version)
