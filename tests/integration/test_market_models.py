@@ -94,7 +94,7 @@ def predicted(model: ModelSpec, lake: Lake, scratch: Path) -> str:
 
 def reference_of(model: ModelSpec, lake: Lake) -> Reference:
     """Version 1, trained as of AS_OF."""
-    keep_reference(lake, StagedTraining(model, AS_OF, trained(model, lake)), 1, RUN)
+    keep_reference(lake, StagedTraining(model, AS_OF, trained(model, lake)).pin(lake), 1, RUN)
     return Reference(AS_OF, 1)
 
 

@@ -70,7 +70,7 @@ class MortalClient:
         return getattr(self._client, name)
 
 
-def test_a_push_tells_the_whole_story_of_the_training(
+def test_a_push_logs_what_the_training_read_tried_and_measured(
     model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     digest = stage(model, lake, run, tmp_path, trials=3).digest

@@ -16,9 +16,8 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate import GateEvidence
-from include.lifecycle.promotion.staged_training import StagedTraining
+from include.lifecycle.promotion.staged_training import PinnedTraining
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake
 from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
 
 
@@ -80,25 +79,20 @@ class _Holdout:
 
 
 def gather_evidence(
-    tracking_uri: str, lake: Lake, staged: StagedTraining, version: int, history: Sequence[ledger.Entry]
+    tracking_uri: str, training: PinnedTraining, version: int, history: Sequence[ledger.Entry]
 ) -> GateEvidence:
     """What the gate decides from, about the version that a staged training was pushed as.
 
     Parameters
     ----------
     history : the model's entries in the ledger, oldest first.
-
-    Raises
-    ------
-    ValueError
-        If another training has replaced the staged one.
     """
     with TemporaryDirectory() as folder:
-        files = staged.download(lake, Path(folder))
+        files = training.download(Path(folder))
         record = TrainingRecord.read(files[RECORD])
         rows = pl.read_parquet(files[HOLDOUT])
-        candidate = _Contender("candidate", version, staged.as_of, staged.model_digest(lake, "candidate"))
-    holdout = _Holdout(staged.model, tracking_uri, rows, record.holdout_from, record.split)
+    candidate = _Contender("candidate", version, training.as_of, training.model_digest("candidate"))
+    holdout = _Holdout(training.model, tracking_uri, rows, record.holdout_from, record.split)
     return _compare(holdout, candidate, _champion(history))
 
 

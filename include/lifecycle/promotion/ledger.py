@@ -1,7 +1,7 @@
 """The ledger: which version of a model was in force, since when, and why; append-only, in PostgreSQL.
 
-The ledger is the truth and the registry's aliases are its picture: after any interruption the aliases are set
-again from a replay of the entries.
+The ledger is the truth, and the registry's aliases follow from it: after any interruption they are set again
+from a replay of the entries.
 """
 
 from __future__ import annotations

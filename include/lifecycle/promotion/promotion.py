@@ -15,7 +15,7 @@ from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.evidence import gather_evidence
 from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
 from include.lifecycle.promotion.push import push_model
-from include.lifecycle.promotion.staged_training import StagedTraining
+from include.lifecycle.promotion.staged_training import PinnedTraining, StagedTraining
 from include.lifecycle.storage.lake import Lake, RunInfo
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ def run_gate(
     history = ledger.entries(connection, staged.model.name)
     entry = ledger.find_verdict(history, version)
     if entry is None:
-        decision = evaluate_gate(gather_evidence(tracking_uri, lake, staged, version, history))
-        entry = ledger.record(connection, _act(tracking_uri, lake, staged, decision, run))
+        training = staged.pin(lake)
+        decision = evaluate_gate(gather_evidence(tracking_uri, training, version, history))
+        baseline = None
+        if decision.action == "baseline":
+            baseline = push_model(tracking_uri, lake, staged, run, "baseline").version
+        entry = ledger.record(connection, _entry(training, decision, baseline, run))
     show_in_registry(tracking_uri, entry, ledger.replay(ledger.entries(connection, staged.model.name)))
     return _decision(entry, run)
 
@@ -69,25 +73,20 @@ def show_in_registry(tracking_uri: str, entry: ledger.Entry, aliases: ledger.Ali
         log.error("The verdict on it is in the ledger alone. %s", error)
 
 
-def _act(
-    tracking_uri: str, lake: Lake, staged: StagedTraining, decision: GateDecision, run: RunInfo
-) -> ledger.Entry:
-    """Make a version of the baseline where it becomes champion; returns what the ledger is to say."""
-    evidence, model = decision.evidence, staged.model
-    digests = {str(evidence.candidate_version): staged.model_digest(lake, "candidate")}
-    champion = evidence.champion_version
-    if decision.action == "promote":
-        champion = evidence.candidate_version
-    elif decision.action == "baseline":
-        champion = push_model(tracking_uri, lake, staged, run, "baseline").version
-        digests[str(champion)] = staged.model_digest(lake, "baseline")
+def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | None, run: RunInfo) -> ledger.Entry:
+    """What the ledger is to say of a decision; `baseline` is the version of the pushed baseline, if any."""
+    evidence = decision.evidence
+    candidate, champion = evidence.candidate_version, evidence.champion_version
+    digests = {str(candidate): training.model_digest("candidate")}
+    if baseline is not None:
+        digests[str(baseline)] = training.model_digest("baseline")
     return ledger.Entry(
-        model=model.name,
+        model=training.model.name,
         action=decision.action,
-        candidate=evidence.candidate_version,
-        from_version=evidence.champion_version,
-        to_version=champion,
-        effective_from=model.in_force_from(staged.as_of),
+        candidate=candidate,
+        from_version=champion,
+        to_version={"promote": candidate, "keep": champion, "baseline": baseline}[decision.action],
+        effective_from=training.model.in_force_from(training.as_of),
         actor="gate",
         reason=_REASON_SEPARATOR.join(decision.reasons),
         evidence=json.loads(evidence.model_dump_json()),

@@ -61,8 +61,9 @@ def push_model(
         If the staged model contains types that the spec does not trust.
     """
     client, model = registry.mlflow_client(tracking_uri), staged.model
+    training = staged.pin(lake)
     with TemporaryDirectory() as folder:
-        files = staged.download(lake, Path(folder))
+        files = training.download(Path(folder))
         record = TrainingRecord.read(files[RECORD])
         training_run = mlflow_run.find_or_create(client, staged, record, run, role)
         version = _registered_version(client, model.name, training_run)
@@ -73,7 +74,7 @@ def push_model(
             version = version or _register(client, model, training_run, logged, tags)
             client.set_terminated(training_run.info.run_id, "FINISHED")
         _restore_file(tracking_uri, version, files[ROLE_FILES[role]])
-    keep_reference(lake, staged, int(version.version), run)
+    keep_reference(lake, training, int(version.version), run)
     return PushedVersion(model.name, int(version.version), training_run.info.run_id, str(version.source))
 
 

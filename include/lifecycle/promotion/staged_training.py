@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo, partition
+from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
 from include.lifecycle.training.record import BASELINE, HOLDOUT, MODEL_FILE, RECORD
 
 Role = Literal["candidate", "baseline"]
@@ -26,8 +26,8 @@ class StagedTraining:
     as_of: date
     digest: str
 
-    def pin(self, lake: Lake) -> Pinned:
-        """Its partition, to be read as it is now.
+    def pin(self, lake: Lake) -> PinnedTraining:
+        """Its files as they are now, whatever replaces them later.
 
         Raises
         ------
@@ -41,33 +41,34 @@ class StagedTraining:
                 f"The training staged for {self.model.name!r} as of {self.as_of} is {digest}, not {self.digest}: "
                 "a later training replaced it. Push that one, or train again."
             )
-        return pinned
+        return PinnedTraining(self.model, self.as_of, pinned)
 
-    def download(self, lake: Lake, folder: Path) -> dict[str, Path]:
-        """Write its files to a folder; returns them by name. ValueError as in `pin`."""
-        pinned = self.pin(lake)
-        names = [file.plain_name for file in pinned.manifests[self.as_of].files]
-        paths = pinned.download(self.as_of, folder)
+
+@dataclass(frozen=True)
+class PinnedTraining:
+    """The files of a staged training, by a manifest that was read once."""
+
+    model: ModelSpec
+    as_of: date
+    pinned: Pinned
+
+    def download(self, folder: Path) -> dict[str, Path]:
+        """Write the files to a folder; returns them by name."""
+        names = [file.plain_name for file in self.pinned.manifests[self.as_of].files]
+        paths = self.pinned.download(self.as_of, folder)
         return {name: path.rename(folder / name) for name, path in zip(names, paths, strict=True)}
 
-    def model_digest(self, lake: Lake, role: Role) -> str:
-        """The SHA-256 of the file of its candidate or baseline. ValueError as in `pin`."""
-        return self.pin(lake).manifests[self.as_of].file(ROLE_FILES[role]).sha256
+    def model_digest(self, role: Role) -> str:
+        """The SHA-256 of the file of the candidate or of the baseline."""
+        return self.pinned.manifests[self.as_of].file(ROLE_FILES[role]).sha256
 
 
-def keep_reference(lake: Lake, staged: StagedTraining, version: int, run: RunInfo) -> None:
-    """Keep what a version's card and monitoring need: another training of the day replaces what is staged.
-
-    Raises
-    ------
-    ValueError
-        If another training has replaced the staged one.
-    """
-    prefix = staged.model.reference_prefix(version)
-    if lake.intact(prefix, staged.as_of):
+def keep_reference(lake: Lake, training: PinnedTraining, version: int, run: RunInfo) -> None:
+    """Keep what a version's card and monitoring need: another training of the day replaces what is staged."""
+    prefix = training.model.reference_prefix(version)
+    if lake.intact(prefix, training.as_of):
         return
-    inputs = {partition(staged.model.staging_prefix, staged.as_of): staged.digest}
     with TemporaryDirectory() as folder:
-        files = staged.download(lake, Path(folder))
+        files = training.download(Path(folder))
         kept = [LocalFile(files[name]) for name in (HOLDOUT, BASELINE, RECORD)]
-        lake.publish(prefix, staged.as_of, kept, run=run, inputs=inputs)
+        lake.publish(prefix, training.as_of, kept, run=run, inputs=training.pinned.inputs)
