@@ -51,7 +51,7 @@ class TrainingSet:
 
     Attributes
     ----------
-    rows : key, `dt`, features and `label` of each snapshot day, oldest first. A symbol has no features before its
+    rows : key, `dt`, features and `label` of each snapshot day, oldest first. A key has no features before its
         history is long enough, so the first days may have no rows; they are left out.
     missing : as in `TrainingDays`.
     sources : path and digest of the partitions of features and labels that the rows were read from.
