@@ -30,7 +30,7 @@ from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.promotion import ledger
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring import planning, publishing, scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.models.returns import RETURNS
 from include.samples.market import MarketSettings, ensure_market
@@ -95,8 +95,8 @@ def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequenc
         extraction.extract(MARKET, lake, source, planned, RUN)
 
     def score() -> None:
-        for scored, version in scoring.plan(RETURNS, lake, connection, None).items():
-            scoring.score(RETURNS, lake, scored, estimator, version, RUN, INTERVAL)
+        for scored, version in planning.plan(RETURNS, lake, connection, None).items():
+            scoring.score(RETURNS, lake, scored, scoring.Scorer(estimator, version, INTERVAL), RUN)
 
     work: dict[str, Any] = {
         "plan": plan,
@@ -106,7 +106,7 @@ def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequenc
             MARKET, lake, features.features_to_build(MARKET, lake, planned, day).days, RUN
         ),
         "score": score,
-        "publish": lambda: scoring.publish(RETURNS, lake, connection, day, RUN),
+        "publish": lambda: publishing.publish(RETURNS, lake, connection, day, RUN),
     }
     return {step: timed(work[step]) for step in STEPS}
 

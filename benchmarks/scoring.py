@@ -24,7 +24,8 @@ from benchmarks.processes import free_port, in_a_new_process, peak_megabytes
 from benchmarks.ratios import Ratio
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.modelling.tasks.classification import Classification
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring import publishing, scoring
+from include.lifecycle.scoring.prediction_files import PARQUET, predictions_table
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.models.churn import CHURN
@@ -90,10 +91,12 @@ def measure_bare(endpoint: str, dsn: str, day: date) -> Measurement:
 def measure_streamed(endpoint: str, dsn: str, day: date) -> Measurement:
     """Score and publish a day, from features on S3 to prediction files on S3 and rows in the warehouse."""
     lake, connection, estimator = lake_at(endpoint), psycopg2.connect(dsn), fitted_estimator()
-    table, key = scoring.predictions_table(CHURN), CHURN.dataset.key
+    table, key = predictions_table(CHURN), CHURN.dataset.key
 
     def publish_files(scratch: Path) -> None:
-        scoring.publish_files(CHURN, lake, day, scoring.checked_files(CHURN, lake, day, scratch), RUN)
+        staged = lake.pin(CHURN.staged_scores_prefix, [day])
+        files = publishing.checked_files(CHURN, lake, staged, scratch)
+        publishing.publish_files(CHURN, lake, staged, files, RUN)
 
     def load_warehouse(rows: pl.LazyFrame) -> None:
         with warehouse.replacing(connection, table, day, rows, key=key):
@@ -101,9 +104,9 @@ def measure_streamed(endpoint: str, dsn: str, day: date) -> Measurement:
 
     with TemporaryDirectory() as folder:
         seconds = {
-            "score": timed(lambda: scoring.score(CHURN, lake, day, estimator, 1, RUN)),
+            "score": timed(lambda: scoring.score(CHURN, lake, day, scoring.Scorer(estimator, 1), RUN)),
             "publish files": timed(lambda: publish_files(Path(folder))),
-            "load warehouse": timed(lambda: load_warehouse(pl.scan_parquet(Path(folder) / scoring.PARQUET))),
+            "load warehouse": timed(lambda: load_warehouse(pl.scan_parquet(Path(folder) / PARQUET))),
         }
     return Measurement(seconds, peak_megabytes())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -16,8 +17,6 @@ from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
-if TYPE_CHECKING:
-    from include.lifecycle.monitoring.drift_samples import Reference
 
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
@@ -66,53 +65,44 @@ def monitoring(model: ModelSpec) -> DAG:
         },
     )
     def build() -> None:
-        def version_at_work() -> Reference:
-            """The training of the version that made the newest predictions."""
-            from include.lifecycle.monitoring.drift_samples import Reference
-            from include.lifecycle.promotion import registry
-            from include.lifecycle.scoring import scoring
-            from ml_lifecycle.hooks import MlflowHook, lake
-
-            number = scoring.latest_version(model, lake())
-            if number is None:
-                raise AirflowSkipException(
-                    f"{model.title} has no predictions yet; {model.name}_scoring makes them."
-                )
-            used = registry.version(MlflowHook().tracking_uri, model.name, number)
-            return Reference(used.as_of, number, used.score_column)
-
         @task(pool=HEAVY_POOL)
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
             from include.lifecycle.monitoring import drift, drift_verdict
-            from ml_lifecycle.hooks import WarehouseHook, lake
-            from ml_lifecycle.links import show_report
-            from ml_lifecycle.runs import run_info
 
-            day = run_day(get_current_context(), model.dataset)
-            with WarehouseHook().connection() as connection:
-                verdict = drift.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            page = show_report(model.report_prefix(drift_verdict.KIND), day)
-            return {"page": page, "day": day.isoformat(), "verdict": verdict.verdict, "reason": verdict.reason}
+            verdict = measured(drift.monitor)
+            return shown(drift_verdict.KIND, verdict.verdict, verdict.reason)
 
         @task(pool=HEAVY_POOL)
         def performance() -> dict[str, str]:
             """Measure the predictions whose outcomes have become known, and publish the report."""
             from include.lifecycle.monitoring import performance, performance_verdict
-            from ml_lifecycle.hooks import WarehouseHook, lake
-            from ml_lifecycle.links import show_report
+
+            verdict = measured(performance.monitor)
+            return shown(performance_verdict.KIND, f"performance {verdict.verdict}", verdict.reason)
+
+        def measured(monitor: Callable[..., Any]) -> Any:
+            """What `monitor` says of the version at work; the task is skipped before there are predictions."""
+            from include.lifecycle.monitoring.reference import find_reference
+            from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import run_info
 
             day = run_day(get_current_context(), model.dataset)
+            reference = find_reference(MlflowHook().tracking_uri, model, lake())
+            if reference is None:
+                raise AirflowSkipException(
+                    f"{model.title} has no predictions yet; {model.name}_scoring makes them."
+                )
             with WarehouseHook().connection() as connection:
-                verdict = performance.monitor(model, lake(), connection, day, run_info(), version_at_work())
-            page = show_report(model.report_prefix(performance_verdict.KIND), day)
-            return {
-                "page": page,
-                "day": day.isoformat(),
-                "verdict": f"performance {verdict.verdict}",
-                "reason": verdict.reason,
-            }
+                return monitor(model, lake(), connection, day, run_info(), reference)
+
+        def shown(kind: str, verdict: str, reason: str) -> dict[str, str]:
+            """What the notification says, with a link to the report."""
+            from ml_lifecycle.links import show_report
+
+            day = run_day(get_current_context(), model.dataset)
+            page = show_report(model.report_prefix(kind), day)
+            return {"page": page, "day": day.isoformat(), "verdict": verdict, "reason": reason}
 
         @task
         def notify_verdict(verdict: dict[str, str]) -> None:

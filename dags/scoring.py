@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
+from include.lifecycle.calendars import LOOK_BACK
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL, deadline
@@ -22,8 +23,9 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **Out:** `predictions/{name}/dt=.../` as Parquet and CSV, `predictions/{name}/latest.json`, and the warehouse
   table `ml.{name}_predictions`. New predictions wake whoever waits for the asset `{name}_predictions`.
 - **When it runs:** woken by new features or a new champion, or by hand.
-- **Which days:** it scores the days that have features and no
-  predictions, but none that the champion has seen the future of. Name a day in the form to score it all the same.
+- **Which days:** it scores the days that have features and no predictions, but none that the champion has seen
+  the future of. It looks back {look_back} days from the newest published day, and through all of the history where
+  the oldest of these days lacks predictions. Name a day in the form to score it all the same.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
   version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
 - **Deadline:** people are notified of a run that has not ended {deadline_hours:g} hours after it was queued.
@@ -45,6 +47,7 @@ def scoring(model: ModelSpec) -> DAG:
             name=model.name,
             dataset=model.dataset.name,
             deadline_hours=model.schedule.deadline_hours,
+            look_back=LOOK_BACK.days,
         ),
         schedule=Asset(f"{model.dataset.name}_features") | Asset(f"{model.name}_champion"),
         start_date=datetime(2020, 1, 1),
@@ -71,14 +74,14 @@ def scoring(model: ModelSpec) -> DAG:
             """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
             from include.lifecycle.promotion import fallback, ledger, registry
             from include.lifecycle.reporting.notifications import Notification
-            from include.lifecycle.scoring import scoring
+            from include.lifecycle.scoring import planning
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notify
             from ml_lifecycle.runs import run_links
 
             context, url = get_current_context(), MlflowHook().tracking_uri
             requested = requested_range(context, model.dataset)
             with WarehouseHook().connection() as connection:
-                planned = scoring.plan(model, lake(), connection, requested)
+                planned = planning.plan(model, lake(), connection, requested)
                 history = ledger.entries(connection, model.name)
                 found = fallback.assign(
                     planned,
@@ -102,23 +105,24 @@ def scoring(model: ModelSpec) -> DAG:
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
-            version = job["version"]
+            instance, version = get_current_context()["ti"], job["version"]
             days = label_days(job["days"], f"version {version}")
             scored: list[str] = []
-
-            def note(day: date) -> None:
-                scored.append(day.isoformat())
-                get_current_context()["ti"].xcom_push(SCORED, scored)
-
-            get_current_context()["ti"].xcom_push(SCORED, scored)
+            unscored: dict[str, str] = {}
+            instance.xcom_push(SCORED, scored)
             with WarehouseHook().connection() as connection:
                 digest = ledger.digest_of(ledger.entries(connection, model.name), version)
                 try:
                     scorer = scoring.load_scorer(MlflowHook().tracking_uri, model, version, digest)
                 except UnusableModelError as error:
-                    return {SCORED: scored, UNSCORED: dict.fromkeys(job["days"], str(error))}
-                errors = scoring.score_days(model, lake(), connection, days, scorer, run_info(), note)
-            return {SCORED: scored, UNSCORED: {day.isoformat(): error for day, error in errors.items()}}
+                    return {SCORED: [], UNSCORED: dict.fromkeys(job["days"], str(error))}
+                for day, fault in scoring.score_days(model, lake(), connection, days, scorer, run_info()):
+                    if fault is not None:
+                        unscored[day.isoformat()] = fault
+                        continue
+                    scored.append(day.isoformat())
+                    instance.xcom_push(SCORED, scored)
+            return {SCORED: scored, UNSCORED: unscored}
 
         @task_group
         def chunk(job: dict[str, Any]) -> None:
@@ -139,7 +143,7 @@ def scoring(model: ModelSpec) -> DAG:
         @task(trigger_rule=TriggerRule.ALL_DONE)
         def report_unscored(jobs: list[dict[str, Any]] | None) -> None:
             """Make the run red where a day is not published, after all others had their turn, and say why."""
-            from include.lifecycle.scoring.scoring import unpublished_days
+            from include.lifecycle.scoring.publishing import unpublished_days
 
             if jobs is None:
                 raise AirflowFailException("No day was scored; the log of `find_days` says why.")

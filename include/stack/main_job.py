@@ -268,7 +268,7 @@ class MainJob:
 
     def _has_predictions(self, model: str, day: date | None) -> bool:
         latest = results.latest_predictions(self._services, model)
-        return latest is not None and day is not None and latest["day"] == day.isoformat()
+        return latest is not None and latest.day == day
 
     def _failure(self, dag_id: str, run_id: str, instances: list[dict[str, Any]]) -> str:
         url = f"{self._services.airflow_pages}/dags/{dag_id}/runs/{run_id}"

@@ -1,6 +1,5 @@
 """What the main job leaves behind: read from the lake and from the registry, never remembered."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +11,9 @@ import httpx
 import polars as pl
 
 from include.lifecycle.promotion.registry import VERDICT_TAG
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, partition
+from include.lifecycle.storage.latest import DamagedLatestError, Latest
 from include.stack.errors import StackError
 from include.stack.s3 import s3_client
 from include.stack.services import Services
@@ -48,8 +49,8 @@ def newest_features_day(services: Services, dataset: str, until: date | None = N
     return max(_lake(services).days(f"features/{dataset}", until=until or date.max), default=None)
 
 
-def latest_predictions(services: Services, model: str) -> dict[str, Any] | None:
-    """Return the pointer to the newest prediction files, as consumers read it, or None."""
+def latest_predictions(services: Services, model: str) -> Latest | None:
+    """Return what names the newest prediction files, as consumers read it, or None."""
     return _latest(services, f"predictions/{model}")
 
 
@@ -66,19 +67,18 @@ def newest_report(services: Services, model: str) -> Report | None:
 
 def prediction_rows(services: Services, model: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return columns of the newest predictions, row by row."""
-    latest = latest_predictions(services, model)
-    if latest is None:
+    newest = latest_predictions(services, model)
+    if newest is None:
         return []
     with TemporaryDirectory() as folder:
-        day = date.fromisoformat(latest["day"])
-        files = _lake(services).download(f"predictions/{model}", day, Path(folder), "predictions.parquet")
+        files = _lake(services).download(f"predictions/{model}", newest.day, Path(folder), "predictions.parquet")
         return pl.read_parquet(files, columns=list(columns)).select(columns).rows()
 
 
 def portfolio_day(services: Services) -> date | None:
     """Return the day of the newest portfolio, or None."""
-    latest = _latest(services, PORTFOLIO)
-    return None if latest is None else date.fromisoformat(latest["day"])
+    newest = _latest(services, PORTFOLIO)
+    return None if newest is None else newest.day
 
 
 def portfolio_weights(services: Services) -> pl.DataFrame | None:
@@ -113,27 +113,18 @@ def s3_uri(services: Services, key: str) -> str:
     return f"s3://{services.buckets.lake}/{key}"
 
 
-def _latest(services: Services, prefix: str) -> dict[str, Any] | None:
-    """Return what the pointer to the newest day of a prefix says, or None where there is none.
+def _latest(services: Services, prefix: str) -> Latest | None:
+    """Return what names the newest day of a prefix, or None where there is nothing.
 
     Raises
     ------
     StackError
         If it is damaged.
     """
-    key = f"{prefix}/latest.json"
-    body = _lake(services).read_object(key)
-    if body is None:
-        return None
     try:
-        latest: dict[str, Any] = json.loads(body)
-        date.fromisoformat(latest["day"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StackError(
-            f"{s3_uri(services, key)} names no day ({error!r}): it was changed or damaged after it was published. "
-            "Run the DAG maintenance, which rebuilds it."
-        ) from error
-    return latest
+        return latest.find(_lake(services), prefix)
+    except DamagedLatestError as error:
+        raise StackError(str(error)) from error
 
 
 def _lake(services: Services) -> Lake:

@@ -163,6 +163,6 @@ def _model_situation(services: Services, model: str) -> ModelSituation:
     return ModelSituation(
         name=model,
         has_champion=results.champion(services, model) is not None,
-        predictions_day=date.fromisoformat(latest["day"]) if latest else None,
+        predictions_day=latest.day if latest else None,
         has_report=results.newest_report(services, model) is not None,
     )

@@ -1,7 +1,5 @@
 """What the stack shows at the end: the champion beside the baseline, the predictions, the drift, the addresses."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
@@ -10,6 +8,7 @@ from include.lifecycle.modelling.tasks import present_names, task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage.latest import Latest
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results
 from include.stack.services import ADMIN_NAME, DATABASE_ROLE, Services
@@ -61,14 +60,14 @@ def _show_champion(console: Console, model: ModelSpec, champion: results.Champio
     console.print(table)
 
 
-def _show_predictions(services: Services, console: Console, model: str, latest: dict[str, Any] | None) -> None:
-    if latest is None:
+def _show_predictions(services: Services, console: Console, model: str, newest: Latest | None) -> None:
+    if newest is None:
         _line(console, "files", "none yet")
         return
-    _line(console, "scored", f"{latest['rows']:,} rows of {latest['day']} by version {latest['model_version']}")
-    folder = latest["manifest"].rpartition("/")[0]
-    for file in latest["files"]:
-        key = f"{folder}/{file['name']}"
+    _line(console, "scored", f"{newest.rows:,} rows of {newest.day} by version {newest.model_version}")
+    folder = newest.manifest.rpartition("/")[0]
+    for file in newest.files:
+        key = f"{folder}/{file.name}"
         _line(console, "file", results.s3_uri(services, key))
         if services.lake_dir:
             _line(console, "", str(services.lake_dir / key))

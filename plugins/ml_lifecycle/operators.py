@@ -102,14 +102,14 @@ class PublishPredictionsOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Publish the predictions."""
         from include.catalog import MODELS
-        from include.lifecycle.scoring import scoring
+        from include.lifecycle.scoring import publishing
         from ml_lifecycle.hooks import LakeHook, WarehouseHook
         from ml_lifecycle.runs import label_days, run_info
 
         label_days(self.job["days"], f"version {self.job['version']}")
         staged = [date.fromisoformat(day) for day in self.scored or ()]
         with WarehouseHook().connection() as connection:
-            published, errors = scoring.publish_days(
+            published, errors = publishing.publish_days(
                 MODELS[self.model], LakeHook().lake(), connection, staged, run_info()
             )
         days = [day["day"] for day in published]

@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 
 from include.catalog import MODELS
 from include.lifecycle.reporting import published_pages
-from include.lifecycle.scoring.scoring import LatestPredictions, latest_key
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import MANIFEST, NoSuchFileError, PartitionNotFoundError
 from ml_lifecycle.hooks import lake
 from ml_lifecycle.web import LATEST, html, to_date, web_app
@@ -48,11 +48,10 @@ def _manifest(model: str, day: str) -> Response:
 
 
 def _to_newest(model: str, name: str) -> Response:
-    latest = lake().read_object(latest_key(MODELS[model]))
-    if latest is None:
+    newest = latest.find(lake(), MODELS[model].predictions_prefix)
+    if newest is None:
         return _missing(model, LATEST, name)
-    day = LatestPredictions.model_validate_json(latest).day
-    return RedirectResponse(f"../{day}/{name}", headers={"Cache-Control": "no-store"})
+    return RedirectResponse(f"../{newest.day}/{name}", headers={"Cache-Control": "no-store"})
 
 
 def _missing(model: str, day: str, name: str) -> Response:

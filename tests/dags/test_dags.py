@@ -328,7 +328,7 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
 
     from psycopg2.errors import UntranslatableCharacter
 
-    from include.lifecycle.scoring import scoring
+    from include.lifecycle.scoring import publishing
     from ml_lifecycle.runs import label_days
 
     dag = DagBag(str(ROOT / "dags" / "scoring.py")).dags["churn_scoring"]
@@ -356,7 +356,7 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
         published.append(day.isoformat())
         return {"day": day.isoformat(), "rows": 2}
 
-    monkeypatch.setattr(scoring, "publish", publish)
+    monkeypatch.setattr(publishing, "publish", publish)
     monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext())
     monkeypatch.setattr("ml_lifecycle.hooks.LakeHook.lake", lambda _: None)
     dag.get_task("find_days").python_callable = lambda: chunks

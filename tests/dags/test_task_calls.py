@@ -21,7 +21,7 @@ from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring import planning, scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training import training
 from include.lifecycle.training.record import TrainingRequest
@@ -103,10 +103,8 @@ def test_scoring_loads_a_version_by_the_digest_of_the_ledger(call: Call, monkeyp
     entry = ledger.Entry("churn", "promote", 3, None, 3, DAYS[0], "gate", "", {}, "weekly", {"3": DIGEST})
     loaded: list[tuple[Any, ...]] = []
     monkeypatch.setattr(ledger, "entries", lambda *_: [entry])
-    monkeypatch.setattr(
-        scoring, "load_scorer", lambda *asked: loaded.append(asked) or scoring.Scorer(None, 3, None)
-    )
-    monkeypatch.setattr(scoring, "score_days", lambda *_: {})
+    monkeypatch.setattr(scoring, "load_scorer", lambda *asked: loaded.append(asked) or scoring.Scorer(None, 3))
+    monkeypatch.setattr(scoring, "score_days", lambda *_: [])
 
     call("churn_scoring", "chunk.score", {"version": 3, "days": [str(day) for day in DAYS]})
 
@@ -128,7 +126,7 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
         asked.append((version, digest))
         return "Its file is empty." if version == 2 else None
 
-    monkeypatch.setattr(scoring, "plan", lambda *_: {DAYS[1]: 2})
+    monkeypatch.setattr(planning, "plan", lambda *_: {DAYS[1]: 2})
     monkeypatch.setattr(ledger, "entries", lambda *_: [first, second])
     monkeypatch.setattr(ledger, "record", lambda _, entry: recorded.append(entry))
     monkeypatch.setattr(registry, "fault", fault)

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from include.lifecycle.monitoring.drift import monitor
-from include.lifecycle.monitoring.drift_samples import Reference
+from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
 

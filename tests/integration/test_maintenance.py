@@ -18,8 +18,8 @@ from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import maintenance, maintenance_policy
 from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.operations.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
-from include.lifecycle.scoring.scoring import predictions_table
-from include.lifecycle.storage import warehouse
+from include.lifecycle.scoring.prediction_files import predictions_table
+from include.lifecycle.storage import latest, warehouse
 from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete, flip
@@ -107,12 +107,8 @@ def judge(lake: Lake, run: RunInfo, folder: Path, day: date, *, lacks: str = "",
 
 def write_latest(lake: Lake) -> None:
     manifest = lake.manifest(CHURN.predictions_prefix, DAYS[-1])
-    content = {
-        "day": str(DAYS[-1]),
-        "manifest": f"{partition(CHURN.predictions_prefix, DAYS[-1])}/{MANIFEST}",
-        "files": [file.model_dump() for file in manifest.files],
-    }
-    lake.write_object(f"{CHURN.predictions_prefix}/latest.json", json.dumps(content).encode())
+    named = latest.Latest.of(CHURN.predictions_prefix, DAYS[-1], manifest, manifest.files[0].plain_name)
+    lake.write_object(latest.key(CHURN.predictions_prefix), named.model_dump_json().encode())
 
 
 def checked(lake: Lake, postgres: Any, **changes: Any) -> tuple[Evidence, Decision]:
@@ -298,7 +294,7 @@ def test_a_table_is_not_missing_on_days_before_it_first_arrived(
 def test_a_damaged_latest_wakes_the_scoring_of_the_newest_day(
     lived_in: Lake, postgres: Any, body: bytes | None
 ) -> None:
-    key = f"{CHURN.predictions_prefix}/latest.json"
+    key = latest.key(CHURN.predictions_prefix)
     delete(lived_in, key) if body is None else lived_in.write_object(key, body)
 
     evidence, decision = checked(lived_in, postgres)

@@ -19,9 +19,11 @@ from include.datasets.market import MARKET
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.monitoring import drift, performance
-from include.lifecycle.monitoring.drift_samples import Reference
+from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.promotion.staged_training import StagedTraining, keep_reference
 from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring.publishing import publish as publish_scores
+from include.lifecycle.scoring.scoring import Scorer
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
 from include.lifecycle.training.record import TrainingRequest
@@ -89,7 +91,7 @@ def predicted(model: ModelSpec, lake: Lake, scratch: Path) -> str:
     [file] = lake.download(model.staging_prefix, AS_OF, scratch, "model.skops")
     estimator = load_trusted(file, model.trusted_types, "the test's model")
     interval = Interval(**lake.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
-    return scoring.score(model, lake, AS_OF, estimator, 1, RUN, interval).digest
+    return scoring.score(model, lake, AS_OF, Scorer(estimator, 1, interval), RUN).digest
 
 
 def reference_of(model: ModelSpec, lake: Lake) -> Reference:
@@ -148,8 +150,8 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     estimator = load_trusted(files[0], model.trusted_types, "the test's model")
     interval = Interval(**market.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
     for day in MARKET.calendar.days(date(2011, 7, 1), date(2011, 10, 31)):
-        scoring.score(model, market, day, estimator, 1, RUN, interval)
-        scoring.publish(model, market, postgres, day, RUN)
+        scoring.score(model, market, day, Scorer(estimator, 1, interval), RUN)
+        publish_scores(model, market, postgres, day, RUN)
 
     verdict = performance.monitor(model, market, postgres, JUDGED_ON, RUN, reference)
 

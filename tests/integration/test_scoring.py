@@ -32,9 +32,12 @@ from sklearn.preprocessing import OneHotEncoder
 from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.promotion import ledger
-from include.lifecycle.scoring import scoring
-from include.lifecycle.scoring.scoring import PredictionsError, publish, score
+from include.lifecycle.scoring import checks, planning, scoring
+from include.lifecycle.scoring.prediction_files import PredictionsError, latest_version
+from include.lifecycle.scoring.publishing import publish
+from include.lifecycle.scoring.scoring import Scorer, score
 from include.lifecycle.specs import DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.batches import batches
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import delete
@@ -154,7 +157,7 @@ def _objects(lake: Lake) -> dict[str, bytes]:
 
 
 def _latest(lake: Lake) -> Any:
-    return json.loads(lake.read_object(scoring.latest_key(LEAVING)) or b"null")
+    return json.loads(lake.read_object(latest.key(LEAVING.predictions_prefix)) or b"null")
 
 
 def test_a_person_finds_score_decision_and_origin_of_each_row(
@@ -162,7 +165,7 @@ def test_a_person_finds_score_decision_and_origin_of_each_row(
 ) -> None:
     publish_features()
 
-    score(LEAVING, lake, DAY, estimator, 3, run)
+    score(LEAVING, lake, DAY, Scorer(estimator, 3), run)
     publish(LEAVING, lake, postgres, DAY, run)
 
     frame = _predictions(lake, DAY, tmp_path / "read")
@@ -184,11 +187,11 @@ def test_batches_give_the_scores_of_the_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish_features()
-    whole = score(LEAVING, lake, DAY, estimator, 1, run)
+    whole = score(LEAVING, lake, DAY, Scorer(estimator, 1), run)
     whole_frame = pl.read_parquet(lake.download(LEAVING.staged_scores_prefix, DAY, tmp_path / "whole"))
 
     monkeypatch.setattr(scoring, "batches", partial(batches, size=7))
-    in_batches = score(LEAVING, lake, DAY, estimator, 1, run)
+    in_batches = score(LEAVING, lake, DAY, Scorer(estimator, 1), run)
     frame = pl.read_parquet(lake.download(LEAVING.staged_scores_prefix, DAY, tmp_path / "batches"))
 
     assert in_batches.rows == whole.rows == 40
@@ -200,7 +203,7 @@ def test_manifest_latest_and_warehouse_tell_the_same(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, estimator: Any, tmp_path: Path
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, estimator, 3, run)
+    score(LEAVING, lake, DAY, Scorer(estimator, 3), run)
 
     shown = publish(LEAVING, lake, postgres, DAY, run)
 
@@ -229,14 +232,14 @@ def test_the_same_features_and_version_again_change_no_byte(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, estimator: Any
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, estimator, 3, run)
+    score(LEAVING, lake, DAY, Scorer(estimator, 3), run)
     publish(LEAVING, lake, postgres, DAY, run)
     files, rows = _objects(lake), _warehouse(postgres)
     with postgres, postgres.cursor() as cursor:
         cursor.execute("delete from ml.leaving_predictions")
 
     again = replace(run, run_id="again", started_at=LATER)
-    score(LEAVING, lake, DAY, estimator, 3, again)
+    score(LEAVING, lake, DAY, Scorer(estimator, 3), again)
     publish(LEAVING, lake, postgres, DAY, again)
 
     assert _objects(lake) == files
@@ -247,12 +250,12 @@ def test_a_version_that_was_staged_in_between_does_not_come_through(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
     files = _objects(lake)
-    score(LEAVING, lake, DAY, Constant(0.75), 2, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 2), run)
 
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
 
     assert _objects(lake) == files
@@ -262,10 +265,10 @@ def test_another_version_takes_the_place_of_the_first(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, tmp_path: Path
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
 
-    score(LEAVING, lake, DAY, Constant(0.75), 2, replace(run, started_at=LATER))
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 2), replace(run, started_at=LATER))
     publish(LEAVING, lake, postgres, DAY, run)
 
     frame = _predictions(lake, DAY, tmp_path / "read")
@@ -278,7 +281,7 @@ def test_latest_never_goes_back(lake: Lake, postgres_dsn: str, run: RunInfo, pub
     days = [date(2026, 3, day) for day in range(1, 9)]
     for day in days:
         publish_features(day)
-        score(LEAVING, lake, day, Constant(0.5), 1, run)
+        score(LEAVING, lake, day, Scorer(Constant(0.5), 1), run)
 
     def publish_day(day: date) -> None:
         connection = psycopg2.connect(postgres_dsn)
@@ -328,7 +331,7 @@ def test_scores_that_break_the_contract_are_not_published(
     sentence: str,
 ) -> None:
     publish_features()
-    score(LEAVING.model_copy(update={"decide": decide}), lake, DAY, Constant(probability), 1, run)
+    score(LEAVING.model_copy(update={"decide": decide}), lake, DAY, Scorer(Constant(probability), 1), run)
 
     with pytest.raises(PredictionsError, match=sentence):
         publish(LEAVING, lake, postgres, DAY, run)
@@ -343,14 +346,13 @@ def test_a_day_that_cannot_be_scored_stops_no_other(
     publish_features(days[0])
     publish_features(days[1], _features().clear())
     publish_features(days[2])
-    noted: list[date] = []
 
-    scorer = scoring.Scorer(Constant(0.5), 1, None)
-    errors = scoring.score_days(LEAVING, lake, postgres, days, scorer, run, noted.append)
+    errors = dict(scoring.score_days(LEAVING, lake, postgres, days, Scorer(Constant(0.5), 1), run))
 
-    assert noted == lake.days(LEAVING.staged_scores_prefix) == [days[0], days[2]]
-    assert list(errors) == [days[1]]
-    assert "has no rows" in errors[days[1]]
+    assert lake.days(LEAVING.staged_scores_prefix) == [days[0], days[2]]
+    assert list(errors) == days
+    assert [errors[days[0]], errors[days[2]]] == [None, None]
+    assert "has no rows" in str(errors[days[1]])
 
 
 @pytest.mark.parametrize("slice_rows", [5, 500_000])
@@ -362,9 +364,9 @@ def test_repeated_keys_are_not_published(
     monkeypatch: pytest.MonkeyPatch,
     slice_rows: int,
 ) -> None:
-    monkeypatch.setattr(scoring, "_UNIQUENESS_ROWS", slice_rows)
+    monkeypatch.setattr(checks, "_UNIQUENESS_ROWS", slice_rows)
     publish_features(frame=pl.concat([_features(), _features().tail(2)]))
-    score(LEAVING, lake, DAY, Constant(0.5), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.5), 1), run)
 
     with pytest.raises(PredictionsError, match=r"2 rows repeat the key \(person, place\) of another"):
         publish(LEAVING, lake, postgres, DAY, run)
@@ -374,7 +376,7 @@ def test_scores_of_features_that_changed_meanwhile_are_not_published(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.5), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.5), 1), run)
     publish_features(frame=_features().with_columns(visits=pl.lit(1.0)))
 
     with pytest.raises(PredictionsError, match="published again after they were scored"):
@@ -385,7 +387,7 @@ def test_a_day_without_rows_is_refused(lake: Lake, run: RunInfo, publish_feature
     publish_features(frame=_features().clear())
 
     with pytest.raises(PredictionsError, match="has no rows"):
-        score(LEAVING, lake, DAY, Constant(0.5), 1, run)
+        score(LEAVING, lake, DAY, Scorer(Constant(0.5), 1), run)
 
 
 def test_no_text_cell_of_the_csv_is_a_formula(
@@ -396,7 +398,7 @@ def test_no_text_cell_of_the_csv_is_a_formula(
     people = hostile + harmless
     frame = pl.DataFrame({"person": people, "place": people, "visits": 1.0, "plan": "x"})
     publish_features(frame=frame)
-    score(LEAVING, lake, DAY, Constant(0.75), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
 
     [path] = lake.download(LEAVING.predictions_prefix, DAY, tmp_path / "read", "predictions.csv")
@@ -478,11 +480,11 @@ def test_killed_while_publishing_files_table_and_latest_tell_the_same_or_the_day
             ),
         )
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, connection, DAY, run)
-    assert scoring.plan(LEAVING, lake, connection, None) == {}
+    assert planning.plan(LEAVING, lake, connection, None) == {}
     second = replace(run, started_at=LATER)
-    score(LEAVING, lake, DAY, Constant(0.75), 2, second)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 2), second)
 
     endpoint = lake.client.meta.endpoint_url
     arguments = (endpoint, lake.bucket, postgres_dsn, killed_at, second)
@@ -496,16 +498,16 @@ def test_killed_while_publishing_files_table_and_latest_tell_the_same_or_the_day
     assert {row[-2] for row in _warehouse(connection)} == {in_table}
     assert _latest(lake)["model_version"] == 1
     # `latest.json` names the files of version 1.
-    assert scoring.plan(LEAVING, lake, connection, None) == ({} if in_files == in_table == 1 else {DAY: 2})
+    assert planning.plan(LEAVING, lake, connection, None) == ({} if in_files == in_table == 1 else {DAY: 2})
 
-    score(LEAVING, lake, DAY, Constant(0.75), 2, second)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 2), second)
     publish(LEAVING, lake, connection, DAY, second)
 
     completed = _predictions(lake, DAY, tmp_path / "completed")
     assert completed.select("score", "model_version", "scored_at").unique().rows() == [(0.75, 2, LATER)]
     assert _warehouse(connection) == [(DAY, *row) for row in completed.rows()]
     assert _latest(lake)["model_version"] == 2
-    assert scoring.plan(LEAVING, lake, connection, None) == {}
+    assert planning.plan(LEAVING, lake, connection, None) == {}
     connection.close()
 
 
@@ -514,7 +516,7 @@ def test_what_the_warehouse_cannot_take_is_found_before_anything_is_published(
 ) -> None:
     hostile = _features().with_columns(person=pl.concat_str(pl.col("person"), pl.lit("\0")))
     publish_features(DAY, hostile)
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
 
     with pytest.raises(psycopg2.DataError):
         publish(LEAVING, lake, postgres, DAY, run)
@@ -527,18 +529,18 @@ def test_a_day_without_its_load_or_its_latest_is_not_done(
 ) -> None:
     ledger.record(postgres, ledger.Entry("leaving", "promote", 1, None, 1, DAY, "gate", "Better.", {}, "first"))
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
 
-    lake.write_object(scoring.latest_key(LEAVING), b'{"day": "2026-')
-    assert scoring.plan(LEAVING, lake, postgres, None) == {DAY: 1}
-    assert scoring.latest_version(LEAVING, lake) == 1
+    lake.write_object(latest.key(LEAVING.predictions_prefix), b'{"day": "2026-')
+    assert planning.plan(LEAVING, lake, postgres, None) == {DAY: 1}
+    assert latest_version(LEAVING, lake) == 1
 
     publish(LEAVING, lake, postgres, DAY, run)
-    assert scoring.plan(LEAVING, lake, postgres, None) == {}
+    assert planning.plan(LEAVING, lake, postgres, None) == {}
     with postgres, postgres.cursor() as cursor:
         cursor.execute("delete from ml.loads; delete from ml.leaving_predictions")
-    assert scoring.plan(LEAVING, lake, postgres, None) == {DAY: 1}
+    assert planning.plan(LEAVING, lake, postgres, None) == {DAY: 1}
 
 
 def test_of_days_that_are_up_to_date_the_newest_manifest_alone_is_read(
@@ -548,7 +550,7 @@ def test_of_days_that_are_up_to_date_the_newest_manifest_alone_is_read(
     days = [DAY + timedelta(number) for number in range(3)]
     for day in days:
         publish_features(day)
-        score(LEAVING, lake, day, Constant(0.25), 1, run)
+        score(LEAVING, lake, day, Scorer(Constant(0.25), 1), run)
         publish(LEAVING, lake, postgres, day, run)
     time.sleep(1.5)  # The S3 server forgets what it remembers of its files after a second.
     find, read = Lake.find_manifest, []
@@ -558,7 +560,7 @@ def test_of_days_that_are_up_to_date_the_newest_manifest_alone_is_read(
         return find(self, prefix, day)
 
     monkeypatch.setattr(Lake, "find_manifest", find_manifest)
-    assert scoring.plan(LEAVING, lake, postgres, None) == {}
+    assert planning.plan(LEAVING, lake, postgres, None) == {}
     assert read == [(LEAVING.predictions_prefix, days[-1])]
 
 
@@ -568,7 +570,7 @@ def test_a_day_scored_again_keeps_the_time_at_which_it_was_first_scored(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, lost: str, body: bytes | None
 ) -> None:
     publish_features()
-    score(LEAVING, lake, DAY, Constant(0.25), 1, run)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), run)
     publish(LEAVING, lake, postgres, DAY, run)
     files, digest = _objects(lake), lake.manifest(LEAVING.predictions_prefix, DAY).digest
     for key in [*lake.keys(LEAVING.predictions_prefix), *lake.keys("staging/")]:
@@ -582,7 +584,7 @@ def test_a_day_scored_again_keeps_the_time_at_which_it_was_first_scored(
             delete(lake, key) if body is None else lake.write_object(key, body)
 
     again = replace(run, started_at=LATER)
-    score(LEAVING, lake, DAY, Constant(0.25), 1, again, connection=postgres)
+    score(LEAVING, lake, DAY, Scorer(Constant(0.25), 1), again, connection=postgres)
     publish(LEAVING, lake, postgres, DAY, again)
 
     assert _objects(lake) == files

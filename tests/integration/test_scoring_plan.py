@@ -15,13 +15,14 @@ from include.lifecycle.operations import backup, restore
 from include.lifecycle.operations.backup import BackupSettings, Origin, Store
 from include.lifecycle.operations.dumps import PostgresServer
 from include.lifecycle.promotion import ledger
-from include.lifecycle.scoring import scoring
-from include.lifecycle.scoring.scoring import PredictionsError
-from include.lifecycle.storage import warehouse
+from include.lifecycle.scoring import planning, publishing
+from include.lifecycle.scoring.prediction_files import PARQUET, PredictionsError
+from include.lifecycle.storage import latest, warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.models.churn import CHURN
 
 DAY = date(2026, 3, 2)
+LATEST = latest.key(CHURN.predictions_prefix)
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
 
@@ -36,12 +37,13 @@ def scored(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     inputs["models:/churn"] = "1"
     scores = pl.DataFrame({"customer_id": ["C1"], "score": [0.5], "contract": ["month"], "model_version": [1]})
     lake.publish_frame(CHURN.staged_scores_prefix, DAY, scores, run=run, scratch=tmp_path, inputs=inputs)
-    files = [LocalFile(tmp_path / "part.parquet", 1)]
+    files = [LocalFile((tmp_path / "part.parquet").rename(tmp_path / PARQUET), 1)]
     with warehouse.replacing(postgres, "churn_predictions", DAY, scores.lazy(), key=["customer_id"]) as cursor:
-        manifest = scoring.publish_files(CHURN, lake, DAY, files, run)
+        staged = lake.pin(CHURN.staged_scores_prefix, [DAY])
+        manifest = publishing.publish_files(CHURN, lake, staged, files, run)
         load = warehouse.Load(manifest.digest, lake.written("predictions/churn")[DAY])
         warehouse.note_load(cursor, "churn_predictions", DAY, load, manifest.model_dump_json())
-    scoring.advance_latest(CHURN, lake, postgres, DAY, manifest)
+    latest.advance(lake, postgres, CHURN.predictions_prefix, DAY, PARQUET)
     return lake
 
 
@@ -52,7 +54,7 @@ def publish_features(lake: Lake, run: RunInfo, scratch: Path, age: int, day: dat
 
 
 def test_a_scored_day_is_left_alone(scored: Lake, postgres: Any) -> None:
-    assert scoring.plan(CHURN, scored, postgres, None) == {}
+    assert planning.plan(CHURN, scored, postgres, None) == {}
 
 
 def test_after_a_restore_no_day_is_scored_again_and_a_new_one_is(
@@ -69,9 +71,9 @@ def test_after_a_restore_no_day_is_scored_again_and_a_new_one_is(
     restore.restore_lake(Store(bucket), made, new, lambda *_: None)
 
     # then
-    assert scoring.plan(CHURN, new, postgres, None) == {}
+    assert planning.plan(CHURN, new, postgres, None) == {}
     publish_features(new, run, tmp_path, age=42, day=AFTER)
-    assert scoring.plan(CHURN, new, postgres, None) == {AFTER: 1}
+    assert planning.plan(CHURN, new, postgres, None) == {AFTER: 1}
 
 
 def test_a_day_whose_features_were_corrected_is_scored_again(
@@ -79,7 +81,7 @@ def test_a_day_whose_features_were_corrected_is_scored_again(
 ) -> None:
     publish_features(scored, run, tmp_path, age=41)
 
-    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+    assert planning.plan(CHURN, scored, postgres, None) == {DAY: 1}
 
 
 @pytest.mark.parametrize("forget", ["delete from ml.loads", "drop table ml.loads"])
@@ -90,7 +92,7 @@ def test_a_day_loaded_before_there_were_notes_of_loads_is_not_scored_again(
     manifest = warehouse.loaded_manifest(postgres, "churn_predictions", DAY)
     execute(postgres, forget)
 
-    assert scoring.plan(CHURN, scored, postgres, None) == {}
+    assert planning.plan(CHURN, scored, postgres, None) == {}
     assert warehouse.loads(postgres, "churn_predictions", DAY) == noted
     assert warehouse.loaded_manifest(postgres, "churn_predictions", DAY) == manifest
 
@@ -109,30 +111,29 @@ def test_a_day_without_a_note_whose_rows_are_not_those_of_its_files_is_scored_ag
     execute(postgres, "delete from ml.loads")
     execute(postgres, lose)
 
-    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+    assert planning.plan(CHURN, scored, postgres, None) == {DAY: 1}
     assert warehouse.loads(postgres, "churn_predictions", DAY) == {}
 
 
 def test_the_newest_day_is_completed_when_latest_names_its_former_files(scored: Lake, postgres: Any) -> None:
-    latest = json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"")
-    latest["files"][0]["sha256"] = "0" * 64
-    scored.write_object(scoring.latest_key(CHURN), json.dumps(latest).encode())
+    named = json.loads(scored.read_object(LATEST) or b"")
+    named["files"][0]["sha256"] = "0" * 64
+    scored.write_object(LATEST, json.dumps(named).encode())
 
-    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+    assert planning.plan(CHURN, scored, postgres, None) == {DAY: 1}
 
 
 def test_the_newest_day_is_completed_when_latest_names_a_day_that_has_no_predictions(
     scored: Lake, postgres: Any
 ) -> None:
-    latest = json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"")
+    named = json.loads(scored.read_object(LATEST) or b"")
     later = {"day": "2199-03-01", "manifest": f"{CHURN.predictions_prefix}/dt=2199-03-01/manifest.json"}
-    scored.write_object(scoring.latest_key(CHURN), json.dumps(latest | later).encode())
+    scored.write_object(LATEST, json.dumps(named | later).encode())
 
-    assert scoring.plan(CHURN, scored, postgres, None) == {DAY: 1}
+    assert planning.plan(CHURN, scored, postgres, None) == {DAY: 1}
 
-    manifest = scored.manifest(CHURN.predictions_prefix, DAY)
-    scoring.advance_latest(CHURN, scored, postgres, DAY, manifest)
-    assert json.loads(scored.read_object(scoring.latest_key(CHURN)) or b"") == latest
+    latest.advance(scored, postgres, CHURN.predictions_prefix, DAY, PARQUET)
+    assert json.loads(scored.read_object(LATEST) or b"") == named
 
 
 def execute(connection: Any, statement: str) -> None:
@@ -141,7 +142,7 @@ def execute(connection: Any, statement: str) -> None:
 
 
 def test_a_named_day_is_scored_whatever_there_is(scored: Lake, postgres: Any) -> None:
-    assert scoring.plan(CHURN, scored, postgres, (DAY, DAY)) == {DAY: 1}
+    assert planning.plan(CHURN, scored, postgres, (DAY, DAY)) == {DAY: 1}
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_days_are_scored_oldest_first_with_the_champion_that_had_not_seen_their_
     promote(postgres, 1, None, DAY)
     promote(postgres, 2, 1, AFTER)
 
-    assert list(scoring.plan(CHURN, three_days, postgres, None).items()) == [(DAY, 1), (AFTER, 2)]
+    assert list(planning.plan(CHURN, three_days, postgres, None).items()) == [(DAY, 1), (AFTER, 2)]
 
 
 def test_named_days_from_before_the_first_champion_are_scored_with_the_present_one(
@@ -174,7 +175,7 @@ def test_named_days_from_before_the_first_champion_are_scored_with_the_present_o
     promote(postgres, 1, None, DAY)
     promote(postgres, 2, 1, AFTER)
 
-    assert scoring.plan(CHURN, three_days, postgres, (BEFORE, DAY)) == {BEFORE: 2, DAY: 1}
+    assert planning.plan(CHURN, three_days, postgres, (BEFORE, DAY)) == {BEFORE: 2, DAY: 1}
 
 
 def test_naming_days_without_features_is_refused(three_days: Lake, postgres: Any) -> None:
@@ -182,9 +183,9 @@ def test_naming_days_without_features_is_refused(three_days: Lake, postgres: Any
     later = AFTER + timedelta(days=1)
 
     with pytest.raises(PredictionsError, match=f"No day from {later} to {later} has features"):
-        scoring.plan(CHURN, three_days, postgres, (later, later))
+        planning.plan(CHURN, three_days, postgres, (later, later))
 
 
 def test_naming_days_before_there_is_any_champion_is_refused(three_days: Lake, postgres: Any) -> None:
     with pytest.raises(PredictionsError, match="no champion"):
-        scoring.plan(CHURN, three_days, postgres, (DAY, DAY))
+        planning.plan(CHURN, three_days, postgres, (DAY, DAY))

@@ -28,7 +28,7 @@ from include.lifecycle.operations.maintenance_policy import (
 from include.lifecycle.operations.metrics import Sample
 from include.lifecycle.promotion import ledger
 from include.lifecycle.reporting.pages import Verdict
-from include.lifecycle.scoring.scoring import predictions_table
+from include.lifecycle.scoring.prediction_files import predictions_table
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, RunInfo, partition
 from include.models.churn import CHURN

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from include.lifecycle.monitoring import drift_page
-from include.lifecycle.monitoring.drift_samples import Reference, Samples, clip, draw, tidy
+from include.lifecycle.monitoring.drift_samples import Samples, clip, draw, tidy
 from include.lifecycle.monitoring.drift_verdict import (
     KIND,
     VERDICT,
@@ -31,7 +31,8 @@ from include.lifecycle.monitoring.drift_verdict import (
     DriftVerdict,
     decide,
 )
-from include.lifecycle.scoring import scoring
+from include.lifecycle.monitoring.reference import Reference
+from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import DriftPolicy, ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
@@ -242,7 +243,7 @@ def _read_scores(
     """
     found = {}
     for day in sorted({*window.features} & {*window.predictions}):
-        predictions = pl.scan_parquet(lake.download(model.predictions_prefix, day, scratch, scoring.PARQUET))
+        predictions = pl.scan_parquet(lake.download(model.predictions_prefix, day, scratch, PARQUET))
         of_champion = predictions.filter(pl.col("model_version") == reference.model_version)
         scores = of_champion.select(*model.dataset.key, pl.lit(day).alias("dt"), pl.col(SCORE).cast(pl.Float64))
         if scores.select(pl.col(SCORE).is_finite().any()).collect(engine="streaming").item():

@@ -15,8 +15,9 @@ from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table
 from include.lifecycle.specs import ModelSpec
 
 if TYPE_CHECKING:
-    from include.lifecycle.monitoring.drift_samples import Reference, Samples
+    from include.lifecycle.monitoring.drift_samples import Samples
     from include.lifecycle.monitoring.drift_verdict import ColumnDrift, DriftVerdict
+    from include.lifecycle.monitoring.reference import Reference
 
 Sides = tuple[pl.Series, pl.Series]
 """A column's values in the reference and in the window."""

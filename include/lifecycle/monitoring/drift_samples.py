@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import polars as pl
 
 # One outlier in the reference stretches the scale until a shift of a whole standard deviation looks like nothing.
 _CLIP_QUANTILES = (0.001, 0.999)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The version whose training the window is compared with.
-
-    `day` is its training day, `score_column` the column of its holdout with its scores: `candidate_score`, or
-    `baseline_score` where the baseline is champion.
-    """
-
-    day: date
-    model_version: int
-    score_column: str = "candidate_score"
 
 
 @dataclass(frozen=True)

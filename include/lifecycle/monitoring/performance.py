@@ -20,7 +20,6 @@ from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import performance_page
-from include.lifecycle.monitoring.drift_samples import Reference
 from include.lifecycle.monitoring.performance_verdict import (
     KIND,
     VERDICT,
@@ -28,7 +27,8 @@ from include.lifecycle.monitoring.performance_verdict import (
     PerformanceVerdict,
     decide,
 )
-from include.lifecycle.scoring.scoring import PARQUET
+from include.lifecycle.monitoring.reference import Reference
+from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo

@@ -42,16 +42,15 @@ from include.lifecycle.operations.maintenance_policy import (
 )
 from include.lifecycle.operations.warehouse_check import unloaded_days
 from include.lifecycle.reporting.pages import Verdict
-from include.lifecycle.scoring.scoring import predictions_table
+from include.lifecycle.scoring.prediction_files import predictions_table
 from include.lifecycle.specs import DatasetSpec, ModelSpec
-from include.lifecycle.storage import warehouse
+from include.lifecycle.storage import latest, warehouse
 from include.lifecycle.storage.lake import (
     MANIFEST,
     CorruptManifestError,
     Lake,
     LakeError,
     LocalFile,
-    Manifest,
     RunInfo,
     partition,
     partition_of,
@@ -182,23 +181,12 @@ def latest_damages(lake: Lake, catalog: Catalog, scope: Scope) -> list[Damage]:
         if not maker.latest or not scope.covers(maker.prefix):
             continue
         newest = lake.newest(maker.prefix)
-        if newest is not None and not _names(lake, maker.prefix, *newest):
-            key = lake.uri(f"{maker.prefix}/latest.json")
+        named = latest.usable(lake, maker.prefix)
+        if newest is not None and not (named and named.names(maker.prefix, *newest)):
+            key = lake.uri(latest.key(maker.prefix))
             sentence = f"{key} does not name {newest[0]}, the newest day, with its files."
             found.append(Damage(prefix=maker.prefix, day=newest[0], problem=sentence))
     return found
-
-
-def _names(lake: Lake, prefix: str, day: date, manifest: Manifest) -> bool:
-    try:
-        latest = json.loads(lake.read_object(f"{prefix}/latest.json") or b"")
-        return (latest["day"], latest["manifest"], latest["files"]) == (
-            day.isoformat(),
-            f"{partition(prefix, day)}/{MANIFEST}",
-            [file.model_dump() for file in manifest.files],
-        )
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _listed(lake: Lake) -> tuple[dict[str, _Partition], list[str]]:

@@ -30,6 +30,9 @@ class OneObject:
     def read_object(self, key: str) -> bytes | None:
         return self._body
 
+    def uri(self, key: str) -> str:
+        return f"s3://lake/{key}"
+
 
 def read(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> list[Any]:
     monkeypatch.setattr(results, "_lake", lambda _: OneObject(body))
@@ -39,7 +42,7 @@ def read(monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> list[Any]:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"day": 3}', b'{"day": "tomorrow"}', b"\xff"])
 def test_a_damaged_pointer_is_a_sentence(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
-    with pytest.raises(StackError, match=r"predictions/churn/latest\.json names no day"):
+    with pytest.raises(StackError, match=r"predictions/churn/latest\.json does not name the newest day"):
         read(monkeypatch, body)
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from include.lifecycle.monitoring.drift import SCORE, compare
 from include.lifecycle.monitoring.drift_page import _ranges, render_drift
-from include.lifecycle.monitoring.drift_samples import Reference, Samples, clip
+from include.lifecycle.monitoring.drift_samples import Samples, clip
 from include.lifecycle.monitoring.drift_verdict import DriftEvidence as Evidence
 from include.lifecycle.monitoring.drift_verdict import decide
+from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.reporting.distribution_chart import _round_ticks, distribution, label
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
 

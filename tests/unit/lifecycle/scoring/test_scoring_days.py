@@ -10,7 +10,7 @@ import pytest
 
 from include.lifecycle.modelling import model_files
 from include.lifecycle.promotion import registry
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring import publishing, scoring
 from include.lifecycle.storage.lake import CorruptFileError, RunInfo
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
@@ -38,17 +38,17 @@ def fail_on_the_second(error: Exception) -> Any:
 
 
 def score(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[date], dict[date, str]]:
-    done: list[date] = []
     monkeypatch.setattr(scoring, "score", fail_on_the_second(error))
     lake: Any = None
-    scorer = scoring.Scorer(None, 1, None)
-    return done, scoring.score_days(CHURN, lake, lake, DAYS, scorer, RUN, done.append)
+    scored = dict(scoring.score_days(CHURN, lake, lake, DAYS, scoring.Scorer(None, 1), RUN))
+    errors = {day: error for day, error in scored.items() if error is not None}
+    return [day for day in scored if day not in errors], errors
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[dict[str, Any]], dict[date, str]]:
-    monkeypatch.setattr(scoring, "publish", fail_on_the_second(error))
+    monkeypatch.setattr(publishing, "publish", fail_on_the_second(error))
     lake: Any = None
-    return scoring.publish_days(CHURN, lake, lake, DAYS, RUN)
+    return publishing.publish_days(CHURN, lake, lake, DAYS, RUN)
 
 
 @pytest.mark.parametrize("error", OF_ONE_DAY, **by_name)
@@ -68,7 +68,7 @@ def test_an_outage_is_no_fault_of_a_day(monkeypatch: pytest.MonkeyPatch, work: A
 
 
 def test_each_day_that_is_not_published_is_named_with_the_reason() -> None:
-    sentences = scoring.unpublished_days(
+    sentences = publishing.unpublished_days(
         ["2026-03-03", "2026-03-01", "2026-03-02"], {"2026-03-01"}, {"2026-03-02": "No."}
     )
 

@@ -1,0 +1,152 @@
+"""Which days to score now, and with which version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring.prediction_files import (
+    PredictionsError,
+    features_input,
+    predictions_table,
+    version_of,
+)
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage import latest, warehouse
+from include.lifecycle.storage.lake import Lake, Manifest
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+
+def plan(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, requested: tuple[date, date] | None
+) -> dict[date, int]:
+    """The days to score now, oldest first, each with the version that was champion for it.
+
+    Without a request these are the days that have features and no predictions made from them, and for which there
+    was a champion that had not seen their future: its scores would be hindsight passed off as history. They are
+    looked for from LOOK_BACK before the newest published day on, so that a look costs the same after ten years as
+    after one. Where the oldest of these days is to be scored, there may be more before it: then all of the history
+    is looked at. A requested range (both ends included) is scored whatever the lake has, days from before the
+    first champion with the present one.
+
+    Raises
+    ------
+    PredictionsError
+        If none of the requested days has features, or if there has never been a champion.
+    """
+    entries = ledger.entries(connection, model.name)
+    if requested is None:
+        first = min((entry.effective_from for entry in entries), default=date.max)
+        champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, connection, first)}
+        return {day: version for day, version in champions.items() if version is not None}
+    days = lake.days(model.dataset.features_prefix, *requested)
+    if not days:
+        raise PredictionsError(
+            f"No day from {requested[0]} to {requested[1]} has features; run the ETL for these days first."
+        )
+    present = ledger.replay(entries).champion
+    if present is None:
+        raise PredictionsError(
+            f"There is no champion to score {requested[0]} to {requested[1]} with; run the training first."
+        )
+    return {day: ledger.champion_as_of(entries, day) or present for day in days}
+
+
+def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, first: date) -> list[date]:
+    """Days from `first` on, oldest first, that have features and are not done."""
+    named = latest.usable(lake, model.predictions_prefix)
+    since = max(first, named.day - LOOK_BACK) if named else first
+    look = _look(model, lake, connection, since, named)
+    unscored = look.unscored()
+    is_lost = named is not None and named.day not in look.predicted
+    is_more_before = bool(unscored) and unscored[0] == min(look.built)
+    if since > first and (is_lost or is_more_before):
+        return _look(model, lake, connection, first, named).unscored()
+    return unscored
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What there is from a day on: when features and predictions were written, and what the warehouse has loaded.
+
+    `named` is what `latest.json` says.
+    """
+
+    model: ModelSpec
+    lake: Lake
+    built: Mapping[date, datetime]
+    predicted: Mapping[date, datetime]
+    loaded: Mapping[date, warehouse.Load]
+    named: latest.Latest | None
+
+    def unscored(self) -> list[date]:
+        """The days with features that are not done, oldest first.
+
+        A day is done when its predictions are made of the features that there are now, the warehouse was loaded
+        from these predictions, and `latest.json` names these files or a later day. Manifests are read only of the
+        newest day and of those where the times of writing leave it open.
+        """
+        newest = max(self.predicted, default=None)
+        return [day for day in sorted(self.built) if not self._is_done(day, is_newest=day == newest)]
+
+    def _is_done(self, day: date, *, is_newest: bool) -> bool:
+        if day not in self.predicted or day not in self.loaded:
+            return False
+
+        @cache
+        def predictions() -> Manifest | None:
+            return self.lake.usable_manifest(self.model.predictions_prefix, day)
+
+        if is_newest:
+            manifest = predictions()
+            if not (self.named and manifest and self.named.names(self.model.predictions_prefix, day, manifest)):
+                return False
+        if self.built[day] < self.predicted[day] == self.loaded[day].written:
+            return True
+        # Features whose manifest is damaged cannot be scored: they are left to the ETL, which rebuilds them.
+        features = self.lake.usable_manifest(self.model.dataset.features_prefix, day)
+        manifest = predictions()
+        if features is None or manifest is None:
+            return features is None
+        is_of_features = manifest.inputs.get(features_input(self.model, day)) == features.digest
+        return is_of_features and manifest.digest == self.loaded[day].digest
+
+
+def _look(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, since: date, named: latest.Latest | None
+) -> _Look:
+    built, predicted = (
+        lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
+    )
+    loaded = warehouse.loads(connection, predictions_table(model), since)
+    unnoted = {day: predicted[day] for day in predicted if day not in loaded}
+    if unnoted:
+        loaded |= _adopt_loads(model, lake, connection, unnoted)
+    return _Look(model, lake, built, predicted, loaded, named)
+
+
+def _adopt_loads(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, written: Mapping[date, datetime]
+) -> dict[date, warehouse.Load]:
+    """Note in `ml.loads` days that the warehouse took before it kept notes, so that they are not scored again.
+
+    These are days of which it has as many rows, all of the same version, as the manifest says. `written` says when
+    each manifest was.
+    """
+    table = predictions_table(model)
+    counts = warehouse.day_counts(connection, table, "model_version", min(written))
+    adopted: dict[date, warehouse.Load] = {}
+    for day in written.keys() & counts.keys():
+        manifest = lake.usable_manifest(model.predictions_prefix, day)
+        if manifest is not None and counts[day] == {version_of(model, manifest): manifest.rows}:
+            adopted[day] = warehouse.Load(manifest.digest, written[day])
+            with connection, connection.cursor() as cursor:
+                warehouse.note_load(cursor, table, day, adopted[day], manifest.model_dump_json())
+    return adopted

@@ -1,0 +1,46 @@
+"""What the files of predictions are called, and what their manifests say of who made them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage import latest
+from include.lifecycle.storage.lake import Lake, Manifest, partition
+
+PARQUET = "predictions.parquet"
+CSV = "predictions.csv"
+
+
+class PredictionsError(ValueError):
+    """The scores break the contract of the prediction files."""
+
+
+def predictions_table(model: ModelSpec) -> str:
+    """Name of the warehouse table that consumers query."""
+    return f"{model.name}_predictions"
+
+
+def features_input(model: ModelSpec, day: date) -> str:
+    """Name of the day's features among the inputs of a manifest."""
+    return partition(model.dataset.features_prefix, day)
+
+
+def version_input(model: ModelSpec) -> str:
+    """Name of the model version among the inputs of a manifest."""
+    return f"{latest.MODEL_INPUT}{model.name}"
+
+
+def version_of(model: ModelSpec, manifest: Manifest) -> int:
+    """The version that made the scores of a manifest."""
+    return int(manifest.inputs[version_input(model)])
+
+
+def latest_version(model: ModelSpec, lake: Lake) -> int | None:
+    """The version that made the newest published predictions, or None before there are any."""
+    named = latest.usable(lake, model.predictions_prefix)
+    manifest = lake.usable_manifest(model.predictions_prefix, named.day) if named else None
+    if manifest is None:
+        newest = lake.newest(model.predictions_prefix)
+        manifest = newest[1] if newest else None
+    return None if manifest is None else version_of(model, manifest)
