@@ -17,8 +17,8 @@ from rich.table import Table
 
 from benchmarks.processes import in_a_new_process
 from benchmarks.ratios import Ratio
-from include.lifecycle.monitoring.drift import compare
 from include.lifecycle.monitoring.drift_samples import Samples, clip, draw, tidy
+from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.specs import DriftPolicy
 
 ROWS = 1_000_000

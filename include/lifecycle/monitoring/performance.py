@@ -1,13 +1,14 @@
 """Performance: how good published predictions turned out, as their outcomes become known.
 
 Predictions are joined with the labels of their day, once these have matured, and measured as in training, beside
-the naive baseline of the version that is at work. What follows from it is a pure function (see
-`performance_verdict`).
+the naive baseline of the version that is at work. Labels are published once, and read from then on. What follows
+from the measures is a pure function (see `performance_verdict`).
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,8 @@ from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
-from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
+from include.lifecycle.training.labels import Windows, publish_labels
 from include.lifecycle.training.record import BASELINE
 from include.lifecycle.training.snapshots import matured_days, missing_outcomes
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TABLE = "performance"
+OUTCOMES = "outcomes.parquet"
 _COLUMNS = {
     "model": pl.String,
     "dt": pl.Date,
@@ -70,33 +73,17 @@ def monitor(
     PartitionNotFoundError
         If the version's training left no baseline.
     """
-    prefix, predicted = model.report_prefix(KIND), _predicted_days(model, lake, day)
-    days = _judged_days(model, lake, day, predicted)
+    predicted = _predicted_days(model, lake, day)
+    windows = _label_windows(model, lake, day, predicted)
     next_outcomes_on = min((due for other in predicted if (due := model.matures_on(other)) > day), default=None)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        rows = _outcomes(model, lake, days, reference, scratch)
-        evidence = _evidence(model, days, rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
+        read = _pin(model, lake, windows, reference, run, scratch)
+        rows = _outcomes(model, read, scratch)
+        evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
-        files = {
-            "index.html": performance_page.render_performance(model, day, verdict, rows),
-            VERDICT: verdict.model_dump_json(indent=2),
-        }
-        for name, text in files.items():
-            (scratch / name).write_text(text)
-        rows.write_parquet(scratch / "outcomes.parquet", statistics=False)
-        lake.publish(
-            prefix,
-            day,
-            [*(LocalFile(scratch / name) for name in files), LocalFile(scratch / "outcomes.parquet", rows.height)],
-            run=run,
-            inputs={
-                **lake.digests(model.reference_prefix(reference.model_version), [reference.day]),
-                **lake.digests(model.predictions_prefix, days),
-                **lake.digests(model.dataset.features_prefix, days),
-                **_outcome_digests(model, lake, days),
-            },
-        )
+        files = _write_files(model, day, verdict, rows, scratch)
+        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=read.inputs)
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
@@ -107,11 +94,12 @@ def _predicted_days(model: ModelSpec, lake: Lake, day: date) -> list[date]:
     return lake.days(model.predictions_prefix, day - timedelta(days=model.drift.outcome_days), day)
 
 
-def _judged_days(model: ModelSpec, lake: Lake, day: date, predicted: list[date]) -> list[date]:
+def _label_windows(model: ModelSpec, lake: Lake, day: date, predicted: list[date]) -> dict[date, list[date]]:
+    """By predicted day whose outcomes are known by the end of `day`, the days of outcomes of its labels."""
     outcome_days = _outcome_days(model, lake, day - timedelta(days=model.drift.outcome_days), day)
     matured = matured_days(predicted, outcome_days, day, model.matures_on)
     gaps = missing_outcomes(matured, outcome_days, model)
-    return [other for other in matured if other not in gaps]
+    return {other: model.label_window(other, outcome_days) for other in matured if other not in gaps}
 
 
 def _outcome_days(model: ModelSpec, lake: Lake, first: date, last: date) -> list[date]:
@@ -124,35 +112,67 @@ def _outcome_days(model: ModelSpec, lake: Lake, first: date, last: date) -> list
     return days if len(days) > 1 else lake.days(prefix)
 
 
-def _outcome_digests(model: ModelSpec, lake: Lake, days: list[date]) -> dict[str, str]:
-    """Path and digest of the clean outcomes within the label windows of `days`."""
-    if not days:
-        return {}
-    prefix = model.dataset.clean(model.label.table)
-    last = model.matures_on(days[-1])
-    return lake.digests(prefix, lake.days(prefix, days[0], last))
+@dataclass(frozen=True)
+class _Read:
+    """What a report is made of, as it is read: of the judged days, and of the version's training."""
+
+    reference: Pinned
+    features: Pinned
+    predictions: Pinned
+    labels: Pinned
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """As the report's manifest names them."""
+        return {
+            **self.reference.inputs,
+            **self.features.inputs,
+            **self.predictions.inputs,
+            **self.labels.inputs,
+        }
 
 
-def _outcomes(model: ModelSpec, lake: Lake, days: list[date], reference: Reference, scratch: Path) -> pl.DataFrame:
+def _pin(
+    model: ModelSpec, lake: Lake, windows: Windows, reference: Reference, run: RunInfo, scratch: Path
+) -> _Read:
+    """What there is of the judged days; labels that are missing or outdated are published first."""
+    features = lake.pin(model.dataset.features_prefix, windows)
+    return _Read(
+        reference=lake.pin(model.reference_prefix(reference.model_version), [reference.day]),
+        features=features,
+        predictions=lake.pin(model.predictions_prefix, windows),
+        labels=publish_labels(model, lake, windows, features, run, scratch),
+    )
+
+
+def _outcomes(model: ModelSpec, read: _Read, scratch: Path) -> pl.DataFrame:
     """A row for each prediction whose label is known."""
-    key = model.dataset.key
-    outcomes = model.dataset.clean(model.label.table)
-    prefix = model.reference_prefix(reference.model_version)
-    [file] = lake.download(prefix, reference.day, scratch, BASELINE)
+    [trained_on] = read.reference.days
+    [file] = read.reference.download(trained_on, scratch, BASELINE)
     baseline = model_files.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
-    known = lake.days(outcomes, days[0], model.matures_on(days[-1])) if days else []
-    found = []
-    for day in days:
-        window = model.label_window(day, known)
-        features = lake.scan(model.dataset.features_prefix, [day], scratch).collect()
-        labels = model.label.make(day, features, lake.scan(outcomes, window, scratch)).select(*key, "label")
-        files = lake.download(model.predictions_prefix, day, scratch, PARQUET)
-        predictions = pl.read_parquet(files)
+    key, found = model.dataset.key, []
+    for day in read.labels.days:
+        features = read.features.only([day]).scan(scratch).collect()
+        labels = pl.read_parquet(read.labels.download(day, scratch)).select(*key, "label")
+        predictions = pl.read_parquet(read.predictions.download(day, scratch, PARQUET))
         kept = [name for name in ("score", LOW, HIGH, COVERAGE, "model_version") if name in predictions.columns]
         scored = features.with_columns(baseline_score=predict(baseline, features, model))
         rows = predictions.select(*key, *kept).join(scored.select(*key, "dt", "baseline_score"), on=key)
         found.append(rows.join(labels, on=key).sort(key))
     return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+
+
+def _write_files(
+    model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame, scratch: Path
+) -> list[LocalFile]:
+    texts = {
+        "index.html": performance_page.render_performance(model, day, verdict, rows),
+        VERDICT: verdict.model_dump_json(indent=2),
+    }
+    for name, text in texts.items():
+        (scratch / name).write_text(text)
+    rows.write_parquet(scratch / OUTCOMES, statistics=False)
+    return [*(LocalFile(scratch / name) for name in texts), LocalFile(scratch / OUTCOMES, rows.height)]
 
 
 def _evidence(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:

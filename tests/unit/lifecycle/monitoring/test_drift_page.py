@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from include.lifecycle.monitoring.drift import SCORE, compare
+from include.lifecycle.monitoring.drift import SCORE
 from include.lifecycle.monitoring.drift_page import _ranges, render_drift
 from include.lifecycle.monitoring.drift_samples import Samples, clip
 from include.lifecycle.monitoring.drift_verdict import DriftEvidence as Evidence
 from include.lifecycle.monitoring.drift_verdict import decide
+from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.reporting.distribution_chart import _round_ticks, distribution, label
 from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec

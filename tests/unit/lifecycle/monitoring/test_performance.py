@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import pytest
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import decide
+from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake
+from include.lifecycle.storage.lake import Lake, Manifest, Pinned
 from tests.unit.lifecycle.monitoring.test_performance_verdict import (
     CHURN,
     DAYS,
@@ -72,6 +74,9 @@ class ListedLake:
         self.named += len(found)
         return found
 
+    def pin(self, prefix: str, days: Iterable[date]) -> Pinned:
+        return Pinned(cast("Lake", self), prefix, dict.fromkeys(days, cast("Manifest", None)))
+
 
 @pytest.mark.parametrize("model", [CHURN, VOLATILITY], ids=lambda model: model.name)
 def test_a_longer_history_makes_no_report_look_at_more_days(model: ModelSpec) -> None:
@@ -79,11 +84,12 @@ def test_a_longer_history_makes_no_report_look_at_more_days(model: ModelSpec) ->
     looked_at = []
     for history in (700, 2_800):
         lake = ListedLake([last - timedelta(days=number) for number in reversed(range(history))])
-        judged = performance._judged_days(
+        judged = performance._label_windows(
             model, cast("Lake", lake), last, performance._predicted_days(model, cast("Lake", lake), last)
         )
-        window = drift._find_window(model, cast("Lake", lake), last)
-        looked_at.append((lake.named, judged, window))
+        window = drift._find_window(model, cast("Lake", lake), last, Reference(last, 1))
+        read = window.features.days, window.predictions.days, window.holdout.days
+        looked_at.append((lake.named, judged, window.days, read))
 
     assert looked_at[0] == looked_at[1]
 
