@@ -7,6 +7,7 @@ from datetime import datetime
 from airflow.sdk import Asset, dag, get_current_context, task
 
 from include.catalog import DATASETS
+from include.lifecycle.calendars import LOOK_BACK
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
@@ -17,13 +18,15 @@ DOC = """
 Makes a portfolio of each day that both models predict: equal weight, minimum variance, maximum Sharpe and risk
 parity side by side, with a back-test that says whether any of them beats equal weight by more than chance.
 
-- **In:** `predictions/returns/`, `predictions/volatility/`, `clean/market/prices/` of the trailing sessions, and
-  the portfolio of the day before, against which turnover is limited.
+- **In:** `predictions/returns/`, `predictions/volatility/`, `clean/market/prices/`, and the portfolio of the day
+  before, against which turnover is limited and whose back-test is carried on.
 - **Out:** `portfolio/market/dt=.../` (weights as Parquet and CSV, summary, frontier, back-test),
   `portfolio/market/latest.json`, and the page `reports/portfolio/portfolio/dt=.../`.
 - **When it runs:** woken by new predictions of both models, or by hand.
-- **Which days:** it makes the days that have prices and both predictions,
-  from the first one without a portfolio, or with one of inputs since replaced. They are made one after the other.
+- **Which days:** it makes the days that have prices and both predictions, from the first one without a portfolio,
+  or with one of inputs since replaced; it looks back {look_back} days from the newest one, and through all of the
+  history where the oldest of these days is not done. They are made one after the other, and each carries the
+  back-test of the one before on.
   A day on which no portfolio can be made (too few symbols for the weight cap) gets a page with the reason in place
   of one, a warning in the log of `build`, and is tried again when its prices, predictions or the settings change.
   Name a day in the form to make it all the same.
@@ -37,7 +40,7 @@ parity side by side, with a back-test that says whether any of them beats equal 
     dag_id="portfolio",
     dag_display_name="Portfolio",
     description="What to hold on each day that both market models predict, and whether optimising pays.",
-    doc_md=DOC,
+    doc_md=DOC.format(look_back=LOOK_BACK.days),
     schedule=Asset("returns_predictions") & Asset("volatility_predictions"),
     start_date=datetime(2020, 1, 1),
     catchup=False,
@@ -55,28 +58,30 @@ def portfolio() -> None:
     @task
     def find_days() -> list[str]:
         """The days to make a portfolio for, oldest first."""
-        from include.portfolio import publish
+        from include.portfolio import planning
         from include.portfolio.settings import PortfolioSettings
         from ml_lifecycle.hooks import lake
 
         requested = requested_range(get_current_context(), MARKET)
-        return [day.isoformat() for day in publish.plan(lake(), requested, PortfolioSettings())]
+        return [day.isoformat() for day in planning.plan(lake(), requested, PortfolioSettings())]
 
     # One at a time and oldest first: each portfolio starts from the one before.
     @task(pool=HEAVY_POOL, max_active_tis_per_dag=1, map_index_template="{{ days_label }}")
     def build(day: str) -> dict[str, object]:
         """Make and publish the portfolio of a day and its page, or a page that says why there is none."""
         from include.portfolio import publish
+        from include.portfolio.inputs import REPORT
         from include.portfolio.settings import PortfolioSettings
-        from ml_lifecycle.hooks import lake
+        from ml_lifecycle.hooks import WarehouseHook, lake
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import label_days, run_info
 
         [wanted] = label_days([day])
         is_requested = requested_range(get_current_context(), MARKET) is not None
         make = publish.make if is_requested else publish.make_or_refuse
-        made = make(lake(), wanted, PortfolioSettings(), run_info())
-        show_report(publish.REPORT, wanted)
+        with WarehouseHook().connection() as connection:
+            made = make(lake(), connection, wanted, PortfolioSettings(), run_info())
+        show_report(REPORT, wanted)
         return made
 
     build.expand(day=find_days())

@@ -1,14 +1,16 @@
 """How the four strategies would have done: walk-forward, side by side, after costs.
 
 At each rebalancing the weights come from the returns up to the close of that session and are bought at that close;
-they then drift with the prices until the next one. What is read off the result are plain figures of the published
-rows, see `figures`, and a verdict against equal weight, see `compare`.
+they then drift with the prices until the next one. A day carries on from the back-test of the day before. What is
+read off the result are plain figures of the published rows, see `figures`, and a verdict against equal weight, see
+`compare`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -40,16 +42,36 @@ _WEIGHTS_SCHEMA = {"date": pl.Date, "strategy": pl.String, "symbol": pl.String, 
 
 
 @dataclass(frozen=True)
+class Position:
+    """What each strategy holds after a session, and for how many sessions it has been held.
+
+    `weights` are shares of the strategy's value, in the order of `symbols`. All strategies trade on the same days.
+    """
+
+    symbols: tuple[str, ...]
+    weights: Mapping[str, Vector]
+    sessions: int
+
+
+@dataclass(frozen=True)
 class Backtest:
     """What a back-test left.
 
-    `returns`: date, strategy, net_return (after costs, share of the value at the last close), traded_value (bought
-    and sold at the last close, share of the value) and cost (share of the value).
-    `weights`: date (of the close at which they were bought), strategy, symbol, weight.
+    Attributes
+    ----------
+    returns : date, strategy, net_return (after costs, share of the value at the last close), traded_value (bought
+        and sold at the last close, share of the value) and cost (share of the value).
+    weights : date (of the close at which they were bought), strategy, symbol, weight: of the symbols that were
+        held, or traded within the window.
+    position : what is held after the last session; None before the first purchase.
     """
 
     returns: pl.DataFrame
     weights: pl.DataFrame
+    position: Position | None = None
+
+
+NOTHING_YET = Backtest(pl.DataFrame(schema=_SCHEMA), pl.DataFrame(schema=_WEIGHTS_SCHEMA))
 
 
 @dataclass(frozen=True)
@@ -74,15 +96,9 @@ class Comparison:
     answer: Answer
 
 
-@dataclass(frozen=True)
-class _Period:
-    """From a rebalancing to the next: the close at which is traded, and the sessions (rows) held after it."""
-
-    traded: int
-    held: slice
-
-
-def walk_forward(returns: pl.DataFrame, settings: PortfolioSettings) -> Backtest:
+def walk_forward(
+    returns: pl.DataFrame, settings: PortfolioSettings, earlier: Backtest = NOTHING_YET, until: date = date.min
+) -> Backtest:
     """The back-test of daily simple returns: the column `date`, and one per symbol, null where it was not traded.
 
     At each rebalancing the symbols are those that could be held then, by the same rule as today's, see
@@ -90,24 +106,31 @@ def walk_forward(returns: pl.DataFrame, settings: PortfolioSettings) -> Backtest
     keeps its last value, and is sold at it at the next rebalancing if it is still not traded then: at a close
     nobody can tell a halt from a delisting. Where the history is too short for one rebalancing, both frames are
     empty.
+
+    Parameters
+    ----------
+    earlier : the back-test of the sessions until `until`, which is carried on. Of these, `returns` need to have
+        the last `window_sessions` only. The result is the same, bit by bit, as without it.
     """
     dates = returns["date"].to_list()
-    symbols = [name for name in returns.columns if name != "date"]
-    daily = returns.select(symbols).to_numpy()
-    held: Mapping[str, Vector] | None = None
-    rows, chosen = [], []
-    for period in _periods(daily, settings):
-        targets = _weights(daily[: period.traded + 1], settings, held)
-        grown = {}
-        for name, weights in targets.items():
-            traded = traded_value(weights, held[name] if held else None)
-            net, grown[name] = _hold(weights, np.nan_to_num(daily[period.held]), traded * settings.cost_rate)
-            rows.append(_rows(dates[period.held], name, net, traded, settings))
-            chosen += [(dates[period.traded], name, *pair) for pair in zip(symbols, weights, strict=True)]
-        held = grown
-    returned = pl.concat([pl.DataFrame(schema=_SCHEMA), *rows])
-    order = pl.col("strategy").cast(pl.Enum(STRATEGIES))
-    return Backtest(returned.sort("date", order), pl.DataFrame(chosen, schema=_WEIGHTS_SCHEMA, orient="row"))
+    symbols = np.array(sorted(name for name in returns.columns if name != "date"))
+    daily = np.ascontiguousarray(returns.select(symbols.tolist()).to_numpy())
+    position, rows, chosen = earlier.position, [], []
+    for number in range(bisect_right(dates, until), len(dates)):
+        past = daily[max(0, number - settings.window_sessions) : number]
+        traded = dict.fromkeys(STRATEGIES, 0.0)
+        if position is None or position.sessions == settings.rebalance_sessions:
+            if position is None and not _may_begin(dates[number], past, settings, dates[-1]):
+                continue
+            position, traded = _rebalance(past, symbols, settings, position)
+            chosen += _weight_rows(dates[number - 1], position)
+        position, gross = _hold(position, daily[number, np.searchsorted(symbols, position.symbols)])
+        rows += _return_rows(dates[number], gross, traded, settings)
+    return Backtest(
+        pl.concat([earlier.returns, pl.DataFrame(rows, schema=_SCHEMA, orient="row")]).rechunk(),
+        pl.concat([earlier.weights, pl.DataFrame(chosen, schema=_WEIGHTS_SCHEMA, orient="row")]).rechunk(),
+        position,
+    )
 
 
 def figures(returns: pl.DataFrame, risk_free_rate: float = 0.0) -> dict[str, Figures]:
@@ -157,60 +180,90 @@ def compare(returns: pl.DataFrame, settings: PortfolioSettings) -> dict[str, Com
     }
 
 
-def _periods(daily: NDArray[np.float64], settings: PortfolioSettings) -> Iterator[_Period]:
-    """The rebalancings, from the first session whose window has enough symbols for the weight cap."""
-    start = max(settings.window_sessions, len(daily) - settings.backtest_sessions)
-    while start < len(daily) and not _is_enough(_usable(daily[:start], settings), settings):
-        start += 1
-    for first in range(start, len(daily), settings.rebalance_sessions):
-        yield _Period(first - 1, slice(first, min(first + settings.rebalance_sessions, len(daily))))
-
-
 def _usable(past: NDArray[np.float64], settings: PortfolioSettings) -> NDArray[np.bool_]:
-    """Which symbols can be held from the close of the last row of `past` on."""
-    return shares_history(past[-settings.window_sessions :], settings.min_history)
+    """Which symbols can be held from the close of the last row of `past`, the window, on."""
+    return shares_history(past, settings.min_history)
 
 
 def _is_enough(usable: NDArray[np.bool_], settings: PortfolioSettings) -> bool:
     return bool(usable.sum() >= math.ceil(1 / settings.max_weight))
 
 
+def _may_begin(day: date, past: NDArray[np.float64], settings: PortfolioSettings, last: date) -> bool:
+    """Whether the back-test of a portfolio of `last` may buy for `day`, after the returns `past`."""
+    if len(past) < settings.window_sessions or day < settings.backtest_start(last):
+        return False
+    return _is_enough(_usable(past, settings), settings)
+
+
+def _rebalance(
+    past: NDArray[np.float64], symbols: NDArray[np.str_], settings: PortfolioSettings, held: Position | None
+) -> tuple[Position, dict[str, float]]:
+    """What is held from the close of the last row of `past` on, and what each strategy trades for it.
+
+    Only symbols with a return within the window, or that are held, play a part: neither what was gone before nor
+    what comes later changes a digit. Where those that can be held are too few, nothing is traded.
+    """
+    is_held = np.isin(symbols, held.symbols if held else ())
+    part = is_held | ~np.isnan(past).all(axis=0)
+    names = tuple(symbols[part].tolist())
+    before = _weights_of(held, names) if held else None
+    usable = _usable(past[:, part], settings)
+    if before is not None and not _is_enough(usable, settings):
+        return Position(names, before, 0), dict.fromkeys(STRATEGIES, 0.0)
+    weights = _weights(np.ascontiguousarray(past[:, part][:, usable]), usable, settings, before)
+    traded = {name: traded_value(weights[name], before[name] if before else None) for name in STRATEGIES}
+    return Position(names, weights, 0), traded
+
+
+def _weights_of(held: Position, names: Sequence[str]) -> dict[str, Vector]:
+    """The weights of each strategy for other symbols; they are among them."""
+    places = np.searchsorted(np.array(names), held.symbols)
+    spread = {strategy: np.zeros(len(names)) for strategy in STRATEGIES}
+    for strategy, weights in spread.items():
+        weights[places] = held.weights[strategy]
+    return spread
+
+
 def _weights(
-    past: NDArray[np.float64], settings: PortfolioSettings, held: Mapping[str, Vector] | None
-) -> Mapping[str, Vector]:
-    """The weights of each strategy for all symbols, from the returns until now; those held if they are too few."""
-    usable = _usable(past, settings)
-    if held is not None and not _is_enough(usable, settings):
-        return held
-    window = past[-settings.window_sessions :, usable]
+    window: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    settings: PortfolioSettings,
+    before: Mapping[str, Vector] | None,
+) -> dict[str, Vector]:
+    """The weights of each strategy, from the window's returns of the symbols that are usable."""
     moments = historical_moments(window[~np.isnan(window).any(axis=1)])
-    previous = None if held is None else {name: weights[usable] for name, weights in held.items()}
+    previous = None if before is None else {name: weights[usable] for name, weights in before.items()}
     weights = {name: np.zeros(len(usable)) for name in STRATEGIES}
     for name, allocation in allocate_all(moments, settings, previous).items():
         weights[name][usable] = allocation.weights
     return weights
 
 
-def _hold(weights: Vector, daily: NDArray[np.float64], cost: float) -> tuple[Vector, Vector]:
-    """Net daily returns of weights that are bought at `cost` and then drift, and the weights they end as."""
-    values = weights * np.cumprod(1 + daily, axis=0)
-    totals = np.concatenate([[1.0], values.sum(axis=1)])
-    net = totals[1:] / totals[:-1]
-    net[0] *= 1 - cost
-    return net - 1, values[-1] / totals[-1]
+def _hold(position: Position, returns: Vector) -> tuple[Position, dict[str, float]]:
+    """The position after a session, and the return of each strategy before costs; without a trade it is 0."""
+    values = {name: weights * (1 + np.nan_to_num(returns)) for name, weights in position.weights.items()}
+    gross = {name: float(value.sum() / position.weights[name].sum()) - 1 for name, value in values.items()}
+    grown = {name: value / value.sum() for name, value in values.items()}
+    return Position(position.symbols, grown, position.sessions + 1), gross
 
 
-def _rows(dates: list[date], name: str, net: Vector, traded: float, settings: PortfolioSettings) -> pl.DataFrame:
-    at_first = np.zeros(len(dates))
-    at_first[0] = traded
-    columns = {
-        "date": dates,
-        "strategy": [name] * len(dates),
-        "net_return": net,
-        "traded_value": at_first,
-        "cost": at_first * settings.cost_rate,
-    }
-    return pl.DataFrame(columns, schema=_SCHEMA)
+def _return_rows(
+    day: date, gross: Mapping[str, float], traded: Mapping[str, float], settings: PortfolioSettings
+) -> list[tuple[date, str, float, float, float]]:
+    costs = {name: traded[name] * settings.cost_rate for name in gross}
+    return [
+        (day, name, (1 + change) * (1 - costs[name]) - 1, traded[name], costs[name])
+        for name, change in gross.items()
+    ]
+
+
+def _weight_rows(day: date, position: Position) -> list[tuple[date, str, str, float]]:
+    return [
+        (day, strategy, symbol, weight)
+        for strategy, weights in position.weights.items()
+        for symbol, weight in zip(position.symbols, weights.tolist(), strict=True)
+    ]
 
 
 def _figures(rows: pl.DataFrame, risk_free_rate: float) -> Figures:

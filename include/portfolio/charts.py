@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import polars as pl
 from matplotlib import rc_context
@@ -15,6 +14,7 @@ from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormat
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import percent, unbreakable
 from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE, MINIMUM_VARIANCE, RISK_PARITY, STRATEGIES
+from include.portfolio.summary import Expectation
 
 STYLE = charts.STYLE
 _COLORS = {
@@ -47,17 +47,17 @@ def draw_weights(weights: pl.DataFrame, max_weight: float) -> str:
     return charts.to_svg(figure)
 
 
-def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Mapping[str, Any]]) -> str:
+def draw_frontier(frontier: pl.DataFrame, expectations: Mapping[str, Expectation]) -> str:
     """Inline SVG: expected return against expected volatility, with the four strategies marked."""
     with rc_context(STYLE):
         figure, axes = _one_panel()
         if frontier.height > 1:
             axes.plot(frontier["risk"], frontier["expected_return"], color=charts.INK, alpha=0.5, label="frontier")
         for name, expected in expectations.items():
-            place = [expected["expected_volatility"]], [expected["expected_return"]]
+            place = [expected.expected_volatility], [expected.expected_return]
             axes.plot(*place, _MARKERS[name], color=_COLORS[name], markersize=8, label=name)
         axes.margins(0.12)
-        returns = [expected["expected_return"] for expected in expectations.values()]
+        returns = [expected.expected_return for expected in expectations.values()]
         if frontier.height <= 1 and max(returns) - min(returns) < _LEAST_HEIGHT:
             axes.set_ylim(min(returns) - _LEAST_HEIGHT / 2, max(returns) + _LEAST_HEIGHT / 2)
         axes.set(xlabel="Expected volatility, per year", ylabel="Expected return, per year")

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
-from include.datasets.market.features import suspected_splits
-from include.lifecycle.storage.lake import Lake
+from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.storage.lake import Lake, Pinned
 from include.models.returns.label import HORIZON
-from include.portfolio.returns import daily_returns, shares_history
+from include.portfolio import carried
+from include.portfolio.carried import Carried, Past
+from include.portfolio.history import History
+from include.portfolio.returns import shares_history
 from include.portfolio.settings import PortfolioSettings
 
 PRICES = "clean/market/prices"
 RETURNS = "predictions/returns"
 VOLATILITY = "predictions/volatility"
 PORTFOLIO = "portfolio/market"
+REPORT = "reports/portfolio/portfolio"
 
 WEIGHTS = "weights.parquet"
 PREDICTIONS = "predictions.parquet"
@@ -32,14 +36,18 @@ PREDICTIONS = "predictions.parquet"
 class Inputs:
     """What was read for a day.
 
-    `returns`: those of all symbols that ever had a price, see `daily_returns`. `splits`: those suspected among
-    them, symbol, date, ratio. `expected_returns` and `expected_volatilities`: annual, by symbol, of the `symbols`
-    that can be held. `excluded`: symbols that cannot, and why. `previous`: by strategy, weights by symbol as they
-    are now, after the prices moved; empty where there is no earlier portfolio.
+    Attributes
+    ----------
+    past : the prices until the day, and the back-test on them.
+    window : the trailing returns of all symbols that ever had a price, see `daily_returns`.
+    expected_returns, expected_volatilities : annual, by symbol, of the `symbols` that can be held.
+    excluded : symbols that cannot, and why.
+    previous : by strategy, weights by symbol as they are now, after the prices moved; empty where there is no
+        earlier portfolio.
     """
 
-    returns: pl.DataFrame
-    splits: pl.DataFrame
+    past: Past
+    window: pl.DataFrame
     expected_returns: Mapping[str, float]
     expected_volatilities: Mapping[str, float]
     symbols: Sequence[str]
@@ -47,48 +55,79 @@ class Inputs:
     previous: Mapping[str, Mapping[str, float]]
 
 
-def sessions(days: Iterable[date], day: date, settings: PortfolioSettings) -> list[date]:
-    """Those of the sessions, oldest first, whose prices a portfolio of `day` looks at."""
-    wanted = settings.window_sessions + settings.backtest_sessions + 1
-    return sorted(session for session in days if session <= day)[-wanted:]
+@dataclass(frozen=True)
+class Sources:
+    """The partitions that a portfolio is made of, pinned.
+
+    Attributes
+    ----------
+    prices : of the sessions after the earlier portfolio that is carried on, or of all where there is none.
+    expected : by prefix, the predictions of the day.
+    previous : the newest earlier portfolio; no day where there is none.
+    carried : what of `previous` is carried on; None where all is worked out anew.
+    """
+
+    prices: Pinned
+    expected: Mapping[str, Pinned]
+    previous: Pinned
+    carried: Carried | None
+    settings: PortfolioSettings
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Path and digest of every partition, and the hash of the settings, as the manifest names them."""
+        pinned = [self.prices, *self.expected.values(), self.previous]
+        found = {path: digest for one in pinned for path, digest in one.inputs.items()}
+        return found | {"settings": hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()}
 
 
 def previous_day(lake: Lake, day: date) -> date | None:
     """The day of the newest portfolio before `day`."""
-    return max((made for made in lake.days(PORTFOLIO) if made < day), default=None)
+    until = day - timedelta(days=1)
+    recent = lake.days(PORTFOLIO, day - LOOK_BACK, until) or lake.days(PORTFOLIO, until=until)
+    return recent[-1] if recent else None
 
 
-def digests(lake: Lake, day: date, settings: PortfolioSettings) -> dict[str, str]:
-    """Path and digest of every partition that the portfolio of `day` is made of, and the hash of the settings."""
-    before = previous_day(lake, day)
-    prices = sessions(lake.days(PRICES), day, settings)
-    asked = {PRICES: prices, RETURNS: [day], VOLATILITY: [day], PORTFOLIO: [before] if before else []}
-    found = {path: digest for prefix, days in asked.items() for path, digest in lake.digests(prefix, days).items()}
-    return found | {"settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest()}
-
-
-def read(lake: Lake, day: date, settings: PortfolioSettings, scratch: Path) -> Inputs:
-    """Read what the portfolio of `day` is made of, by way of the folder `scratch`.
+def pin(lake: Lake, day: date, settings: PortfolioSettings) -> Sources:
+    """What the portfolio of `day` is made of, as it is now.
 
     Raises
     ------
     PartitionNotFoundError
         If the day lacks prices, or predictions of one of the models.
     """
-    prices = _read_prices(lake, sessions(lake.days(PRICES), day, settings), scratch)
-    splits = suspected_splits(prices.rename({"date": "dt"}))
-    daily = daily_returns(prices, splits)
-    expected = {prefix: _read_scores(lake, prefix, day, scratch) for prefix in (RETURNS, VOLATILITY)}
-    excluded = _excluded(day, prices, daily.tail(settings.window_sessions), expected, settings.min_history)
+    before = previous_day(lake, day)
+    previous = lake.pin(PORTFOLIO, [] if before is None else [before])
+    record = carried.find(previous, day, settings)
+    since = record.last + timedelta(days=1) if record else settings.prices_start(day)
+    return Sources(
+        prices=lake.pin(PRICES, sorted({*lake.days(PRICES, since, day), day})),
+        expected={prefix: lake.pin(prefix, [day]) for prefix in (RETURNS, VOLATILITY)},
+        previous=previous,
+        carried=record,
+        settings=settings,
+    )
+
+
+def read(sources: Sources, day: date, scratch: Path) -> Inputs:
+    """Read what the portfolio of `day` is made of, by way of the folder `scratch`."""
+    settings = sources.settings
+    earlier = carried.read(sources.previous, sources.carried, scratch) if sources.carried else None
+    prices = sources.prices.scan(scratch).select("symbol", "date", "open", "close").collect()
+    past = carried.carry_on(earlier, prices, settings)
+    daily, splits = past.history.returns, past.history.splits
+    expected = {prefix: _read_scores(pinned, day, scratch) for prefix, pinned in sources.expected.items()}
+    window = daily.tail(settings.window_sessions)
+    excluded = _excluded(day, prices, window, expected, settings.min_history)
     symbols = [name for name in daily.columns if name != "date" and name not in excluded]
     return Inputs(
-        returns=daily,
-        splits=splits,
+        past=past,
+        window=window,
         expected_returns={name: annual_return(expected[RETURNS][name]) for name in symbols},
         expected_volatilities={name: expected[VOLATILITY][name] for name in symbols},
         symbols=symbols,
-        excluded=_with_splits(excluded, splits, daily),
-        previous=_previous(lake, day, daily, scratch),
+        excluded=_with_splits(excluded, splits, window),
+        previous=_previous(sources.previous, past.history, scratch),
     )
 
 
@@ -101,12 +140,8 @@ def annual_return(log_return: float) -> float:
     return math.expm1(log_return) * SESSIONS_PER_YEAR / HORIZON
 
 
-def _read_prices(lake: Lake, days: Sequence[date], scratch: Path) -> pl.DataFrame:
-    return lake.scan(PRICES, days, scratch).select("symbol", "date", "open", "close").collect()
-
-
-def _read_scores(lake: Lake, prefix: str, day: date, scratch: Path) -> dict[str, float]:
-    frame = pl.read_parquet(lake.download(prefix, day, scratch, PREDICTIONS))
+def _read_scores(predictions: Pinned, day: date, scratch: Path) -> dict[str, float]:
+    frame = pl.read_parquet(predictions.download(day, scratch, PREDICTIONS))
     usable = frame.filter(pl.col("score").is_finite())
     return dict(usable.select("symbol", "score").iter_rows())
 
@@ -165,14 +200,14 @@ def _with_splits(excluded: Mapping[str, str], splits: pl.DataFrame, returns: pl.
     }
 
 
-def _previous(lake: Lake, day: date, returns: pl.DataFrame, scratch: Path) -> dict[str, dict[str, float]]:
+def _previous(portfolio: Pinned, history: History, scratch: Path) -> dict[str, dict[str, float]]:
     """By strategy, the weights of the newest earlier portfolio as the prices have made them since."""
-    before = previous_day(lake, day)
-    if before is None:
+    if not portfolio.days:
         return {}
-    since = returns.filter(pl.col("date") > before)
+    [before] = portfolio.days
+    since = history.returns.filter(pl.col("date") > before)
     growth = since.select(pl.exclude("date").fill_null(0).add(1).product()).row(0, named=True)
-    frame = pl.read_parquet(lake.download(PORTFOLIO, before, scratch, WEIGHTS))
+    frame = pl.read_parquet(portfolio.download(before, scratch, WEIGHTS))
     values: dict[str, dict[str, float]] = {}
     for strategy, symbol, weight in frame.select("strategy", "symbol", "weight").iter_rows():
         values.setdefault(strategy, {})[symbol] = weight * growth.get(symbol, 1.0)

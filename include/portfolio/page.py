@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 import polars as pl
 
@@ -12,6 +10,7 @@ from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdic
 from include.portfolio import charts
 from include.portfolio.backtest import BLOCK_SESSIONS, figures, growth
 from include.portfolio.strategies import EQUAL_WEIGHT, MAXIMUM_SHARPE
+from include.portfolio.summary import PortfolioSummary
 
 _ALLOCATION = (
     "What each strategy holds from this close on, in percent of the portfolio; the dotted line is the weight cap."
@@ -58,14 +57,14 @@ _REFUSED = (
 )
 
 
-def verdict_of(summary: Mapping[str, Any], backtest: pl.DataFrame) -> Verdict:
+def verdict_of(summary: PortfolioSummary, backtest: pl.DataFrame) -> Verdict:
     """Whether any optimum beats equal weight by more than chance, in a sentence, and why."""
-    compared = summary["backtest"]["against_equal_weight"]
+    compared = summary.backtest.against_equal_weight
     better, worse = (
-        [name for name, row in compared.items() if row["answer"] == answer] for answer in ("better", "worse")
+        [name for name, row in compared.items() if row.answer == answer] for answer in ("better", "worse")
     )
     if not compared:
-        needed = summary["settings"]["window_sessions"] + 1
+        needed = summary.settings.window_sessions + 1
         return Verdict(
             "neutral",
             "The history is too short for a back-test",
@@ -81,7 +80,7 @@ def verdict_of(summary: Mapping[str, Any], backtest: pl.DataFrame) -> Verdict:
 
 
 def render_portfolio(
-    summary: Mapping[str, Any],
+    summary: PortfolioSummary,
     weights: pl.DataFrame,
     frontier: pl.DataFrame,
     backtest: pl.DataFrame,
@@ -90,7 +89,7 @@ def render_portfolio(
     """The page of the published files; `folder` is their address. Its back-test is recomputed from `backtest`."""
     return render(
         Page(
-            title=f"Portfolio, {summary['day']}",
+            title=f"Portfolio, {summary.day}",
             verdict=verdict_of(summary, backtest),
             sections=[
                 *_held(summary, weights),
@@ -115,10 +114,10 @@ def render_refusal(day: date, verdict: Verdict) -> str:
     return render(Page(title=f"Portfolio, {day}", verdict=verdict, sections=[Section("What now", _REFUSED)]))
 
 
-def _reason(summary: Mapping[str, Any], backtest: pl.DataFrame) -> str:
-    measured = figures(backtest, summary["settings"]["risk_free_rate"])
+def _reason(summary: PortfolioSummary, backtest: pl.DataFrame) -> str:
+    measured = figures(backtest, summary.settings.risk_free_rate)
     ratios = ", ".join(f"{row.sharpe:.2f} {name}" for name, row in measured.items())
-    answers = [row["answer"] for row in summary["backtest"]["against_equal_weight"].values()]
+    answers = [row.answer for row in summary.backtest.against_equal_weight.values()]
     advice = "Without another reason, hold equal weight. " if "better" not in answers else ""
     return (
         f"Sharpe ratios after costs, {_span(backtest)}: {ratios}. {advice}"
@@ -126,8 +125,8 @@ def _reason(summary: Mapping[str, Any], backtest: pl.DataFrame) -> str:
     )
 
 
-def _held(summary: Mapping[str, Any], weights: pl.DataFrame) -> list[Section]:
-    figure = charts.draw_weights(weights, summary["settings"]["max_weight"])
+def _held(summary: PortfolioSummary, weights: pl.DataFrame) -> list[Section]:
+    figure = charts.draw_weights(weights, summary.settings.max_weight)
     held = Section("What to hold", _ALLOCATION, figure, _by_symbol(weights, pl.col("weight"), "z.1f"))
     if weights["previous_weight"].null_count() == weights.height:
         return [held]
@@ -144,37 +143,37 @@ def _by_symbol(weights: pl.DataFrame, value: pl.Expr, layout: str) -> Table:
     return Table(wide.columns, rows)
 
 
-def _left_out(summary: Mapping[str, Any]) -> list[Section]:
-    if not summary["excluded"]:
+def _left_out(summary: PortfolioSummary) -> list[Section]:
+    if not summary.excluded:
         return []
-    rows = [[symbol, reason] for symbol, reason in summary["excluded"].items()]
+    rows = [[symbol, reason] for symbol, reason in summary.excluded.items()]
     text = "These symbols are known and in no portfolio of this day."
     return [Section("Left out", text, table=Table(["symbol", "reason"], rows))]
 
 
-def _suspected_splits(summary: Mapping[str, Any]) -> list[Section]:
-    splits = summary["suspected_splits"]
+def _suspected_splits(summary: PortfolioSummary) -> list[Section]:
+    splits = summary.suspected_splits
     if not splits:
         return []
-    rows: list[list[Cell]] = [[row["symbol"], row["date"], _ratio(row["ratio"])] for row in splits[:_NEWEST]]
+    rows: list[list[Cell]] = [[row.symbol, str(row.date), _ratio(row.ratio)] for row in splits[:_NEWEST]]
     caption = f"The newest {len(rows)} of {len(splits)}." if len(splits) > len(rows) else ""
     return [
         Section("Suspected splits", _SPLITS, table=Table(["symbol", "date", "new shares for old"], rows, caption))
     ]
 
 
-def _expected(summary: Mapping[str, Any], *, is_flat: bool) -> Section:
+def _expected(summary: PortfolioSummary, *, is_flat: bool) -> Section:
     rows: list[list[Cell]] = [
         [
             name,
-            percent(row["expected_return"], 1),
-            percent(row["expected_volatility"], 1),
-            percent(row["turnover"], 1),
-            percent(row["traded_value"], 1),
-            percent(row["cost"], 3),
-            row["note"] or (_FLAT_SHARPE if is_flat and name == MAXIMUM_SHARPE else None),
+            percent(row.expected_return, 1),
+            percent(row.expected_volatility, 1),
+            percent(row.turnover, 1),
+            percent(row.traded_value, 1),
+            percent(row.cost, 3),
+            row.note or (_FLAT_SHARPE if is_flat and name == MAXIMUM_SHARPE else None),
         ]
-        for name, row in summary["strategies"].items()
+        for name, row in summary.strategies.items()
     ]
     header = ["strategy", "return", "volatility", "turnover", "traded", "cost", "note"]
     text = (
@@ -184,15 +183,15 @@ def _expected(summary: Mapping[str, Any], *, is_flat: bool) -> Section:
     return Section("What to expect", text, table=Table(header, rows))
 
 
-def _trade_off(summary: Mapping[str, Any], frontier: pl.DataFrame) -> Section:
+def _trade_off(summary: PortfolioSummary, frontier: pl.DataFrame) -> Section:
     text = _FRONTIER if frontier.height > 1 else _FLAT_FRONTIER
-    return Section("Risk and return", text, charts.draw_frontier(frontier, summary["strategies"]))
+    return Section("Risk and return", text, charts.draw_frontier(frontier, summary.strategies))
 
 
-def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Section]:
+def _backtest(summary: PortfolioSummary, backtest: pl.DataFrame) -> list[Section]:
     if backtest.is_empty():
         return []
-    measured = figures(backtest, summary["settings"]["risk_free_rate"])
+    measured = figures(backtest, summary.settings.risk_free_rate)
     rows: list[list[Cell]] = [
         [
             name,
@@ -214,14 +213,14 @@ def _backtest(summary: Mapping[str, Any], backtest: pl.DataFrame) -> list[Sectio
     ]
 
 
-def _against_equal_weight(summary: Mapping[str, Any]) -> Section:
+def _against_equal_weight(summary: PortfolioSummary) -> Section:
     rows: list[list[Cell]] = [
-        [name, f"{row['difference']:+z.2f}", f"{row['low']:+z.2f} to {row['high']:+z.2f}", row["answer"]]
-        for name, row in summary["backtest"]["against_equal_weight"].items()
+        [name, f"{row.difference:+z.2f}", f"{row.low:+z.2f} to {row.high:+z.2f}", row.answer]
+        for name, row in summary.backtest.against_equal_weight.items()
     ]
     text = (
         f"Sharpe ratio minus that of {EQUAL_WEIGHT}, on the same sessions. The intervals hold all the differences "
-        f"together with 95 % confidence; they come of {summary['settings']['bootstrap_samples']:,} resamples of "
+        f"together with 95 % confidence; they come of {summary.settings.bootstrap_samples:,} resamples of "
         f"blocks of {BLOCK_SESSIONS} sessions. One that holds zero is no evidence either way."
     )
     return Section(
@@ -229,21 +228,20 @@ def _against_equal_weight(summary: Mapping[str, Any]) -> Section:
     )
 
 
-def _facts(summary: Mapping[str, Any], backtest: pl.DataFrame, folder: str) -> dict[str, Cell]:
-    settings, window = summary["settings"], summary["window"]
+def _facts(summary: PortfolioSummary, backtest: pl.DataFrame, folder: str) -> dict[str, Cell]:
+    settings, window = summary.settings, summary.window
     return {
         "Files": folder,
-        "Symbols": ", ".join(summary["symbols"]),
+        "Symbols": ", ".join(summary.symbols),
         "Covariance from": (
-            f"the {window['sessions']} sessions from {window['first']} to {window['last']} on which all of them "
-            "were traded"
+            f"the {window.sessions} sessions from {window.first} to {window.last} on which all of them were traded"
         ),
-        "Weight cap": percent(settings["max_weight"]),
-        "Turnover cap": f"{percent(settings['max_turnover'])} of the portfolio sold at a rebalancing",
-        "Costs": f"{settings['cost_basis_points']:g} basis points of the traded value",
-        "Risk-free rate": percent(settings["risk_free_rate"]),
-        "Back-test": f"{_span(backtest)}, rebalanced every {settings['rebalance_sessions']} sessions",
-        "Seed": str(settings["seed"]),
+        "Weight cap": percent(settings.max_weight),
+        "Turnover cap": f"{percent(settings.max_turnover)} of the portfolio sold at a rebalancing",
+        "Costs": f"{settings.cost_basis_points:g} basis points of the traded value",
+        "Risk-free rate": percent(settings.risk_free_rate),
+        "Back-test": f"{_span(backtest)}, rebalanced every {settings.rebalance_sessions} sessions",
+        "Seed": str(settings.seed),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,13 +36,24 @@ class PortfolioSettings(BaseModel):
     rebalance_sessions: int = Field(21, ge=1)
     """How long the back-test holds a portfolio."""
 
-    backtest_sessions: int = Field(2520, ge=252)
-    """Longest back-test; a shorter history gives a shorter one."""
+    backtest_years: int = Field(10, ge=1, le=100)
+    """The back-test begins with the year that lies so many before the present one, or later for want of prices."""
 
     bootstrap_samples: int = Field(2000, ge=200)
     """Resamples of the back-test that the verdict is drawn from."""
 
     seed: int = 20100628
+
+    def backtest_start(self, day: date) -> date:
+        """The first day on which the back-test of a portfolio of `day` may hold anything.
+
+        It is the same for all days of a year, so that each of them carries on from the one before.
+        """
+        return date(day.year - self.backtest_years, 1, 1)
+
+    def prices_start(self, day: date) -> date:
+        """The first day whose prices a portfolio of `day` looks at, with or without those before it."""
+        return self.backtest_start(day) - timedelta(days=2 * self.window_sessions)
 
     @property
     def cost_rate(self) -> float:

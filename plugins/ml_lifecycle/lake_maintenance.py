@@ -41,8 +41,7 @@ def scope(context: Mapping[str, Any]) -> Scope:
 def catalog() -> Catalog:
     """The datasets, the models, and which DAG makes which partitions."""
     from include.lifecycle.operations.maintenance_policy import Catalog, Maker, makers
-    from include.portfolio.inputs import PORTFOLIO
-    from include.portfolio.publish import REPORT
+    from include.portfolio.inputs import PORTFOLIO, REPORT
 
     datasets, models = list(DATASETS.values()), list(MODELS.values())
     weights = Maker(prefix=PORTFOLIO, dag_id="portfolio", stage=3, latest=True)

@@ -10,8 +10,7 @@ from typing import Any
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.storage import warehouse
 from include.models.churn import CHURN
-from include.portfolio.inputs import PORTFOLIO
-from include.portfolio.publish import REPORT
+from include.portfolio.inputs import PORTFOLIO, REPORT
 from tests.chaos.stack import Stack
 
 PREDICTIONS = "churn_predictions"

@@ -11,8 +11,7 @@ import pytest
 
 from include.datasets.market import MARKET
 from include.lifecycle.storage.lake import MANIFEST
-from include.portfolio.inputs import PORTFOLIO
-from include.portfolio.publish import REPORT
+from include.portfolio.inputs import PORTFOLIO, REPORT
 from include.portfolio.weights import STRATEGIES
 from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import World

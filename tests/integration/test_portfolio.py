@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +18,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
-from include.portfolio import publish
-from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, RETURNS, VOLATILITY
+from include.portfolio import carried, planning, publish
+from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, REPORT, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import STRATEGIES, PortfolioError
 from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
@@ -79,10 +80,10 @@ def market(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
     return lake
 
 
-def make_all(lake: Lake, run: RunInfo) -> list[date]:
-    days = publish.plan(lake, None, SETTINGS)
+def make_all(lake: Lake, connection: Any, run: RunInfo) -> list[date]:
+    days = planning.plan(lake, None, SETTINGS)
     for day in days:
-        publish.make(lake, day, SETTINGS, run)
+        publish.make(lake, connection, day, SETTINGS, run)
     return days
 
 
@@ -95,7 +96,7 @@ def weights_of(lake: Lake, day: date, scratch: Path) -> pl.DataFrame:
 
 
 def page_of(lake: Lake, day: date, scratch: Path) -> str:
-    [path] = lake.download(publish.REPORT, day, scratch, "index.html")
+    [path] = lake.download(REPORT, day, scratch, "index.html")
     html = path.read_text()
     assert code_in(html) == []
     assert [*broken_promises(html), *split_cells(html), *loose_percentages(html)] == []
@@ -107,33 +108,36 @@ def everything(lake: Lake) -> dict[str, bytes | None]:
     return {key: lake.read_object(key) for key in keys}
 
 
-def test_each_day_with_both_predictions_gets_a_portfolio_once(market: Lake, run: RunInfo) -> None:
-    assert make_all(market, run) == DAYS[-2:]
-    assert publish.plan(market, None, SETTINGS) == []
-    latest = json.loads(market.read_object(publish.LATEST) or b"")
-    assert latest["day"] == str(DAYS[-1])
-    assert market.read_object(latest["manifest"]) is not None
+def test_each_day_with_both_predictions_gets_a_portfolio_once(market: Lake, postgres: Any, run: RunInfo) -> None:
+    assert make_all(market, postgres, run) == DAYS[-2:]
+    assert planning.plan(market, None, SETTINGS) == []
+    newest = latest.find(market, PORTFOLIO)
+    assert newest is not None
+    assert newest.names(PORTFOLIO, DAYS[-1], market.manifest(PORTFOLIO, DAYS[-1]))
+    assert newest.rows == 4 * len(SYMBOLS)
 
 
-def test_publishing_twice_changes_no_byte(market: Lake, run: RunInfo) -> None:
-    make_all(market, run)
+def test_publishing_twice_changes_no_byte(market: Lake, postgres: Any, run: RunInfo) -> None:
+    make_all(market, postgres, run)
     before = everything(market)
 
     for day in DAYS[-2:]:
-        publish.make(market, day, SETTINGS, LATER)
+        publish.make(market, postgres, day, SETTINGS, LATER)
 
     assert everything(market) == before
 
 
-def test_what_is_made_is_not_made_again(market: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [publish.make(market, day, SETTINGS, run) for day in DAYS[-2:]]
-    monkeypatch.setattr(publish, "walk_forward", None)
+def test_what_is_made_is_not_made_again(
+    market: Lake, postgres: Any, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [publish.make(market, postgres, day, SETTINGS, run) for day in DAYS[-2:]]
+    monkeypatch.setattr(carried, "walk_forward", None)
 
-    assert [publish.make(market, day, SETTINGS, run) for day in DAYS[-2:]] == made
+    assert [publish.make(market, postgres, day, SETTINGS, run) for day in DAYS[-2:]] == made
 
 
-def test_published_weights_are_a_portfolio(market: Lake, run: RunInfo, tmp_path: Path) -> None:
-    make_all(market, run)
+def test_published_weights_are_a_portfolio(market: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> None:
+    make_all(market, postgres, run)
 
     for _, rows in weights_of(market, DAYS[-1], tmp_path).group_by("strategy"):
         millionths = [round(weight * 1e6) for weight in rows["weight"]]
@@ -144,9 +148,9 @@ def test_published_weights_are_a_portfolio(market: Lake, run: RunInfo, tmp_path:
 
 
 def test_turnover_starts_from_the_previous_weights_as_the_prices_moved_them(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
-    make_all(market, run)
+    make_all(market, postgres, run)
     series = closes()
     before, now = (weights_of(market, day, tmp_path) for day in DAYS[-2:])
     grown = {
@@ -161,32 +165,34 @@ def test_turnover_starts_from_the_previous_weights_as_the_prices_moved_them(
 
 
 def test_a_changed_input_makes_this_day_and_those_after_it_again(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
-    make_all(market, run)
+    make_all(market, postgres, run)
     predict(market, run, tmp_path, DAYS[-2], returns=0.004)
 
-    assert publish.plan(market, None, SETTINGS) == DAYS[-2:]
-    make_all(market, run)
-    assert publish.plan(market, None, SETTINGS) == []
+    assert planning.plan(market, None, SETTINGS) == DAYS[-2:]
+    make_all(market, postgres, run)
+    assert planning.plan(market, None, SETTINGS) == []
 
 
-def test_a_portfolio_whose_page_is_missing_is_made_again(market: Lake, run: RunInfo) -> None:
-    make_all(market, run)
-    market.client.delete_object(Bucket=market.bucket, Key=f"{publish.REPORT}/dt={DAYS[-1]}/manifest.json")
+def test_a_portfolio_whose_page_is_missing_is_made_again(market: Lake, postgres: Any, run: RunInfo) -> None:
+    make_all(market, postgres, run)
+    market.client.delete_object(Bucket=market.bucket, Key=f"{REPORT}/dt={DAYS[-1]}/manifest.json")
 
-    assert publish.plan(market, None, SETTINGS) == [DAYS[-1]]
+    assert planning.plan(market, None, SETTINGS) == [DAYS[-1]]
 
 
-def test_a_requested_range_is_made_whatever_there_is(market: Lake, run: RunInfo) -> None:
-    make_all(market, run)
+def test_a_requested_range_is_made_whatever_there_is(market: Lake, postgres: Any, run: RunInfo) -> None:
+    make_all(market, postgres, run)
 
-    assert publish.plan(market, (DAYS[-1], DAYS[-1]), SETTINGS) == [DAYS[-1]]
+    assert planning.plan(market, (DAYS[-1], DAYS[-1]), SETTINGS) == [DAYS[-1]]
     with pytest.raises(PortfolioError, match="No day from 2020-01-01 to 2020-01-02 has prices and predictions"):
-        publish.plan(market, (date(2020, 1, 1), date(2020, 1, 2)), SETTINGS)
+        planning.plan(market, (date(2020, 1, 1), date(2020, 1, 2)), SETTINGS)
 
 
-def test_a_symbol_that_cannot_be_held_is_named_with_the_reason(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_symbol_that_cannot_be_held_is_named_with_the_reason(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
     day = DAYS[-1]
     prices = {name: series[-1] for name, series in closes().items()}
     publish_prices(market, run, tmp_path, day, {**prices, "NEW": 10.0})
@@ -194,7 +200,7 @@ def test_a_symbol_that_cannot_be_held_is_named_with_the_reason(market: Lake, run
     publish_scores(market, run, tmp_path, VOLATILITY, day, four)
     publish_scores(market, run, tmp_path, RETURNS, day, dict.fromkeys((*SYMBOLS[:3], "GONE", "NEW"), 0.001))
 
-    made = publish.make(market, day, SETTINGS, run)
+    made = publish.make(market, postgres, day, SETTINGS, run)
 
     assert made["excluded"] == {
         "DDD": "no prediction of its return",
@@ -205,9 +211,11 @@ def test_a_symbol_that_cannot_be_held_is_named_with_the_reason(market: Lake, run
     assert all(symbol in page for symbol in made["excluded"])
 
 
-def test_a_symbol_that_lost_its_prediction_is_sold(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_symbol_that_lost_its_prediction_is_sold(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:3], 0.001))
-    make_all(market, run)
+    make_all(market, postgres, run)
 
     sold = weights_of(market, DAYS[-1], tmp_path).filter(symbol="DDD")
     assert sold["weight"].to_list() == [0.0] * 4
@@ -216,18 +224,18 @@ def test_a_symbol_that_lost_its_prediction_is_sold(market: Lake, run: RunInfo, t
 
 
 def test_a_symbol_that_is_gone_and_that_only_some_strategies_held_is_shown_as_sold(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
     dropped, *others = SYMBOLS[::-1]
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-2], {**dict.fromkeys(others, 0.004), dropped: -0.01})
-    publish.make(market, DAYS[-2], SETTINGS, run)
+    publish.make(market, postgres, DAYS[-2], SETTINGS, run)
     held = weights_of(market, DAYS[-2], tmp_path).filter(symbol=dropped)["weight"]
     assert (held == 0).any()
     assert (held > 0).any()
     prices = {name: series[-1] for name, series in closes().items() if name != dropped}
     publish_prices(market, run, tmp_path, DAYS[-1], prices)
 
-    publish.make(market, DAYS[-1], SETTINGS, run)
+    publish.make(market, postgres, DAYS[-1], SETTINGS, run)
 
     html = page_of(market, DAYS[-1], tmp_path)
     [held_now, traded] = re.findall(
@@ -237,18 +245,20 @@ def test_a_symbol_that_is_gone_and_that_only_some_strategies_held_is_shown_as_so
     assert "+0.0\xa0%" in traded
 
 
-def test_too_few_symbols_for_the_cap_are_an_error_that_says_so(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_too_few_symbols_for_the_cap_are_an_error_that_says_so(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
 
     with pytest.raises(PortfolioError, match=r"2 symbols of at most 0.35 each make up no more than 0.7"):
-        publish.make(market, DAYS[-1], SETTINGS, run)
+        publish.make(market, postgres, DAYS[-1], SETTINGS, run)
 
 
 def test_a_model_that_expects_nothing_gives_minimum_variance_and_a_note(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
     predict(market, run, tmp_path, DAYS[-2], returns=0.0)
-    publish.make(market, DAYS[-2], SETTINGS, run)
+    publish.make(market, postgres, DAYS[-2], SETTINGS, run)
 
     weights = weights_of(market, DAYS[-2], tmp_path)
     safest, best = (weights.filter(strategy=name) for name in ("minimum variance", "maximum Sharpe"))
@@ -257,12 +267,12 @@ def test_a_model_that_expects_nothing_gives_minimum_variance_and_a_note(
     assert "there is no trade-off" in page_of(market, DAYS[-2], tmp_path)
 
 
-def test_a_suspected_split_is_no_return(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_suspected_split_is_no_return(market: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> None:
     """AAA opens at half its last close, and ends the day 1 % higher."""
     before, now = ({name: series[place] for name, series in closes().items()} for place in (-2, -1))
     opened = {**now, "AAA": before["AAA"] / 2}
     publish_prices(market, run, tmp_path, DAYS[-1], {**now, "AAA": 1.01 * opened["AAA"]}, opened)
-    make_all(market, run)
+    make_all(market, postgres, run)
 
     held = weights_of(market, DAYS[-2], tmp_path).filter(strategy="risk parity").sort("symbol")
     grown = [1.01, *(now[name] / before[name] for name in SYMBOLS[1:])]
@@ -279,23 +289,25 @@ def test_a_suspected_split_is_no_return(market: Lake, run: RunInfo, tmp_path: Pa
 
 
 def test_a_split_without_prediction_is_named_as_the_likely_reason(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
     before, now = ({name: series[place] for name, series in closes().items()} for place in (-2, -1))
     publish_prices(market, run, tmp_path, DAYS[-1], {**now, "AAA": before["AAA"] / 2})
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[1:], 0.001))
 
-    made = publish.make(market, DAYS[-1], SETTINGS, run)
+    made = publish.make(market, postgres, DAYS[-1], SETTINGS, run)
 
     assert made["excluded"] == {"AAA": f"no prediction of its return (suspected split on {DAYS[-1]})"}
 
 
-def test_the_back_test_holds_what_could_be_held_then(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_the_back_test_holds_what_could_be_held_then(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
     """OLD was traded until the 70th session: bought at the 61st, and sold when next is traded, at the 82nd."""
     for day, close in zip(DAYS[:70], closes(("OLD",), 70)["OLD"], strict=True):
         prices = {name: series[DAYS.index(day)] for name, series in closes().items()}
         publish_prices(market, run, tmp_path, day, {**prices, "OLD": close})
-    made = publish.make(market, DAYS[-1], SETTINGS, run)
+    made = publish.make(market, postgres, DAYS[-1], SETTINGS, run)
 
     weights = table_of(market, DAYS[-1], tmp_path, "backtest_weights.parquet")
     old = weights.filter(symbol="OLD", strategy="equal weight")
@@ -304,21 +316,21 @@ def test_the_back_test_holds_what_could_be_held_then(market: Lake, run: RunInfo,
     assert made["excluded"] == {"OLD": f"no price on {DAYS[-1]}"}
 
 
-def test_a_session_without_trade_is_no_return(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_session_without_trade_is_no_return(market: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> None:
     prices = {name: series[-10] for name, series in closes().items() if name != "DDD"}
     publish_prices(market, run, tmp_path, DAYS[-10], prices)
 
-    made = publish.make(market, DAYS[-1], SETTINGS, run)
+    made = publish.make(market, postgres, DAYS[-1], SETTINGS, run)
     assert made["excluded"] == {"DDD": "59 past returns, fewer than the 60 that are needed"}
 
     longer = SETTINGS.model_copy(update={"window_sessions": 80})
-    assert publish.make(market, DAYS[-1], longer, run)["excluded"] == {}
+    assert publish.make(market, postgres, DAYS[-1], longer, run)["excluded"] == {}
     window = market.read_json(PORTFOLIO, DAYS[-1], "summary.json")["window"]
     assert window == {"first": str(DAYS[10]), "last": str(DAYS[-1]), "sessions": 79}
 
 
 def test_symbols_that_share_too_few_sessions_are_not_held_together(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
     """EEE has 61 of the 80 returns, and of those only 51 on sessions on which DDD has one, too."""
     series = closes((*SYMBOLS, "EEE"))
@@ -331,23 +343,23 @@ def test_symbols_that_share_too_few_sessions_are_not_held_together(
     for prefix in (RETURNS, VOLATILITY):
         publish_scores(market, run, tmp_path, prefix, DAYS[-1], dict.fromkeys((*SYMBOLS, "EEE"), 0.1))
 
-    made = publish.make(market, DAYS[-1], SETTINGS.model_copy(update={"window_sessions": 80}), run)
+    made = publish.make(market, postgres, DAYS[-1], SETTINGS.model_copy(update={"window_sessions": 80}), run)
 
     reason = "with it, fewer than 60 sessions would have a return of every symbol"
     assert made["excluded"] == {"EEE": reason}
 
 
 def test_a_day_without_a_portfolio_does_not_stop_the_later_ones(
-    market: Lake, run: RunInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = DAYS[-3]
     predict(market, run, tmp_path, refused)
     publish_scores(market, run, tmp_path, RETURNS, refused, dict.fromkeys(SYMBOLS[:2], 0.001))
-    assert publish.plan(market, None, SETTINGS) == DAYS[-3:]
+    assert planning.plan(market, None, SETTINGS) == DAYS[-3:]
 
-    told = [publish.make_or_refuse(market, day, SETTINGS, run) for day in DAYS[-3:]]
+    told = [publish.make_or_refuse(market, postgres, day, SETTINGS, run) for day in DAYS[-3:]]
 
-    assert publish.plan(market, None, SETTINGS) == []
+    assert planning.plan(market, None, SETTINGS) == []
     assert market.days(PORTFOLIO) == DAYS[-2:]
     assert told[0]["verdict"] == "There is no portfolio of this day"
     assert "2 symbols of at most 0.35" in told[0]["reason"]
@@ -356,32 +368,34 @@ def test_a_day_without_a_portfolio_does_not_stop_the_later_ones(
     assert "2 symbols of at most 0.35" in page_of(market, refused, tmp_path)
 
 
-def test_a_refused_day_is_tried_again_when_its_inputs_change(market: Lake, run: RunInfo, tmp_path: Path) -> None:
+def test_a_refused_day_is_tried_again_when_its_inputs_change(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
     refused = DAYS[-3]
     predict(market, run, tmp_path, refused)
     publish_scores(market, run, tmp_path, RETURNS, refused, dict.fromkeys(SYMBOLS[:2], 0.001))
     for day in DAYS[-3:]:
-        publish.make_or_refuse(market, day, SETTINGS, run)
+        publish.make_or_refuse(market, postgres, day, SETTINGS, run)
     before = everything(market)
-    publish.make_or_refuse(market, refused, SETTINGS, LATER)
+    publish.make_or_refuse(market, postgres, refused, SETTINGS, LATER)
     assert everything(market) == before
 
     predict(market, run, tmp_path, refused)
 
-    assert publish.plan(market, None, SETTINGS) == DAYS[-3:]
+    assert planning.plan(market, None, SETTINGS) == DAYS[-3:]
     for day in DAYS[-3:]:
-        publish.make_or_refuse(market, day, SETTINGS, run)
-    assert publish.plan(market, None, SETTINGS) == []
+        publish.make_or_refuse(market, postgres, day, SETTINGS, run)
+    assert planning.plan(market, None, SETTINGS) == []
     assert market.days(PORTFOLIO) == DAYS[-3:]
     assert "2 symbols of at most" not in page_of(market, refused, tmp_path)
 
 
 @pytest.mark.parametrize("day", [None, str(DAYS[-1])])
 def test_a_day_named_in_the_form_fails_aloud_and_another_is_refused(
-    market: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: str | None
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, day: str | None
 ) -> None:
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
-    build = build_of_the_dag(market, run, monkeypatch, day)
+    build = build_of_the_dag(market, postgres, run, monkeypatch, day)
 
     if day is None:
         assert "2 symbols of at most 0.35" in build(str(DAYS[-1]))["reason"]
@@ -391,49 +405,49 @@ def test_a_day_named_in_the_form_fails_aloud_and_another_is_refused(
 
 
 def test_a_portfolio_that_its_new_inputs_refuse_is_not_tried_again_and_again(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
-    make_all(market, run)
+    make_all(market, postgres, run)
     publish_scores(market, run, tmp_path, RETURNS, DAYS[-1], dict.fromkeys(SYMBOLS[:2], 0.001))
-    assert publish.plan(market, None, SETTINGS) == [DAYS[-1]]
+    assert planning.plan(market, None, SETTINGS) == [DAYS[-1]]
 
-    publish.make_or_refuse(market, DAYS[-1], SETTINGS, run)
+    publish.make_or_refuse(market, postgres, DAYS[-1], SETTINGS, run)
 
-    assert publish.plan(market, None, SETTINGS) == []
+    assert planning.plan(market, None, SETTINGS) == []
     assert "2 symbols of at most 0.35" in page_of(market, DAYS[-1], tmp_path)
 
 
-def test_changed_settings_make_all_days_again(market: Lake, run: RunInfo) -> None:
-    make_all(market, run)
+def test_changed_settings_make_all_days_again(market: Lake, postgres: Any, run: RunInfo) -> None:
+    make_all(market, postgres, run)
     costlier = SETTINGS.model_copy(update={"cost_basis_points": 20.0})
 
     for settings in (costlier, SETTINGS):
-        assert publish.plan(market, None, settings) == DAYS[-2:]
-        publish.make(market, DAYS[-1], settings, run)
-        assert publish.plan(market, None, settings) == DAYS[-2:]
-        publish.make(market, DAYS[-2], settings, run)
-        publish.make(market, DAYS[-1], settings, run)
-        assert publish.plan(market, None, settings) == []
+        assert planning.plan(market, None, settings) == DAYS[-2:]
+        publish.make(market, postgres, DAYS[-1], settings, run)
+        assert planning.plan(market, None, settings) == DAYS[-2:]
+        publish.make(market, postgres, DAYS[-2], settings, run)
+        publish.make(market, postgres, DAYS[-1], settings, run)
+        assert planning.plan(market, None, settings) == []
 
 
 def test_an_up_to_date_lake_is_planned_without_reading_a_manifest(
-    market: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch
+    market: Lake, postgres: Any, run: RunInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_all(market, run)
+    make_all(market, postgres, run)
     time.sleep(2.1)  # What is written within a second or two of the settings is looked at closely.
     for day in DAYS[-2:]:
-        for prefix in (PORTFOLIO, publish.REPORT):
+        for prefix in (PORTFOLIO, REPORT):
             manifest = market.manifest(prefix, day).model_dump_json()
             market.write_object(f"{prefix}/dt={day}/manifest.json", manifest.encode())
     monkeypatch.setattr(Lake, "manifest", None)
 
-    assert publish.plan(market, None, SETTINGS) == []
+    assert planning.plan(market, None, SETTINGS) == []
 
 
 def test_the_page_shows_figures_that_can_be_worked_out_by_hand_from_the_published_rows(
-    market: Lake, run: RunInfo, tmp_path: Path
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:
-    make_all(market, run)
+    make_all(market, postgres, run)
     shown = figures_on(page_of(market, DAYS[-1], tmp_path))
     rows = table_of(market, DAYS[-1], tmp_path, "backtest.parquet").sort("date")
 
@@ -456,15 +470,17 @@ def test_the_page_shows_figures_that_can_be_worked_out_by_hand_from_the_publishe
         }
 
 
-def test_the_page_has_the_verdict_as_its_headline(market: Lake, run: RunInfo, tmp_path: Path) -> None:
-    publish.make(market, DAYS[-1], SETTINGS, run)
+def test_the_page_has_the_verdict_as_its_headline(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    publish.make(market, postgres, DAYS[-1], SETTINGS, run)
 
-    verdict = market.read_json(publish.REPORT, DAYS[-1], "verdict.json")
+    verdict = market.read_json(REPORT, DAYS[-1], "verdict.json")
     assert f"<h1>{verdict['headline']}</h1>" in page_of(market, DAYS[-1], tmp_path)
 
 
 def build_of_the_dag(
-    lake: Lake, run: RunInfo, monkeypatch: pytest.MonkeyPatch, day: str | None
+    lake: Lake, connection: Any, run: RunInfo, monkeypatch: pytest.MonkeyPatch, day: str | None
 ) -> Callable[[str], Any]:
     """What the task `build` calls, in a run whose form names the day."""
     path = Path(__file__).parents[2] / "dags" / "portfolio.py"
@@ -479,6 +495,7 @@ def build_of_the_dag(
     }
     monkeypatch.setattr(dag_file, "get_current_context", lambda: context)
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
+    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext(connection))
     monkeypatch.setattr("ml_lifecycle.links.show_report", lambda *_: None)
     monkeypatch.setattr("ml_lifecycle.runs.label_days", lambda days: [date.fromisoformat(name) for name in days])
     monkeypatch.setattr("ml_lifecycle.runs.run_info", lambda: run)
