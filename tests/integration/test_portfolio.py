@@ -24,6 +24,7 @@ from include.portfolio import carried, planning, publish
 from include.portfolio.inputs import PORTFOLIO, PREDICTIONS, PRICES, REPORT, RETURNS, VOLATILITY
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.weights import STRATEGIES, PortfolioError
+from tests.damage import delete
 from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
@@ -173,6 +174,67 @@ def test_a_changed_input_makes_this_day_and_those_after_it_again(
     assert planning.plan(market, None, SETTINGS) == DAYS[-2:]
     make_all(market, postgres, run)
     assert planning.plan(market, None, SETTINGS) == []
+
+
+def backtest_files(lake: Lake, day: date) -> dict[str, str]:
+    """The hashes of the files of a portfolio that come from its back-test."""
+    names = (carried.CARRIED, carried.RETURNS, carried.BACKTEST, carried.BACKTEST_WEIGHTS)
+    return {name: lake.manifest(PORTFOLIO, day).file(name).sha256 for name in names}
+
+
+def price_days(lake: Lake, day: date) -> list[str]:
+    """The days of the prices that the portfolio of a day was made of."""
+    return [path for path in lake.manifest(PORTFOLIO, day).inputs if path.startswith(PRICES)]
+
+
+def test_a_day_reads_its_own_prices_only_and_has_the_back_test_of_all(
+    market: Lake, postgres: Any, run: RunInfo
+) -> None:
+    make_all(market, postgres, run)
+    assert price_days(market, DAYS[-1]) == [f"{PRICES}/dt={DAYS[-1]}"]
+    by_day = backtest_files(market, DAYS[-1])
+
+    for key in market.keys(f"{PORTFOLIO}/"):
+        delete(market, key)
+    publish.make(market, postgres, DAYS[-1], SETTINGS, run)
+
+    assert len(price_days(market, DAYS[-1])) == len(DAYS)
+    assert backtest_files(market, DAYS[-1]) == by_day
+
+
+def test_a_corrected_price_makes_the_days_from_it_on_again_as_if_all_were_worked_out_anew(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    for day in DAYS[-6:]:
+        predict(market, run, tmp_path, day)
+    make_all(market, postgres, run)
+    before = backtest_files(market, DAYS[-1])
+    corrected = {name: 1.02 * series[-4] if name == "AAA" else series[-4] for name, series in closes().items()}
+    publish_prices(market, run, tmp_path, DAYS[-4], corrected)
+
+    assert make_all(market, postgres, run) == DAYS[-4:]
+
+    by_day = backtest_files(market, DAYS[-1])
+    assert by_day != before
+    for key in market.keys(f"{PORTFOLIO}/"):
+        delete(market, key)
+    publish.make(market, postgres, DAYS[-1], SETTINGS, run)
+    assert backtest_files(market, DAYS[-1]) == by_day
+
+
+def test_where_the_oldest_day_that_is_looked_at_is_not_done_all_of_the_history_is_looked_at(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "LOOK_BACK", timedelta(days=3))
+    for day in DAYS[-8:]:
+        predict(market, run, tmp_path, day)
+    make_all(market, postgres, run)
+
+    predict(market, run, tmp_path, DAYS[-7], returns=0.004)
+    assert planning.plan(market, None, SETTINGS) == []
+    for day in DAYS[-7:-2]:
+        predict(market, run, tmp_path, day, returns=0.004)
+    assert planning.plan(market, None, SETTINGS) == DAYS[-7:]
 
 
 def test_a_portfolio_whose_page_is_missing_is_made_again(market: Lake, postgres: Any, run: RunInfo) -> None:
