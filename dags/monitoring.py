@@ -17,7 +17,6 @@ from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
-
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
 predictions, and measures the predictions whose outcomes have become known.
