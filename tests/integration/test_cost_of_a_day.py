@@ -22,11 +22,11 @@ from include.lifecycle.modelling.model_files import dump
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.promotion import ledger
-from include.lifecycle.promotion.staged_training import BASELINE, HOLDOUT
 from include.lifecycle.scoring import planning, publishing
 from include.lifecycle.scoring.scoring import Scorer, score
 from include.lifecycle.storage.lake import MANIFEST, Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training.labels import publish_labels
+from include.lifecycle.training.record import BASELINE, HOLDOUT
 from include.models.churn import CHURN
 from include.portfolio import inputs as portfolio_inputs
 from include.portfolio import planning as portfolio_planning

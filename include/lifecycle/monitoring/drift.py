@@ -36,7 +36,6 @@ from include.lifecycle.monitoring.evidently_comparison import (
     report_texts,
 )
 from include.lifecycle.monitoring.reference import Reference
-
 from include.lifecycle.scoring.prediction_files import PARQUET, version_input
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring.prediction_files import (
     PredictionsError,
@@ -46,7 +47,7 @@ def plan(
         first = min((entry.effective_from for entry in entries), default=date.max)
         champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, connection, first)}
         return {day: version for day, version in champions.items() if version is not None}
-    days = lake.days(model.dataset.features_prefix, *requested)
+    days = present_feature_days(model.dataset, lake, *requested)
     if not days:
         raise PredictionsError(
             f"No day from {requested[0]} to {requested[1]} has features; run the ETL for these days first."
@@ -87,14 +88,16 @@ class _Look:
     named: latest.Latest | None
 
     def unscored(self) -> list[date]:
-        """The days with features that are not done, oldest first.
+        """The days with features of the present version that are not done, oldest first.
 
         A day is done when its predictions are made of the features that there are now, the warehouse was loaded
         from these predictions, and `latest.json` names these files or a later day. Manifests are read only of the
         newest day and of those where the times of writing leave it open.
         """
         newest = max(self.predicted, default=None)
-        return [day for day in sorted(self.built) if not self._is_done(day, is_newest=day == newest)]
+        others = set(other_versions(self.model.dataset, self.lake, self.built))
+        present = (day for day in sorted(self.built) if day not in others)
+        return [day for day in present if not self._is_done(day, is_newest=day == newest)]
 
     def _is_done(self, day: date, *, is_newest: bool) -> bool:
         if day not in self.predicted or day not in self.loaded:
