@@ -31,12 +31,12 @@ from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.ingestion.planning import chunks, plan
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.push import push_model
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring.prediction_files import predictions_table
 from include.lifecycle.specs import Extracted, ModelSpec, Source
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import LocalFile, partition
-from include.portfolio import publish
-from include.portfolio.inputs import PORTFOLIO
+from include.portfolio import planning, publish
+from include.portfolio.inputs import PORTFOLIO, REPORT
 from include.portfolio.settings import PortfolioSettings
 from include.samples.company import Company
 from include.samples.database import write_days
@@ -165,14 +165,14 @@ def _make_champion(world: World, model: ModelSpec, since: date) -> None:
 def _make_portfolios(world: World, first: date) -> None:
     """Make the newest portfolio, and copy it to all days since the first one."""
     root, days = world.lake.client.root / BUCKET, NEW_YORK.days(first, LAST)
-    publish.make(world.lake, days[-1], PortfolioSettings(), world.run)
-    for prefix in (PORTFOLIO, publish.REPORT):
+    publish.make(world.lake, world.connection, days[-1], PortfolioSettings(), world.run)
+    for prefix in (PORTFOLIO, REPORT):
         _repeat(root / prefix, days[-1:], days[:-1])
     start = _WRITTEN + 3600 * (len(_ORDER) + 1)
-    _set_times([root / publish.SETTINGS], start)
+    _set_times([root / planning.SETTINGS], start)
     for number, day in enumerate(days, start=1):
         _set_times((root / partition(PORTFOLIO, day)).iterdir(), start + 10 * number)
-        _set_times((root / partition(publish.REPORT, day)).iterdir(), start + 10 * number + 5)
+        _set_times((root / partition(REPORT, day)).iterdir(), start + 10 * number + 5)
 
 
 def _customers_prefixes() -> list[str]:
@@ -204,7 +204,7 @@ def _set_times(paths: Iterable[Path], moment: float) -> None:
 
 def _note_loads(world: World, model: ModelSpec) -> None:
     """Note in the warehouse that it was loaded from all predictions that there are."""
-    table = scoring.predictions_table(model)
+    table = predictions_table(model)
     with world.connection, world.connection.cursor() as cursor:
         for day, written in world.lake.written(model.predictions_prefix).items():
             manifest = world.lake.manifest(model.predictions_prefix, day)

@@ -18,16 +18,17 @@ from include.lifecycle.ingestion.planning import chunks, plan
 from include.lifecycle.ingestion.records import ValidatedDays
 from include.lifecycle.ingestion.validation import validate_chunks
 from include.lifecycle.monitoring import drift, performance
-from include.lifecycle.monitoring.drift_samples import Reference
+from include.lifecycle.monitoring.reference import Reference, find_reference
 from include.lifecycle.promotion import fallback, ledger, model_card, registry
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
-from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring import planning, publishing, scoring
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training import segment_training, training, training_set
 from include.lifecycle.training.record import TrainingRequest
+from include.portfolio import planning as portfolio_planning
 from include.portfolio import publish
 from include.portfolio.settings import PortfolioSettings
 
@@ -69,7 +70,7 @@ def run_etl(
 
 def run_scoring(world: World, model: ModelSpec, requested: tuple[date, date] | None = None) -> list[date]:
     """`<model>_scoring`; returns the days that it scored."""
-    planned = scoring.plan(model, world.lake, world.connection, requested)
+    planned = planning.plan(model, world.lake, world.connection, requested)
     history = ledger.entries(world.connection, model.name)
 
     def fault(version: int) -> str | None:
@@ -79,10 +80,9 @@ def run_scoring(world: World, model: ModelSpec, requested: tuple[date, date] | N
     for job in fallback.jobs(found.versions, model.dataset.chunk_days):
         digest = ledger.digest_of(history, job.version)
         scorer = scoring.load_scorer(world.tracking_uri, model, job.version, digest)
-        failed = scoring.score_days(
-            model, world.lake, world.connection, job.days, scorer, world.run, lambda _: None
-        )
-        _, unpublished = scoring.publish_days(model, world.lake, world.connection, job.days, world.run)
+        scored = dict(scoring.score_days(model, world.lake, world.connection, job.days, scorer, world.run))
+        failed = {day: error for day, error in scored.items() if error}
+        _, unpublished = publishing.publish_days(model, world.lake, world.connection, job.days, world.run)
         if failed or unpublished:
             raise ValueError(f"{model.title} could not be scored: {failed} {unpublished}")
     return list(found.versions)
@@ -124,18 +124,17 @@ def run_performance(world: World, model: ModelSpec, day: date) -> None:
 def run_portfolio(world: World) -> list[date]:
     """`portfolio`, woken without a request; returns the days that it made."""
     settings = PortfolioSettings()
-    days = publish.plan(world.lake, None, settings)
+    days = portfolio_planning.plan(world.lake, None, settings)
     for day in days:
-        publish.make_or_refuse(world.lake, day, settings, world.run)
+        publish.make_or_refuse(world.lake, world.connection, day, settings, world.run)
     return days
 
 
 def _version_at_work(world: World, model: ModelSpec) -> Reference:
-    number = scoring.latest_version(model, world.lake)
-    if number is None:
+    reference = find_reference(world.tracking_uri, model, world.lake)
+    if reference is None:
         raise ValueError(f"{model.title} has no predictions, so there is nothing to monitor.")
-    used = registry.version(world.tracking_uri, model.name, number)
-    return Reference(used.as_of, number, used.score_column)
+    return reference
 
 
 def models_of(dataset: DatasetSpec) -> list[ModelSpec]:

@@ -71,7 +71,7 @@ def allocated(given: Inputs, day: date, settings: PortfolioSettings) -> Portfoli
     moments = _moments(given, window)
     chosen = _allocate(given, moments, settings)
     risks, expected = frontier(moments, settings)
-    walked = given.past.backtest.returns
+    backtest = given.past.backtest.returns
     splits = given.past.history.splits.sort(["date", "symbol"], descending=[True, False])
     summary = PortfolioSummary(
         day=day,
@@ -81,7 +81,7 @@ def allocated(given: Inputs, day: date, settings: PortfolioSettings) -> Portfoli
         window=CovarianceWindow(first=window["date"][0], last=window["date"][-1], sessions=window.height),
         strategies=_expectations(given, moments, chosen, settings),
         backtest=BacktestSummary(
-            figures=figures(walked, settings.risk_free_rate), against_equal_weight=compare(walked, settings)
+            figures=figures(backtest, settings.risk_free_rate), against_equal_weight=compare(backtest, settings)
         ),
         settings=settings,
     )

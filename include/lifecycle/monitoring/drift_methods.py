@@ -1,4 +1,4 @@
-"""What people call the measures of distance between two samples."""
+"""What people call the metrics of distance between two samples."""
 
 from __future__ import annotations
 

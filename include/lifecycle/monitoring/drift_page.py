@@ -1,4 +1,4 @@
-"""The drift report as a page: the verdict, what to do, and pictures of what moved."""
+"""The drift report as a page: the verdict, what to do, and charts of what moved."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def render_drift(
 ) -> str:
     """The page of a report on the window that ends on `day`, self-contained.
 
-    Figures are those of `samples`, pictures those of `clipped`, whose distances were measured.
+    Figures are those of `samples`, charts those of `clipped`, whose distances were measured.
     """
     window = _window(verdict)
     headline = _HEADLINE[verdict.verdict].format(title=model.title)

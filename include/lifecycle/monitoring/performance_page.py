@@ -1,4 +1,4 @@
-"""The performance report as a page: the verdict, what to do, and the measures beside the baseline's."""
+"""The performance report as a page: the verdict, what to do, and the metrics beside the baseline's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ADVICE = {
     ),
 }
 
-_MEASURES = "What was published and the naive baseline, on the same rows, whose mean label is"
+_METRICS = "What was published and the naive baseline, on the same rows, whose mean label is"
 
 
 def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame) -> str:
@@ -55,8 +55,8 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
             verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
             sections=[
                 Section("What to do", _ADVICE[verdict.verdict].format(**names)),
-                *_measures(model, verdict, rows),
-                *_pictures(model, verdict, rows),
+                *_metrics(model, verdict, rows),
+                *_plots(model, verdict, rows),
                 *_by_version(rows),
             ],
             facts=_facts(model, verdict),
@@ -64,18 +64,18 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     )
 
 
-def _measures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
+def _metrics(model: ModelSpec, verdict: PerformanceVerdict, outcomes: pl.DataFrame) -> list[Section]:
     if not verdict.measures:
         return []
-    measures: list[list[Cell]] = [
+    rows: list[list[Cell]] = [
         [metric.title, verdict.measures[name], verdict.baseline_measures[name], metric.hint]
         for name, metric in task_of(model).metrics.items()
     ]
-    table = Table(["measure", "predictions", "baseline", "how to read it"], measures)
-    return [Section("Measures", f"{_MEASURES} {_mean(rows['label']):.4g}.", table=table)]
+    table = Table(["metric", "predictions", "baseline", "how to read it"], rows)
+    return [Section("Metrics", f"{_METRICS} {_mean(outcomes['label']):.4g}.", table=table)]
 
 
-def _pictures(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
+def _plots(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
     if not verdict.measures:
         return []
     task = task_of(model)

@@ -134,20 +134,20 @@ def score(
     earlier = published or _staged_or_loaded(model, lake, connection, day, inputs, run)
     dated = replace(run, started_at=earlier.created_at) if earlier else run
     with TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        path = scratch / PARQUET
+        path = Path(folder) / PARQUET
         if not (published and _take_published(Pinned(lake, model.predictions_prefix, {day: published}), path)):
-            _write_scores(model, features.download(day, scratch), path, scorer, dated)
-        scores = pl.scan_parquet(path)
-        rows = int(scores.select(pl.len()).collect().item())
-        return lake.publish(
-            model.staged_scores_prefix,
-            day,
-            [LocalFile(path, rows)],
-            run=dated,
-            schema=scores.collect_schema(),
-            inputs=inputs,
-        )
+            _write_scores(model, features.download(day, path.parent), path, scorer, dated)
+        return _stage(model, lake, day, path, dated, inputs)
+
+
+def _stage(
+    model: ModelSpec, lake: Lake, day: date, path: Path, run: RunInfo, inputs: Mapping[str, str]
+) -> Manifest:
+    scores = pl.scan_parquet(path)
+    rows = int(scores.select(pl.len()).collect().item())
+    schema = scores.collect_schema()
+    files = [LocalFile(path, rows)]
+    return lake.publish(model.staged_scores_prefix, day, files, run=run, schema=schema, inputs=inputs)
 
 
 def _refuse_empty(model: ModelSpec, lake: Lake, day: date, features: Pinned) -> None:
