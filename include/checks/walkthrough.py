@@ -20,8 +20,8 @@ from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring.drift import compare
 from include.lifecycle.monitoring.drift_samples import Samples, clip, tidy
+from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training.snapshots import matured_days, spaced_days, split
