@@ -115,7 +115,8 @@ def extract_day(lake: Lake, run: RunInfo, scratch: Path, day: date) -> None:
 
 def keep_reference(lake: Lake, run: RunInfo, scratch: Path) -> None:
     """The holdout and the baseline of version 1."""
-    rows = features().with_columns(label=pl.int_range(pl.len()) % 2, candidate_score=pl.lit(0.3))
+    columns = {"label": pl.int_range(pl.len()) % 2, "candidate_score": pl.lit(0.3), "dt": pl.lit(REFERENCE.day)}
+    rows = features().with_columns(**columns)
     rows.write_parquet(scratch / HOLDOUT)
     baseline = MODEL.baseline(7).fit(to_matrix(rows, MODEL), rows["label"].to_numpy())
     dump(baseline, scratch / BASELINE, MODEL.trusted_types)
