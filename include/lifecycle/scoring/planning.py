@@ -95,9 +95,9 @@ class _Look:
         newest day and of those where the times of writing leave it open.
         """
         newest = max(self.predicted, default=None)
-        others = set(other_versions(self.model.dataset, self.lake, self.built))
-        present = (day for day in sorted(self.built) if day not in others)
-        return [day for day in present if not self._is_done(day, is_newest=day == newest)]
+        waiting = [day for day in sorted(self.built) if not self._is_done(day, is_newest=day == newest)]
+        others = set(other_versions(self.model.dataset, self.lake, waiting)) if waiting else set()
+        return [day for day in waiting if day not in others]
 
     def _is_done(self, day: date, *, is_newest: bool) -> bool:
         if day not in self.predicted or day not in self.loaded:
