@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -20,8 +20,8 @@ _UNIQUENESS_ROWS = 500_000
 def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path: Path) -> None:
     """Raise PredictionsError where the staged scores in the file `path` break the contract of the predictions.
 
-    Their keys must be those of the day's features, row by row, and unique; each score one of its kind; and no
-    decision may be missing. The features are fetched beside the file.
+    Their keys must be those of the day's features, row by row, or some of them where the task does not score every
+    row; they must be unique, each score valid, and no decision missing. The features are fetched beside the file.
     """
     features = lake.pin(model.dataset.features_prefix, [day])
     if staged.inputs[features_input(model, day)] != features.inputs[features_input(model, day)]:
@@ -29,7 +29,7 @@ def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path
             f"The features of {day} were published again after they were scored; score the day again."
         )
     scores, rows = pl.scan_parquet(path), pl.scan_parquet(features.download(day, path.parent))
-    problems = [*_key_problems(scores, rows, model.dataset.key), *_value_problems(model, scores)]
+    problems = [*_key_problems(model, scores, rows), *_value_problems(model, scores)]
     if problems:
         raise PredictionsError(
             f"The scores of {day} are not published: {' '.join(problems)} "
@@ -37,16 +37,21 @@ def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path
         )
 
 
-def _key_problems(scores: pl.LazyFrame, features: pl.LazyFrame, key: Sequence[str]) -> Iterator[str]:
+def _key_problems(model: ModelSpec, scores: pl.LazyFrame, features: pl.LazyFrame) -> Iterator[str]:
+    key = model.dataset.key
     scored = scores.select(pl.struct(key).alias("scored"))
-    given = features.select(pl.struct(key).alias("given"))
-    rows, given_rows = _count(scored), _count(given)
-    if rows != given_rows:
+    rows, given_rows = _count(scored), _count(features)
+    every_row = task_of(model).scores_every_row
+    if rows > given_rows or (every_row and rows < given_rows):
         yield f"There are {rows} of them for {given_rows} rows of features."
         return
-    pairs = pl.concat([scored, given], how="horizontal")
-    if differing := _value(pairs.select(pl.col("scored").ne_missing(pl.col("given")).sum())):
-        yield f"{differing} keys are not those of the features at the same place."
+    if every_row:
+        given = features.select(pl.struct(key).alias("given"))
+        pairs = pl.concat([scored, given], how="horizontal")
+        if differing := _value(pairs.select(pl.col("scored").ne_missing(pl.col("given")).sum())):
+            yield f"{differing} keys are not those of the features at the same place."
+    elif foreign := _count(scores.join(features, on=key, how="anti", nulls_equal=True)):
+        yield f"{foreign} keys are not among those of the features."
     # In slices by hash, so that memory stays the same for any number of rows.
     slices = rows // _UNIQUENESS_ROWS + 1
     hashed = scored.with_columns(slice=pl.col("scored").hash() % slices)

@@ -28,6 +28,7 @@ from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence
 from include.lifecycle.promotion.evidence import unbeaten_references
 from include.lifecycle.promotion.mlflow_model import _signature
 from include.lifecycle.reporting import charts
+from include.lifecycle.scoring.checks import _key_problems
 from include.lifecycle.specs import Candidate, DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
@@ -282,3 +283,19 @@ def test_a_third_task_has_its_say_in_the_registry_and_in_the_performance_report(
     assert verdict.reason == "Hit rate 1.00 (baseline 0.00) on 20 outcomes of 1 day."
     assert "Hits" in render_performance(ranking, DAY, verdict, rows.drop("candidate_score"))
     assert _signature(ranking).outputs.inputs[0].shape == (-1,)
+
+
+def test_a_third_task_may_publish_some_rows_of_the_features_and_no_others(ranking: ModelSpec) -> None:
+    features = offers(DAY)
+    shown = features.filter(label=1)
+    unknown = shown.with_columns(customer=pl.lit("X") + pl.col("customer"))
+
+    def problems(model: ModelSpec, scores: pl.DataFrame) -> list[str]:
+        return list(_key_problems(model, scores.lazy(), features.lazy()))
+
+    assert problems(ranking, shown) == []
+    assert problems(ranking, unknown) == ["5 keys are not among those of the features."]
+    assert problems(ranking, pl.concat([shown, shown])) == [
+        "5 rows repeat the key (customer, product) of another."
+    ]
+    assert problems(changed(ranking, task="regression"), shown) == ["There are 5 of them for 20 rows of features."]
