@@ -108,9 +108,11 @@ def _types(proposal: Proposal) -> dict[str, pl.DataType]:
 
 
 def _past(proposal: Proposal) -> tuple[str, ...]:
+    """Features of the value's past. Snapshots of people are of few weekdays, so that those teach nothing there."""
     if not proposal.value:
         return ()
-    return (f"{proposal.value}_lag_{LAG_DAYS}", f"{proposal.value}_mean_28", "weekday")
+    weekday = () if proposal.is_classification else ("weekday",)
+    return (f"{proposal.value}_lag_{LAG_DAYS}", f"{proposal.value}_mean_28", *weekday)
 
 
 def _texts(proposal: Proposal, segment: str | None) -> str:

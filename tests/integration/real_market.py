@@ -11,8 +11,9 @@ import polars as pl
 from include.datasets.market import MARKET
 from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.storage.lake import Lake, RunInfo
+from tests.data_files import REAL_PRICES
 
-FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
+FOLDER = REAL_PRICES
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "MSFT", "TSLA")
 FIRST, LAST = date(2010, 6, 28), date(2017, 11, 10)
 RUN = RunInfo("market", datetime(2017, 11, 11, tzinfo=UTC), "test")

@@ -27,12 +27,12 @@ from include.samples.company import Company
 from include.samples.database import write_days
 from include.samples.poison import PoisonKind, poison, restore
 from include.samples.settings import BadRows, CompanySettings
+from tests.data_files import MADE_UP_TELCO, REAL_TELCO, where_present
 
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(12)]
 LAST = DAYS[-1]
 TABLES = [table.name for table in CUSTOMERS.tables]
-TELCO = Path(__file__).parents[3] / "shared" / "data" / "telco-customer-churn.csv"
 
 
 def sample_company(connection: Any) -> Any:
@@ -158,16 +158,19 @@ def test_a_poisoned_newest_day_is_rejected_and_the_restored_one_passes(
     assert LAST in lake.days(CUSTOMERS.features_prefix)
 
 
-@pytest.mark.skipif(not TELCO.exists(), reason=f"The IBM Telco churn file is not at {TELCO}.")
-def test_the_real_telco_file_goes_through(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
-    settings = {"kind": "csv", "path": str(TELCO), "day": "2026-10-01"}
+@pytest.mark.parametrize("file", where_present(MADE_UP_TELCO, REAL_TELCO))
+def test_a_telco_file_goes_through(file: Path, lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    settings = {"kind": "csv", "path": str(file), "day": "2026-10-01"}
+    rows = pl.read_csv(file, infer_schema=False)
 
     (verdict,) = etl(lake, make_source(settings, lambda _: None), [date(2026, 10, 1)], run)
 
     assert verdict.accepted
-    assert (verdict.tables["customers"].good, verdict.tables["customers"].quarantined) == (7043, 0)
+    assert (verdict.tables["customers"].good, verdict.tables["customers"].quarantined) == (rows.height, 0)
     features = lake.scan(CUSTOMERS.features_prefix, [date(2026, 10, 1)], tmp_path).collect()
-    assert features.height == 7043
-    assert features.filter(pl.col("tenure") == 0)["total_charges"].to_list() == [0.0] * 11
+    assert features.height == rows.height
+    in_first_month = rows.filter(pl.col("tenure") == "0").height
+    assert in_first_month
+    assert features.filter(pl.col("tenure") == 0)["total_charges"].to_list() == [0.0] * in_first_month
     assert features.filter(pl.col("total_charges").is_null()).is_empty()
-    assert verdict.tables["churns"].good == 1869
+    assert verdict.tables["churns"].good == rows.filter(pl.col("Churn") == "Yes").height

@@ -58,11 +58,9 @@ def real_prices() -> pl.DataFrame:
     return prices().filter(pl.col("date") <= UNTIL)
 
 
-REAL = pytest.param(
-    real_prices,
-    id="real",
-    marks=pytest.mark.skipif(not FOLDER.exists(), reason=f"the real prices {FOLDER.name}/ are not here"),
-)
+ROWS_OF = [pytest.param(sample_prices, id="sample")]
+if FOLDER.exists():
+    ROWS_OF.append(pytest.param(real_prices, id="real"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,7 @@ def reference_of(model: ModelSpec, lake: Lake) -> Reference:
     return Reference(AS_OF, 1)
 
 
-@pytest.mark.parametrize("rows_of", [pytest.param(sample_prices, id="sample"), REAL])
+@pytest.mark.parametrize("rows_of", ROWS_OF)
 def test_shuffling_all_prices_after_a_day_changes_no_feature_model_or_prediction_until_then(
     rows_of: Callable[[], pl.DataFrame], s3_client: Any, tmp_path: Path
 ) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,44 @@ from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import Extracted, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.samples.market import MarketSettings, correct, ensure_market
+from tests.data_files import MADE_UP_PRICES, REAL_PRICES, where_present
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
 SYMBOLS = ("AAPL", "AMZN", "GOOGL", "MSFT", "TSLA")
-FIRST, LAST = date(2010, 6, 28), date(2017, 11, 10)
 UNTIL = date(2026, 6, 30)
 SMALL = MarketSettings(history_days=80, halts=())
 COLUMNS = "symbol, date, open, high, low, close, volume"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a folder of prices: its first and last day, the untraded rows by day, and a missing one."""
+
+    first: date
+    last: date
+    untraded: Mapping[date, str]
+    lacking: date
+
+
+FACTS = {
+    MADE_UP_PRICES: Facts(
+        date(2016, 1, 4),
+        date(2017, 12, 29),
+        {date(2016, 1, 4): "TSLA", date(2016, 7, 22): "GOOGL"},
+        date(2017, 2, 17),
+    ),
+    REAL_PRICES: Facts(
+        date(2010, 6, 28),
+        date(2017, 11, 10),
+        {date(2010, 6, 28): "TSLA", date(2010, 7, 23): "GOOGL"},
+        date(2011, 2, 17),
+    ),
+}
+CLOSED = {
+    # Good Friday.
+    MADE_UP_PRICES: (date(2016, 3, 25), date(2016, 3, 28)),
+    # Hurricane Gloria closed the exchange on that Friday; Apple's file has a row of it.
+    REAL_PRICES: (date(1985, 9, 27), date(1985, 9, 30)),
+}
 
 
 def files(folder: Path, *symbols: str, **settings: Any) -> Source:
@@ -73,14 +105,14 @@ def market(postgres: Any) -> Any:
     return postgres
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"The real prices are not at {REAL}.")
-def test_the_real_files_have_every_session_and_their_untraded_rows_go_to_quarantine(
-    lake: Lake, run: RunInfo, tmp_path: Path
+@pytest.mark.parametrize("folder", where_present(MADE_UP_PRICES, REAL_PRICES))
+def test_files_have_every_session_and_their_untraded_rows_go_to_quarantine(
+    folder: Path, lake: Lake, run: RunInfo, tmp_path: Path
 ) -> None:
-    source = files(REAL, *SYMBOLS, first_day=str(FIRST), last_day=str(LAST))
-    table, days = MARKET.table("prices"), source.days()
-    assert days == NEW_YORK.days(FIRST, LAST)
-    assert len(days) == 1859
+    facts, table = FACTS[folder], MARKET.table("prices")
+    source = files(folder, *SYMBOLS, first_day=str(facts.first), last_day=str(facts.last))
+    days = source.days()
+    assert days == NEW_YORK.days(facts.first, facts.last)
     raw = []
     for day in days:
         source.extract("prices", day, tmp_path / "prices.csv")
@@ -88,16 +120,16 @@ def test_the_real_files_have_every_session_and_their_untraded_rows_go_to_quarant
 
     judged = check_rows(table, pl.concat(raw), make_rules(table.rules))
 
-    tesla, google = date(2010, 6, 28), date(2010, 7, 23)
-    assert judged.broken.select("dt", "rule").rows() == [
-        (tesla, "prices.volume.traded"),
-        (google, "prices.volume.traded"),
-    ]
-    assert judged.quarantined["symbol"].to_list() == ["TSLA", "GOOGL"]
-    # Tesla has no row of 2011-02-17.
-    assert [frame["dt"][0] for frame in raw if frame.height < 5] == [date(2011, 2, 17)]
-    assert judged.good.height == 5 * 1859 - 3
-    verdicts = etl(lake, source, [tesla, google, date(2011, 2, 17)], run)
+    friday, monday = CLOSED[folder]
+    misplaced = [monday] if facts.first <= friday <= facts.last else []
+    expected = {(day, "prices.volume.traded") for day in facts.untraded}
+    expected |= {(day, "prices.date.day_of_partition") for day in misplaced}
+    assert set(judged.broken.select("dt", "rule").rows()) == expected
+    untraded = judged.quarantined.filter(~pl.col("dt").is_in(misplaced))
+    assert untraded["symbol"].to_list() == list(facts.untraded.values())
+    assert [frame["dt"][0] for frame in raw if frame.height < len(SYMBOLS)] == [facts.lacking]
+    assert judged.good.height == len(SYMBOLS) * len(days) - len(facts.untraded) - 1
+    verdicts = etl(lake, source, [*facts.untraded, facts.lacking], run)
     assert [(table.good, table.quarantined) for table in (verdict.tables["prices"] for verdict in verdicts)] == [
         (4, 1),
         (4, 1),
@@ -106,12 +138,14 @@ def test_the_real_files_have_every_session_and_their_untraded_rows_go_to_quarant
     assert all(verdict.accepted for verdict in verdicts)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"The real prices are not at {REAL}.")
-def test_a_real_row_of_a_day_on_which_the_exchange_was_closed_goes_to_quarantine(lake: Lake, run: RunInfo) -> None:
-    # Hurricane Gloria closed the exchange on Friday 1985-09-27; Apple's file has a row of it.
-    monday = date(1985, 9, 30)
-    source = files(REAL, "AAPL", first_day="1985-09-01", last_day="1985-10-31")
-    assert date(1985, 9, 27) not in source.days()
+@pytest.mark.parametrize("folder", where_present(MADE_UP_PRICES, REAL_PRICES))
+def test_a_row_of_a_day_on_which_the_exchange_was_closed_goes_to_quarantine(
+    folder: Path, lake: Lake, run: RunInfo
+) -> None:
+    friday, monday = CLOSED[folder]
+    period = {"first_day": str(friday - timedelta(days=20)), "last_day": str(friday + timedelta(days=20))}
+    source = files(folder, "AAPL", **period)
+    assert friday not in source.days()
 
     (verdict,) = etl(lake, source, [monday], run)
 

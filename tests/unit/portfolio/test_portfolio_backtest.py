@@ -17,8 +17,8 @@ from include.portfolio.backtest import compare, figures, growth, walk_forward
 from include.portfolio.returns import daily_returns
 from include.portfolio.settings import PortfolioSettings
 from include.portfolio.strategies import EQUAL_WEIGHT, STRATEGIES
+from tests.data_files import MADE_UP_PRICES, REAL_PRICES, where_present
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv"
 START = date(2015, 1, 1)
 SHORT = PortfolioSettings(window_sessions=60, min_history=60, bootstrap_samples=200)
 
@@ -341,28 +341,28 @@ def test_the_same_seed_gives_the_same_interval_and_swapping_turns_it_round() -> 
     )
 
 
-def test_on_five_real_stocks_no_optimum_beats_equal_weight() -> None:
-    made = walk_forward(real_returns(), PortfolioSettings())
+@pytest.mark.parametrize("folder", where_present(MADE_UP_PRICES, REAL_PRICES))
+def test_on_five_stocks_no_optimum_beats_equal_weight(folder: Path) -> None:
+    returns = returns_of_files(folder)
+    made = walk_forward(returns, PortfolioSettings())
     compared = compare(made.returns, PortfolioSettings())
 
     print(pl.DataFrame([{"strategy": name, **vars(row)} for name, row in figures(made.returns).items()]))
     print(pl.DataFrame([{"strategy": name, **vars(row)} for name, row in compared.items()]))
     assert made.returns["strategy"].unique().sort().to_list() == sorted(STRATEGIES)
-    assert made.returns["date"].n_unique() == 1858 - 252
+    assert made.returns["date"].n_unique() == returns["date"].n_unique() - 252
     assert {row.answer for row in compared.values()} == {"no evidence"}
 
 
-def real_returns() -> pl.DataFrame:
-    """Daily returns of five real stocks, 2010-06-28 to 2017-11-10."""
-    if not REAL.is_dir():
-        pytest.skip(f"The real prices are not at {REAL}.")
+def returns_of_files(folder: Path) -> pl.DataFrame:
+    """Daily returns of the five stocks of a folder, from 2010-06-28 on at the earliest, to 2017-11-10."""
     frames = [
         pl.read_csv(file, try_parse_dates=True)
         .rename(str.lower)
         .select(
             "date", pl.col("open", "close").cast(float), "volume", symbol=pl.lit(file.name.split(".")[0].upper())
         )
-        for file in sorted(REAL.glob("*.us.txt"))
+        for file in sorted(folder.glob("*.us.txt"))
     ]
     rows = pl.concat(frames).filter(
         pl.col("date").is_between(date(2010, 6, 28), date(2017, 11, 10)), pl.col("volume") > 0
