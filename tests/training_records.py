@@ -1,11 +1,12 @@
-"""The record of a training, as `train` writes it."""
+"""Records of trainings: as `train` writes one, and that of what is staged."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Any
 
-from include.lifecycle.training.record import PartDays, TrainingRecord
+from include.lifecycle.storage.lake import Lake
+from include.lifecycle.training.record import RECORD, PartDays, TrainingRecord
 
 
 def training_record(**changes: Any) -> TrainingRecord:
@@ -34,3 +35,8 @@ def training_record(**changes: Any) -> TrainingRecord:
         "categorical": ("colour",),
     }
     return TrainingRecord(**fields | changes)
+
+
+def staged_record(lake: Lake, model: str, as_of: date) -> TrainingRecord:
+    """The record of the training of a model that is staged for a day."""
+    return TrainingRecord.model_validate(lake.read_json(f"staging/{model}", as_of, RECORD))

@@ -15,6 +15,7 @@ from include.portfolio.inputs import PORTFOLIO, REPORT
 from include.portfolio.weights import STRATEGIES
 from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import World
+from tests.training_records import staged_record
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
 SYMBOLS = ["AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"]
@@ -44,8 +45,8 @@ def scored(market: World) -> World:
 
 def holdout_metrics(world: World, model: str) -> dict[str, float]:
     """Those of the training as of the last day."""
-    training = world.lake.read_json(f"staging/{model}", LAST, "training.json")
-    return {name.removeprefix("holdout_"): value for name, value in training["metrics"].items()}
+    training = staged_record(world.lake, model, LAST)
+    return {name.removeprefix("holdout_"): value for name, value in training.metrics.items()}
 
 
 def champion_kind(world: World, model: str) -> str:
@@ -72,20 +73,20 @@ def test_each_symbol_is_fitted_in_a_mapped_task_and_compared_with_the_pooled_mod
             for instance in scored.api.task_instances(f"{model}_training", run["dag_run_id"])
             if instance["task_id"] == "fit_segments"
         ]
-        training = scored.lake.read_json(f"staging/{model}", LAST, "training.json")
+        training = staged_record(scored.lake, model, LAST)
 
         assert [fit["rendered_map_index"] for fit in fits] == ["batch 1 of 1: AAPL to TSLA (5)"]
-        assert set(training["per_segment"]["params"][own]) == set(SYMBOLS)
-        assert {trial["candidate"] for trial in training["trials"]} > {own}
+        assert set(training.per_segment.params[own]) == set(SYMBOLS)
+        assert {trial.candidate for trial in training.trials} > {own}
 
 
 def test_volatility_beats_persistence_and_becomes_champion(scored: World) -> None:
-    training = scored.lake.read_json("staging/volatility", LAST, "training.json")
+    training = staged_record(scored.lake, "volatility", LAST)
 
-    assert training["candidate"] == "har_pooled"
-    assert training["metrics"]["holdout_skill"] == pytest.approx(0.35, abs=0.03)
-    assert training["metrics"]["holdout_skill_lower_bound"] > 0
-    assert sum(values["skill"] > 0 for values in training["segments"].values()) >= 4
+    assert training.candidate == "har_pooled"
+    assert training.metrics["holdout_skill"] == pytest.approx(0.35, abs=0.03)
+    assert training.metrics["holdout_skill_lower_bound"] > 0
+    assert sum(values["skill"] > 0 for values in training.segments.values()) >= 4
     assert champion_kind(scored, "volatility") == "candidate"
 
 

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 
 from include.datasets.market import MARKET
-from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.monitoring import drift, performance
 from include.lifecycle.monitoring.reference import Reference
@@ -35,6 +34,7 @@ from include.models.volatility import VOLATILITY
 from include.samples.market import MarketSettings, Split, generate
 from tests.integration.real_market import FIRST, FOLDER, RUN, prices, publish
 from tests.specs import changed
+from tests.training_records import staged_record
 
 AS_OF = date(2011, 6, 30)
 JUDGED_ON = date(2011, 9, 30)
@@ -88,7 +88,7 @@ def predicted(model: ModelSpec, lake: Lake, scratch: Path) -> str:
     """The digest of the predictions of AS_OF by the training staged for it."""
     [file] = lake.download(model.staging_prefix, AS_OF, scratch, "model.skops")
     estimator = load_trusted(file, model.trusted_types, "the test's model")
-    interval = Interval(**lake.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
+    interval = staged_record(lake, model.name, AS_OF).intervals["candidate"]
     return scoring.score(model, lake, AS_OF, Scorer(estimator, 1, interval), RUN).digest
 
 
@@ -121,22 +121,20 @@ def test_shuffling_all_prices_after_a_day_changes_no_feature_model_or_prediction
 
 
 @pytest.mark.parametrize("model", [VOLATILITY, RETURNS], ids=lambda model: model.name)
-def test_the_story_of_a_training_has_the_evidence_by_symbol_and_the_naive_models(
+def test_the_record_of_a_training_has_the_evidence_by_symbol_and_the_naive_models(
     model: ModelSpec, market: Lake, tmp_path: Path
 ) -> None:
     trained(quick(model), market)
 
-    training = market.read_json(model.staging_prefix, AS_OF, "training.json")
+    training = staged_record(market, model.name, AS_OF)
 
-    assert set(training["segments"]) == {"AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"}
-    assert set(training["reference_metrics"]) == set(model.gate.references)
-    assert training["baseline_metrics"]["holdout_skill_lower_bound"] == 0
+    assert set(training.segments) == {"AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"}
+    assert set(training.reference_metrics) == set(model.gate.references)
+    assert training.baseline_metrics["holdout_skill_lower_bound"] == 0
     holdout = pl.read_parquet(market.download(model.staging_prefix, AS_OF, tmp_path, "holdout.parquet"))
-    interval = training["intervals"]["candidate"]
-    held = (holdout["label"] - holdout["candidate_score"]).abs() <= interval["multiple"] * holdout[
-        "volatility_21d"
-    ]
-    assert interval["measured"] == pytest.approx(held.mean())
+    interval = training.intervals["candidate"]
+    held = (holdout["label"] - holdout["candidate_score"]).abs() <= interval.multiple * holdout["volatility_21d"]
+    assert interval.measured == pytest.approx(held.mean())
 
 
 def test_published_predictions_are_judged_once_their_outcomes_are_known(
@@ -146,7 +144,7 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     reference = reference_of(model, market)
     files = market.download(model.staging_prefix, AS_OF, tmp_path, "model.skops")
     estimator = load_trusted(files[0], model.trusted_types, "the test's model")
-    interval = Interval(**market.read_json(model.staging_prefix, AS_OF, "training.json")["intervals"]["candidate"])
+    interval = staged_record(market, model.name, AS_OF).intervals["candidate"]
     for day in MARKET.calendar.days(date(2011, 7, 1), date(2011, 10, 31)):
         scoring.score(model, market, day, Scorer(estimator, 1, interval), RUN)
         publish_scores(model, market, postgres, day, RUN)

@@ -22,7 +22,7 @@ from include.lifecycle.modelling.model_files import load_trusted
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import Candidate, ModelSpec
 from include.lifecycle.storage.lake import Lake
-from include.lifecycle.training.record import RECORD, TrainingRecord, TrainingRequest
+from include.lifecycle.training.record import TrainingRecord, TrainingRequest
 from include.lifecycle.training.segment_training import (
     SegmentsFailedError,
     collect,
@@ -36,6 +36,7 @@ from include.models.volatility import VOLATILITY
 from include.models.volatility.estimators import build_boosting, build_har, suggest_boosting, suggest_har
 from tests.integration.real_market import RUN
 from tests.specs import changed
+from tests.training_records import staged_record
 
 DAYS = MARKET.calendar.days(date(2020, 1, 2), date(2020, 8, 14))
 AS_OF = DAYS[-1]
@@ -108,7 +109,7 @@ def fit_batches(lake: Lake, *, but: int | None = None) -> list[list[str]]:
 def trained(lake: Lake, request: TrainingRequest = REQUEST) -> TrainingRecord:
     """The record of a training."""
     train(MODEL, lake, request)
-    return TrainingRecord.model_validate(lake.read_json(MODEL.staging_prefix, AS_OF, RECORD))
+    return staged_record(lake, MODEL.name, AS_OF)
 
 
 def staged_estimator(lake: Lake, scratch: Path) -> Any:

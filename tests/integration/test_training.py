@@ -25,6 +25,7 @@ from include.lifecycle.training.training_set import TrainingSet, assemble, choos
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history, request
 from tests.specs import changed
+from tests.training_records import staged_record
 
 HORIZON = timedelta(CHURN.label.horizon_days)
 SNAPSHOTS = [day(number) for number in range(0, 106, 7)]
@@ -191,7 +192,7 @@ def test_a_suspiciously_good_model_and_a_short_history_and_lost_outcomes_are_war
 
     train(doubtful, young, request(day(37)))
 
-    training = TrainingRecord.model_validate(young.read_json(CHURN.staging_prefix, day(37), RECORD))
+    training = staged_record(young, CHURN.name, day(37))
     leak, split, gaps = training.warnings
     assert "too good to be true" in leak
     assert training.split == "key"

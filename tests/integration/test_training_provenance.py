@@ -15,12 +15,13 @@ import pytest
 
 from include.lifecycle.ingestion.feature_version import note_other_versions, version_input
 from include.lifecycle.storage.lake import Lake, partition
-from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
+from include.lifecycle.training.record import HOLDOUT
 from include.lifecycle.training.training import train
 from include.lifecycle.training.training_set import TrainingSet, assemble
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, churns_of, day, features_of, request
 from tests.specs import changed
+from tests.training_records import staged_record
 
 SNAPSHOTS = [day(0), day(8), day(16)]
 AS_OF = day(24)
@@ -134,7 +135,7 @@ def test_a_training_names_what_it_learnt_from_whenever_another_training_set_repl
         staged = train(QUICK, world.lake, request(AS_OF))
 
     assert world.version == version + 1
-    record = TrainingRecord.model_validate(world.lake.read_json(QUICK.staging_prefix, AS_OF, RECORD))
+    record = staged_record(world.lake, QUICK.name, AS_OF)
     [holdout] = world.lake.download(QUICK.staging_prefix, AS_OF, tmp_path, HOLDOUT)
     assert record.data == staged.inputs
     world.assert_learnt_from(pl.read_parquet(holdout), staged.inputs)

@@ -11,11 +11,12 @@ from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.features import build_features
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.storage.lake import Lake, RunInfo
-from include.lifecycle.training.record import RECORD, TrainingRecord, TrainingRequest
+from include.lifecycle.training.record import TrainingRequest
 from include.lifecycle.training.training import train
 from include.lifecycle.training.training_set import assemble
 from include.models.churn import CHURN
 from tests.data_files import MADE_UP_TELCO, REAL_TELCO, where_present
+from tests.training_records import staged_record
 
 DAY = date(2026, 1, 31)
 AS_OF = DAY + timedelta(35)
@@ -34,7 +35,7 @@ def test_the_telco_file_gives_an_honest_roc_auc(file: Path, lake: Lake, run: Run
 
     train(CHURN, lake, request)
 
-    training = TrainingRecord.model_validate(lake.read_json(CHURN.staging_prefix, AS_OF, RECORD))
+    training = staged_record(lake, CHURN.name, AS_OF)
     assert training.split == "key"
     lowest, highest = ROC_AUC[file]
     assert lowest <= training.metrics["holdout_roc_auc"] <= highest
