@@ -93,9 +93,14 @@ class Proposal:
     @property
     def drift_days(self) -> int | None:
         """How many days have enough rows for a verdict; None where a week has."""
-        if self.rows_per_day * 7 >= _ROWS_OF_A_WINDOW:
+        if self.rows_per_day * 7 >= _ROWS_OF_A_WINDOW or self.has_few_people:
             return None
         return min(180, max(7, round(_ROWS_OF_A_WINDOW / self.rows_per_day)))
+
+    @property
+    def has_few_people(self) -> bool:
+        """Whether the keys of a panel, each of which counts once in a week, are too few for the usual verdict."""
+        return self.shape == "panel" and self.is_classification and self.rows_per_day < 2 * _ROWS_OF_A_WINDOW
 
     @property
     def key_is_category(self) -> bool:

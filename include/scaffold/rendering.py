@@ -93,7 +93,7 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         "act_from": _act_from(proposal),
         **{name: getattr(proposal, name) for name in ("key", "label", "shape", "value", "categorical")},
         **{name: getattr(proposal, name) for name in ("first_day", "last_day", "horizon", "folds", "is_yes")},
-        **{name: getattr(proposal, name) for name in ("max_bad_share", "drift_days")},
+        **{name: getattr(proposal, name) for name in ("max_bad_share", "drift_days", "has_few_people")},
         **_of_rules(proposal),
         **_of_label(proposal),
         **_of_baseline(proposal),
@@ -123,7 +123,7 @@ def _texts(proposal: Proposal, segment: str | None) -> str:
 
 def _specs(proposal: Proposal, task: str, segment: str | None) -> list[str]:
     names = ["GateSpec", "LabelSpec", "ModelSpec"]
-    names += ["DriftPolicy"] if proposal.drift_days else []
+    names += ["DriftPolicy"] if proposal.drift_days or proposal.has_few_people else []
     names += ["SegmentsSpec"] if segment else []
     names += ["SplitSpec"] if task == "regression" else []
     return sorted(names)
