@@ -185,7 +185,7 @@ def test_a_dataset_without_a_source_is_left_out_and_breaks_no_other(
 
 
 @pytest.mark.parametrize(
-    ("environment", "request"),
+    ("environment", "asked"),
     [
         ({}, Request()),
         ({"DATASET": "", "AS_OF": ""}, Request()),
@@ -193,8 +193,8 @@ def test_a_dataset_without_a_source_is_left_out_and_breaks_no_other(
         ({"DATASET": "market", "AS_OF": "2026-09-30"}, Request("market", date(2026, 9, 30))),
     ],
 )
-def test_a_person_asks_for_everything_or_for_one_dataset(environment: dict[str, str], request: Request) -> None:
-    assert Request.from_environment(environment) == request
+def test_a_person_asks_for_everything_or_for_one_dataset(environment: dict[str, str], asked: Request) -> None:
+    assert Request.from_environment(environment) == asked
 
 
 @pytest.mark.parametrize(
