@@ -13,7 +13,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from include.catalog import DATASETS
 from include.lifecycle.specs import DatasetSpec
 from ml_lifecycle.days import requested_range, yesterday
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import in_words
 
@@ -98,7 +98,7 @@ def etl(dataset: DatasetSpec) -> DAG:
                 return extract_days(dataset, lake(), origin, wanted, run_info()).model_dump(mode="json")
 
         # Not mapped, as each day is compared with those before it, also where a try of the task is killed.
-        @task(pool=HEAVY_POOL, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        @task(**HEAVY, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def validate(extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
             """Split good rows from bad ones, and reject the days on which a whole table is wrong."""
             from include.lifecycle.ingestion.records import ExtractedDays
@@ -144,8 +144,8 @@ def etl(dataset: DatasetSpec) -> DAG:
             return [{"days": [day.isoformat() for day in days], "why": why} for why, days in wanted]
 
         @task(
+            **HEAVY,
             map_index_template=_label("task.op_kwargs['days']") + ", {{ task.op_kwargs['why'] }}",
-            pool=HEAVY_POOL,
             outlets=[features_asset],
         )
         def build_features(days: list[str], why: str) -> None:

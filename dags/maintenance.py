@@ -10,7 +10,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.lake_maintenance import ALL_DAYS
 
@@ -46,6 +46,8 @@ unreferenced files, and makes a backup.
     schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", interval=timedelta(days=1), run_immediately=False),
     catchup=False,
     max_active_runs=1,
+    # `heal` waits for other runs beyond the reach of its own time limit, and must not keep the next night's run.
+    dagrun_timeout=timedelta(hours=20),
     default_args=DEFAULTS,
     tags=["maintenance"],
     params={
@@ -65,7 +67,7 @@ unreferenced files, and makes a backup.
 def maintenance() -> None:
     """Check, heal, conclude, back up."""
 
-    @task(pool=HEAVY_POOL)
+    @task(**HEAVY)
     def check() -> list[dict[str, Any]]:
         """Compare lake and warehouse with the manifests, publish what is found; returns the runs that heal it."""
         from include.lifecycle.operations import maintenance, maintenance_policy
@@ -123,7 +125,7 @@ def maintenance() -> None:
         return verdict.headline
 
     # Beside `conclude`, not after it: what lies at the end of a run decides whether it is red.
-    @task(trigger_rule="all_done")
+    @task(trigger_rule="all_done", execution_timeout=HEAVY["execution_timeout"])
     def back_up() -> str:
         """Copy databases, lake and model files to the backup bucket, delete expired backups; returns its name."""
         from include.lifecycle.operations import backup

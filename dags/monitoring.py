@@ -13,7 +13,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
 
@@ -64,7 +64,7 @@ def monitoring(model: ModelSpec) -> DAG:
         },
     )
     def build() -> None:
-        @task(pool=HEAVY_POOL)
+        @task(**HEAVY)
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
             from include.lifecycle.monitoring import drift, drift_verdict
@@ -72,7 +72,7 @@ def monitoring(model: ModelSpec) -> DAG:
             verdict = measured(drift.monitor)
             return shown(drift_verdict.KIND, verdict.verdict, verdict.reason)
 
-        @task(pool=HEAVY_POOL)
+        @task(**HEAVY)
         def performance() -> dict[str, str]:
             """Measure the predictions whose outcomes have become known, and publish the report."""
             from include.lifecycle.monitoring import performance, performance_verdict

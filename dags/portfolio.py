@@ -9,7 +9,7 @@ from airflow.sdk import Asset, dag, get_current_context, task
 from include.catalog import DATASETS
 from include.lifecycle.calendars import LOOK_BACK
 from ml_lifecycle.days import requested_range
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
 
 MARKET = DATASETS["market"]
@@ -66,7 +66,7 @@ def portfolio() -> None:
         return [day.isoformat() for day in planning.plan(lake(), requested, PortfolioSettings())]
 
     # One at a time and oldest first: each portfolio starts from the one before.
-    @task(pool=HEAVY_POOL, max_active_tis_per_dag=1, map_index_template="{{ days_label }}")
+    @task(**HEAVY, max_active_tis_per_dag=1, map_index_template="{{ days_label }}")
     def build(day: str) -> dict[str, object]:
         """Make and publish the portfolio of a day and its page, or a page that says why there is none."""
         from include.portfolio import publish

@@ -12,7 +12,7 @@ from include.catalog import MODELS
 from include.lifecycle.calendars import LOOK_BACK
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import requested_range
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL, deadline
+from ml_lifecycle.defaults import DEFAULTS, HEAVY, deadline
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.operators import OUTCOME, SCORED, UNSCORED, PublishPredictionsOperator
 
@@ -96,7 +96,7 @@ def scoring(model: ModelSpec) -> DAG:
             jobs = fallback.jobs(found.versions, model.dataset.chunk_days)
             return [{"version": job.version, "days": [day.isoformat() for day in job.days]} for job in jobs]
 
-        @task(pool=HEAVY_POOL, map_index_template="{{ days_label }}")
+        @task(**HEAVY, map_index_template="{{ days_label }}")
         def score(job: dict[str, Any]) -> dict[str, Any]:
             """Score days with one version, which is loaded once; a day that cannot be scored stops no other."""
             from include.lifecycle.modelling.model_files import UnusableModelError

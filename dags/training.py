@@ -13,7 +13,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
-from ml_lifecycle.defaults import DEFAULTS, HEAVY_POOL
+from ml_lifecycle.defaults import DEFAULTS, HEAVY, TRAINING
 from ml_lifecycle.forms import training_form
 from ml_lifecycle.operators import PushModelOperator
 from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
@@ -78,7 +78,7 @@ def training(model: ModelSpec) -> DAG:
             assemble(model, lake(), request)
             return request.as_of.isoformat()
 
-        @task(pool=HEAVY_POOL)
+        @task(**HEAVY)
         def batch_segments(as_of: str) -> list[dict[str, Any]]:
             """Stage what each batch of segments is learnt from; returns the batches."""
             from include.lifecycle.training.segment_training import stage_batches
@@ -91,7 +91,7 @@ def training(model: ModelSpec) -> DAG:
                 for number, segments in enumerate(batches)
             ]
 
-        @task(pool=HEAVY_POOL, map_index_template="{{ batch_label }}")
+        @task(**TRAINING, map_index_template="{{ batch_label }}")
         def fit_segments(as_of: str, batch: dict[str, Any]) -> None:
             """Tune and fit each segment of a batch on its own."""
             from include.lifecycle.training.segment_training import fit_batch
@@ -102,7 +102,7 @@ def training(model: ModelSpec) -> DAG:
             label_batch(batch["number"], batch["count"], batch["segments"])
             fit_batch(model, lake(), training_request(date.fromisoformat(as_of)), batch["number"])
 
-        @task(pool=HEAVY_POOL)
+        @task(**TRAINING)
         def train(as_of: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
             from include.lifecycle.training import training

@@ -66,6 +66,6 @@ def _lies_in_a_file(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _LOCAL_FILE_ERROR_NUMBERS
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """What an error says, or else its name, to stand within a sentence."""
     return visible(" ".join(str(error).split()).removesuffix(".")) or type(error).__name__

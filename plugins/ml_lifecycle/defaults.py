@@ -1,4 +1,4 @@
-"""What all DAGs share: retries that tell an outage from bad data, and who is notified of a failure."""
+"""What all DAGs share: retries that tell an outage from bad data, time limits, who is notified of a failure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from urllib.parse import urljoin
 
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from include.lifecycle.shown import visible
+from include.lifecycle.failures import one_line
 from ml_lifecycle.links import SHOWN_REPORT
 from ml_lifecycle.retries import RETRY_OUTAGES
-from ml_lifecycle.run_notes import CAUSE_KEY, NO_CAUSE, one_line
+from ml_lifecycle.run_notes import CAUSE_KEY, NO_CAUSE, shortened
 
 HEAVY_POOL = "heavy"
+
+# A try that takes longer hangs, and would keep its slot of the pool for ever; it is ended, and tried again.
+TIMEOUT = timedelta(hours=2)
+HEAVY: dict[str, Any] = {"pool": HEAVY_POOL, "execution_timeout": timedelta(hours=6)}
+"""Of a task that keeps the cores busy: one at a time, and longer than others."""
+TRAINING: dict[str, Any] = {"pool": HEAVY_POOL, "execution_timeout": timedelta(hours=24)}
+"""Of a task that tunes and fits, which takes as long as the form's budget of trials says."""
 
 
 def notify_of_failure(context: dict[str, Any]) -> None:
@@ -27,7 +35,7 @@ def notify_of_failure(context: dict[str, Any]) -> None:
     from ml_lifecycle.hooks import notify
 
     instance, exception = context["task_instance"], context.get("exception")
-    cause = NO_CAUSE if exception is None else one_line(visible(" ".join(str(exception).split())))
+    cause = NO_CAUSE if exception is None else shortened(_cause(context, exception))
     if exception is not None:
         instance.xcom_push(CAUSE_KEY, cause)
     notify(Notification(f"{instance.dag_id}.{instance.task_id} failed", cause, _links(context)))
@@ -52,6 +60,13 @@ def deadline(hours: float) -> DeadlineAlert:
     )
 
 
+def _cause(context: dict[str, Any], exception: BaseException) -> str:
+    if isinstance(exception, AirflowTaskTimeout):
+        limit = context["task"].execution_timeout
+        return f"It took longer than its limit of {limit} (hours:minutes:seconds) and was ended. See its log."
+    return f"{one_line(exception)}."
+
+
 def _links(context: dict[str, Any]) -> dict[str, str]:
     """The log, the page of the report where the task made one, and the run."""
     from ml_lifecycle.runs import run_url
@@ -71,5 +86,6 @@ DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": RETRY_OUTAGES,
+    "execution_timeout": TIMEOUT,
     "on_failure_callback": notify_of_failure,
 }

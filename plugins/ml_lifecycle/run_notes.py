@@ -23,10 +23,9 @@ NO_CAUSE = (
 NO_TASK = "no task failed, but some could not start. The log of the scheduler says more."
 
 
-def one_line(text: str) -> str:
-    """A text on one line, cut where it is too long for a note."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}\u2026"
+def shortened(text: str) -> str:
+    """A text, cut where it is too long for a note."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}\u2026"
 
 
 @hookimpl
@@ -66,4 +65,4 @@ def _note(dag_run: DagRun, session: Any) -> str:
         return f"{_OURS}{', '.join(sorted(failed))}: {NO_CAUSE}"
     others = sorted(failed - {known[0].task_id})
     more = f" Also failed: {', '.join(others)}." if others else ""
-    return one_line(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")
+    return shortened(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")

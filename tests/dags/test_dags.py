@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pendulum
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk.bases.decorator import DecoratedMappedOperator, DecoratedOperator
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.timetables.base import TimeRestriction
 
 from include.catalog import DATASETS, MODELS
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.reporting.published_pages import Report
+from ml_lifecycle.defaults import HEAVY_POOL
 from ml_lifecycle.links import PredictionFileLink, prediction_file
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +113,39 @@ def test_outages_are_retried_and_bad_data_is_not(dag: Any) -> None:
             continue
         assert task.retries == 3, task.task_id
         assert task.retry_policy is not None, task.task_id
+
+
+def test_a_task_that_hangs_is_ended_and_heavy_work_may_take_longer(dag: Any) -> None:
+    for task in dag.tasks:
+        heavy, trains = task.pool == HEAVY_POOL, task.task_id in ("train", "fit_segments")
+        assert task.execution_timeout is not None, task.task_id
+        assert task.execution_timeout >= timedelta(hours=24 if trains else 6 if heavy else 2), task.task_id
+        waits = isinstance(task, MappedOperator) and task.operator_class is TriggerDagRunOperator
+        if waits or isinstance(task, TriggerDagRunOperator):
+            # Airflow waits for the other run after its time limit for the task has ended.
+            assert dag.dagrun_timeout < timedelta(days=1), task.task_id
+
+
+def test_the_time_limit_of_a_task_ends_its_try_and_the_notification_says_so(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notified: list[str] = []
+    monkeypatch.setattr("ml_lifecycle.hooks.notify", lambda notification: notified.append(notification.reason))
+    task = dags["sample_world"].get_task("add_days")
+    alone = dags["sample_world"].partial_subset("add_days")
+    for hanging in (alone.get_task("add_days"), task):
+        monkeypatch.setattr(hanging, "python_callable", lambda: time.sleep(60))
+        monkeypatch.setattr(hanging, "execution_timeout", timedelta(seconds=1))
+        monkeypatch.setattr(hanging, "retries", 0)
+    began = time.monotonic()
+
+    run = alone.test()
+
+    assert run.state == "failed"
+    assert time.monotonic() - began < 50
+    assert notified == [
+        "It took longer than its limit of 0:00:01 (hours:minutes:seconds) and was ended. See its log."
+    ]
 
 
 def test_a_run_never_overtakes_another(dag: Any) -> None:
