@@ -81,12 +81,12 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return every task instance of a run (task_id, map_index, state, try_number, …)."""
-        path, found = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", cast(list[dict[str, Any]], [])
-        while True:
-            page = self.get(path, limit=PAGE_SIZE, offset=len(found), order_by="id")
-            found += page["task_instances"]
-            if len(found) >= page["total_entries"] or not page["task_instances"]:
-                return found
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return self._all(path, "task_instances", order_by="id")
+
+    def variables(self) -> list[dict[str, Any]]:
+        """Return every variable (key, value, description)."""
+        return self._all("/variables", "variables", order_by="key")
 
     def log_lines(self, instance: dict[str, Any], last: int = 15) -> list[str]:
         """Return the last lines of the log of a task instance's last try."""
@@ -94,6 +94,15 @@ class AirflowApi:
         query = {"map_index": instance["map_index"], "full_content": True}
         content = self.get(f"{path}/logs/{instance['try_number']}", **query)["content"]
         return [line for entry in content for line in readable(entry)][-last:]
+
+    def _all(self, path: str, kind: str, order_by: str) -> list[dict[str, Any]]:
+        """Return the entities of all pages of a list."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, limit=PAGE_SIZE, offset=len(found), order_by=order_by)
+            found += page[kind]
+            if len(found) >= page["total_entries"] or not page[kind]:
+                return found
 
     def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         try:

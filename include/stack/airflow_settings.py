@@ -1,5 +1,6 @@
 """``airflow_settings.yaml``: connections, pools and variables, read and handed to Airflow."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,19 +23,25 @@ CONNECTION_FIELDS = {
     "conn_extra": "extra",
 }
 
+NOTE = "Set by airflow_settings.yaml; a value that is changed here stays. Fingerprint:"
+
 
 def read(path: Path, values: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """Read a settings file in Astro's format and return the bodies that Airflow's REST API takes.
 
-    Args:
-        path: the YAML file.
-        values: what each ``${NAME}`` in it stands for.
+    Parameters
+    ----------
+    path : the YAML file.
+    values : what each ``${NAME}`` in it stands for.
 
-    Returns:
-        ``connections``, ``pools`` and ``variables``, each a list of entities.
+    Returns
+    -------
+    ``connections``, ``pools`` and ``variables``, each a list of entities.
 
-    Raises:
-        StackError: a placeholder has no value, or a field is unknown.
+    Raises
+    ------
+    StackError
+        If a placeholder has no value, or a field is unknown.
     """
     content = _filled(yaml.safe_load(path.read_text())["airflow"], values, path)
     return {
@@ -44,17 +51,61 @@ def read(path: Path, values: Mapping[str, str]) -> dict[str, list[dict[str, Any]
     }
 
 
-def load(api: AirflowApi, path: Path, values: Mapping[str, str]) -> None:
-    """Bring the file's connections, pools and variables into Airflow; those that exist are overwritten.
+def load(api: AirflowApi, path: Path, values: Mapping[str, str]) -> list[str]:
+    """Bring the file's connections, pools and variables into Airflow.
 
-    Raises:
-        StackError: the file is wrong, or Airflow refuses an entity.
+    Connections and pools are overwritten: they hold the stack's own addresses, passwords and sizes. A variable is
+    overwritten where nobody has changed it in Airflow since the file set it.
+
+    Returns
+    -------
+    A sentence about each variable that is left as it is in Airflow, though the file says otherwise.
+
+    Raises
+    ------
+    StackError
+        If the file is wrong, or Airflow refuses an entity.
     """
-    for kind, entities in read(path, values).items():
+    wanted = read(path, values)
+    present = {variable["key"]: variable for variable in api.variables()}
+    kept = [
+        one["key"] for one in wanted["variables"] if _is_changed_by_hand(present.get(one["key"]), one["value"])
+    ]
+    wanted["variables"] = [
+        one | {"description": _note(one["value"])} for one in wanted["variables"] if one["key"] not in kept
+    ]
+    for kind, entities in wanted.items():
         action = {"action": "create", "action_on_existence": "overwrite", "entities": entities}
         answer = api.patch(f"/{kind}", {"actions": [action]})
         if answer["create"]["errors"]:
             raise StackError(f"Airflow refuses the {kind} in {path}: {answer['create']['errors']}")
+    return [
+        f"The variable {key} is not what {path.name} says: it was changed in Airflow, and stays. To have the "
+        "file's value, delete the variable in Airflow (Admin, Variables) and start again."
+        for key in kept
+    ]
+
+
+def _is_changed_by_hand(present: Mapping[str, Any] | None, wanted: Any) -> bool:
+    """Whether Airflow's value is neither the file's present one nor the one that the file set last."""
+    if present is None:
+        return False
+    value, description = present["value"], present["description"]
+    return bool(_content(value) != _content(wanted) and _note(value) != description)
+
+
+def _note(value: Any) -> str:
+    """The description of a variable that the file has set, by which a later change of its value shows."""
+    text = json.dumps(_content(value), sort_keys=True)
+    return f"{NOTE} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _content(value: Any) -> Any:
+    """A variable's value: Airflow stores all of them as text."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        return value
 
 
 def _filled(node: Any, values: Mapping[str, str], path: Path) -> Any:

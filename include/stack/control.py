@@ -112,7 +112,9 @@ def _start_servers(settings: StackSettings, wanted: Sequence[Program], display: 
     health.wait_until_healthy(settings, servers, started, display)
     if airflow:
         with AirflowApi(settings) as api:
-            airflow_settings.load(api, settings.airflow_settings_file, settings.placeholders())
+            kept = airflow_settings.load(api, settings.airflow_settings_file, settings.placeholders())
+        for sentence in kept:
+            display.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _migrate_airflow_database(settings: StackSettings, display: Display) -> None:

@@ -12,7 +12,7 @@ import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from include.lifecycle.operations.backup import create, exists
+from include.lifecycle.operations.backup_store import create, exists
 from include.lifecycle.storage.lake import Lake
 from include.stack import airflow_settings, main_job, mlflow_tables, postgres, restore, summary
 from include.stack.airflow_api import AirflowApi
@@ -49,7 +49,9 @@ def settings(server: Server) -> None:
     """Bring ``airflow_settings.yaml`` into Airflow."""
     _wait_for("Airflow", lambda: httpx.get(f"{server.airflow_url}/execution/health").raise_for_status())
     with AirflowApi(server) as api:
-        airflow_settings.load(api, PROJECT_DIR / "airflow_settings.yaml", server.placeholders())
+        kept = airflow_settings.load(api, PROJECT_DIR / "airflow_settings.yaml", server.placeholders())
+    for sentence in kept:
+        print(sentence)
 
 
 def run_main_job(server: Server) -> None:
