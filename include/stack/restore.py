@@ -9,7 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from include.lifecycle.operations import restore
-from include.lifecycle.operations.backup import Backup, BackupSettings, Store, moment_of, name_of
+from include.lifecycle.operations.backup_records import Backup, BackupSettings, moment_of, name_of
+from include.lifecycle.operations.backup_store import Store
 from include.lifecycle.operations.dumps import PostgresServer
 from include.lifecycle.storage.lake import Lake, LakeError
 from include.stack import airflow_settings

@@ -22,7 +22,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from psycopg2 import extensions
 
-from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.backup import Origin
+from include.lifecycle.operations.backup_records import BackupSettings
+from include.lifecycle.operations.backup_store import Store
 from include.lifecycle.operations.dumps import PostgresServer
 from include.lifecycle.reporting import notifications
 from include.lifecycle.reporting.notifications import Notification, Services

@@ -19,15 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.operations import backup, restore
-from include.lifecycle.operations.backup import (
-    Backup,
-    BackupError,
-    BackupSettings,
-    Origin,
-    Store,
-    expired,
-    name_of,
-)
+from include.lifecycle.operations.backup import Origin, expired
+from include.lifecycle.operations.backup_records import OBJECTS, Backup, BackupError, BackupSettings, name_of
+from include.lifecycle.operations.backup_store import BACKUPS, Store
 from include.lifecycle.operations.dumps import (
     PROGRAMS_FOLDER,
     DumpError,
@@ -260,7 +254,7 @@ def test_half_a_backup_is_none(origin: Origin, store: Store, monkeypatch: pytest
 
 def _die_at_the_manifest(write: Any) -> Any:
     def write_object(lake: Lake, key: str, body: bytes) -> None:
-        if key.startswith(backup.BACKUPS):
+        if key.startswith(BACKUPS):
             raise OSError("killed")
         write(lake, key, body)
 
@@ -409,8 +403,8 @@ def test_what_is_no_backup_does_not_hide_those_that_are(origin: Origin, store: S
 def test_where_a_backup_cannot_be_read_no_copy_is_deleted(origin: Origin, store: Store) -> None:
     now = datetime.now(UTC) + timedelta(days=60)
     backup.back_up(origin, store, wanted(), now)
-    store.bucket.write_object(f"{backup.BACKUPS}{name_of(now + timedelta(days=1))}.json", b"{")
-    store.bucket.write_object(f"{backup.OBJECTS}{'0' * 64}", b"of the one that cannot be read")
+    store.bucket.write_object(f"{BACKUPS}{name_of(now + timedelta(days=1))}.json", b"{")
+    store.bucket.write_object(f"{OBJECTS}{'0' * 64}", b"of the one that cannot be read")
 
     backup.prune(store, now, keep_days=30)
 

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from include import catalog
-from include.lifecycle.operations.backup import BackupSettings
+from include.lifecycle.operations.backup_records import BackupSettings
 from include.lifecycle.reporting.notifications import Services
 from include.lifecycle.storage.lake import Lake, RunInfo
 from ml_lifecycle import hooks, links, runs

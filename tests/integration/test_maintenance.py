@@ -15,6 +15,7 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.operations import maintenance, maintenance_policy
+from include.lifecycle.operations.lake_listing import choose, list_partitions
 from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.operations.maintenance_policy import Catalog, Decision, Evidence, Scope, StrayFile
 from include.lifecycle.scoring.prediction_files import predictions_table
@@ -439,8 +440,8 @@ def test_older_partitions_are_sampled_and_each_is_checked_sooner_or_later(lived_
     for number in range(30):
         until = AS_OF + timedelta(days=40 + number)
         wanted = Scope(until=until, started_at=old, recent_days=1, sample=25)
-        partitions, _ = maintenance._listed(lived_in)
-        taken = {partition(one.prefix, one.day) for one in chain(*maintenance._chosen(partitions, wanted))}
+        partitions, _ = list_partitions(lived_in)
+        taken = {partition(one.prefix, one.day) for one in chain(*choose(partitions, wanted))}
         assert len(taken) == 25
         chosen |= taken
 

@@ -16,7 +16,9 @@ import pytest
 from rich.console import Console
 
 from include.lifecycle.operations import backup
-from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.backup import Origin
+from include.lifecycle.operations.backup_records import BackupSettings
+from include.lifecycle.operations.backup_store import Store
 from include.lifecycle.operations.dumps import PROGRAMS_FOLDER, PostgresServer
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.stack import __main__ as stack

@@ -12,7 +12,9 @@ import pytest
 
 from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.operations import backup, restore
-from include.lifecycle.operations.backup import BackupSettings, Origin, Store
+from include.lifecycle.operations.backup import Origin
+from include.lifecycle.operations.backup_records import BackupSettings
+from include.lifecycle.operations.backup_store import Store
 from include.lifecycle.operations.dumps import PostgresServer
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import planning, publishing

@@ -15,7 +15,7 @@ import pytest
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.monitoring import drift_verdict, performance_verdict
 from include.lifecycle.operations import state_metrics
-from include.lifecycle.operations.backup import Store
+from include.lifecycle.operations.backup_store import Store
 from include.lifecycle.operations.maintenance_policy import (
     REPORT,
     Damage,

@@ -13,17 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from include.lifecycle.operations import dumps
-from include.lifecycle.operations.backup import (
+from include.lifecycle.operations.backup_records import (
     Backup,
     BackupError,
     Content,
     Copy,
     File,
     PartitionCopy,
-    Store,
-    create,
     fingerprint,
 )
+from include.lifecycle.operations.backup_store import Store, create
 from include.lifecycle.operations.dumps import PostgresServer
 from include.lifecycle.storage.lake import Lake, partition_of
 

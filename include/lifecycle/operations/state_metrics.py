@@ -13,7 +13,7 @@ from include.lifecycle.monitoring import drift_verdict, performance_verdict
 from include.lifecycle.monitoring.drift_verdict import DriftVerdict
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.operations import maintenance, metrics
-from include.lifecycle.operations.backup import Store, exists
+from include.lifecycle.operations.backup_store import Store, exists
 from include.lifecycle.operations.maintenance_policy import REPORT
 from include.lifecycle.operations.metrics import Metric, Sample
 from include.lifecycle.operations.warehouse_check import unloaded_days
