@@ -21,6 +21,8 @@ import pytest
 from hypothesis import settings
 
 from include.lifecycle.storage.lake import Lake, RunInfo
+from tests.skips import pytest_make_collect_report as pytest_make_collect_report
+from tests.skips import pytest_runtest_makereport as pytest_runtest_makereport
 
 # The same examples at each run, so that no change is blamed for what chance found; `--hypothesis-profile=default`
 # searches for others.
