@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task
+from airflow.sdk import DAG, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include.catalog import DATASETS
 from include.lifecycle.specs import DatasetSpec
+from ml_lifecycle import assets
 from ml_lifecycle.days import requested_range, yesterday
 from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
@@ -48,7 +49,7 @@ def _label(days: str) -> str:
 
 def etl(dataset: DatasetSpec) -> DAG:
     """The daily DAG of a dataset."""
-    features_asset = Asset(f"{dataset.name}_features")
+    features_asset = assets.features(dataset.name)
 
     @dag(
         dag_id=f"{dataset.name}_etl",

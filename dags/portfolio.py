@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Asset, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 
 from include.catalog import DATASETS
 from include.lifecycle.calendars import LOOK_BACK
+from ml_lifecycle import assets
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
@@ -41,7 +42,7 @@ parity side by side, with a back-test that says whether any of them beats equal 
     dag_display_name="Portfolio",
     description="What to hold on each day that both market models predict, and whether optimising pays.",
     doc_md=DOC.format(look_back=LOOK_BACK.days),
-    schedule=Asset("returns_predictions") & Asset("volatility_predictions"),
+    schedule=assets.predictions("returns") & assets.predictions("volatility"),
     start_date=datetime(2020, 1, 1),
     catchup=False,
     max_active_runs=1,

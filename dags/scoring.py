@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import DAG, Asset, TriggerRule, dag, get_current_context, task, task_group
+from airflow.sdk import DAG, TriggerRule, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
 from include.lifecycle.calendars import LOOK_BACK
 from include.lifecycle.specs import ModelSpec
+from ml_lifecycle import assets
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY, deadline
 from ml_lifecycle.forms import day_field
@@ -49,7 +50,7 @@ def scoring(model: ModelSpec) -> DAG:
             deadline_hours=model.schedule.deadline_hours,
             look_back=LOOK_BACK.days,
         ),
-        schedule=Asset(f"{model.dataset.name}_features") | Asset(f"{model.name}_champion"),
+        schedule=assets.features(model.dataset.name) | assets.champion(model.name),
         start_date=datetime(2020, 1, 1),
         catchup=False,
         max_active_runs=1,
@@ -135,7 +136,7 @@ def scoring(model: ModelSpec) -> DAG:
                 job=job,
                 scored=result[SCORED],
                 unscored=result[UNSCORED],
-                outlets=[Asset(f"{model.name}_predictions")],
+                outlets=[assets.predictions(model.name)],
                 trigger_rule="all_done",
             )
 

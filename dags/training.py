@@ -6,12 +6,13 @@ from datetime import date, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, dag, get_current_context, task
+from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
+from ml_lifecycle import assets
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY, TRAINING
 from ml_lifecycle.forms import training_form
@@ -40,7 +41,7 @@ SEGMENTS_DOC = """`fit_segments` red names what could not be fitted on its own; 
 
 def training(model: ModelSpec) -> DAG:
     """The training DAG of a model."""
-    champion_asset = Asset(f"{model.name}_champion")
+    champion_asset = assets.champion(model.name)
 
     @dag(
         dag_id=f"{model.name}_training",

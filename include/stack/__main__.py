@@ -37,7 +37,7 @@ def stop(settings: StackSettings, console: Console) -> int:
     """End the stack."""
     with console.status("Stopping"):
         control.stop(settings)
-    console.print("Stopped. The data is kept; `make run` goes on from here.")
+    console.print("Stopped. The data is kept; `make run` continues from here.")
     return 0
 
 
@@ -104,7 +104,7 @@ def main() -> int:
         Console(stderr=True).print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted. What was started goes on: `make run` resumes, `make stop` ends it.")
+        console.print("Interrupted. What was started keeps running: `make run` resumes, `make stop` ends it.")
         return INTERRUPTED
 
 

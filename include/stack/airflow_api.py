@@ -35,8 +35,10 @@ class AirflowApi:
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the answer to a GET of ``/api/v2<path>``.
 
-        Raises:
-            StackError: Airflow refuses, or does not answer.
+        Raises
+        ------
+        StackError
+            If Airflow refuses, or does not answer.
         """
         return self._request("GET", f"/api/v2{path}", params=query)
 
@@ -110,7 +112,7 @@ class AirflowApi:
         except httpx.TransportError as error:
             raise StackError(
                 f"Airflow does not answer {method} {self._client.base_url}{path} ({error}): "
-                "`make status` shows what runs and `make logs` why; `make run` goes on from here."
+                "`make status` shows what runs and `make logs` why; `make run` continues from here."
             ) from error
         if response.is_error:
             raise StackError(f"Airflow refuses {method} {path}: {response.status_code} {response.text[:500]}")

@@ -47,8 +47,10 @@ class Deployment:
     def command(self) -> list[str]:
         """The start of each command line: Compose 2 where it is installed, else 1.29.
 
-        Raises:
-            StackError: there is neither, or Docker does not answer.
+        Raises
+        ------
+        StackError
+            If there is neither, or Docker does not answer.
         """
         asked = [["docker", "info"], ["docker", "compose", "version"], ["docker-compose", "version"]]
         answers = [_succeeds(command) for command in asked]
@@ -110,8 +112,10 @@ class Deployment:
     def run(self, *arguments: str) -> None:
         """Run a command of Compose whose output the person sees.
 
-        Raises:
-            StackError: it fails.
+        Raises
+        ------
+        StackError
+            If it fails.
         """
         done = subprocess.run([*self.command, *arguments], cwd=PROJECT_DIR, env=self.variables, check=False)
         if done.returncode:
@@ -120,8 +124,10 @@ class Deployment:
     def ask(self, *arguments: str) -> str:
         """Return what a command of Compose prints.
 
-        Raises:
-            StackError: it fails.
+        Raises
+        ------
+        StackError
+            If it fails.
         """
         line = [*self.command, *arguments]
         done = subprocess.run(
@@ -153,8 +159,10 @@ READY, STARTING, BROKEN = STATES = ("ready", "starting", "broken")
 def up(deployment: Deployment, console: Console) -> None:
     """Generate what is missing, build, start, wait until every service is healthy, and say where to look.
 
-    Raises:
-        StackError: something is in the way; the sentence says what to do.
+    Raises
+    ------
+    StackError
+        If something is in the way; the sentence says what to do.
     """
     write_secrets(deployment.secrets_dir)
     if HTTPS in deployment.profiles:
@@ -187,14 +195,16 @@ def down(deployment: Deployment, console: Console) -> None:
     # Compose 1.29 stops all containers in the same moment, also those that a worker needs to come to its end.
     every.run("stop", "worker")
     every.run("down", "--remove-orphans")
-    console.print("Stopped. The data is kept in volumes; `make up` goes on from here.")
+    console.print("Stopped. The data is kept in volumes; `make up` continues from here.")
 
 
 def restore(deployment: Deployment, console: Console) -> None:
     """Restore a backup into a stack that does not run.
 
-    Raises:
-        StackError: it runs, its secrets are missing, or the backup cannot be brought back.
+    Raises
+    ------
+    StackError
+        If it runs, its secrets are missing, or the backup cannot be brought back.
     """
     secrets = deployment.secrets_dir / SECRETS_FILE
     if not secrets.exists():
@@ -339,7 +349,7 @@ def main() -> int:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted. What was started goes on: `make up` resumes, `make down` ends it.")
+        print("Interrupted. What was started keeps running: `make up` resumes, `make down` ends it.")
         return 130
     return 0
 

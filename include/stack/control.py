@@ -25,8 +25,10 @@ from include.stack.settings import StackSettings, quiet_environment
 def start(settings: StackSettings, console: Console, services: Sequence[str] = SERVICES) -> None:
     """Start the named services and wait until each is healthy; those that run already are left alone.
 
-    Raises:
-        StackError: something is in the way; the sentence says what to do.
+    Raises
+    ------
+    StackError
+        If something is in the way; the sentence says what to do.
     """
     _make_folders(settings)
     with _only_one_start(settings), Display(console) as display:

@@ -34,8 +34,10 @@ def wait_until_healthy(
 ) -> None:
     """Wait until each of the programs does its work; those but ``started`` were running before.
 
-    Raises:
-        StackError: one gave up or did not get ready in time; with its last log lines.
+    Raises
+    ------
+    StackError
+        If one gave up or did not get ready in time; with its last log lines.
     """
     waiting = {program.name for program in programs}
     for name in sorted(waiting & set(started)):
@@ -108,5 +110,5 @@ def _lost(settings: StackSettings, program: str, reason: str) -> StackError:
     return StackError(
         f"{program} {reason}. Its log ({log_file(settings, program)}) ends with:\n\n"
         f"{supervision.log_tail(settings, program)}\n\n"
-        "Put right what it says and run `make run` again; `make logs` shows every log."
+        "Fix what it names and run `make run` again; `make logs` shows every log."
     )

@@ -50,8 +50,10 @@ class Request:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read ``DATASET`` and ``AS_OF``, which make hands on.
 
-        Raises:
-            StackError: there is no such dataset, or AS_OF is no day or stands alone.
+        Raises
+        ------
+        StackError
+            If there is no such dataset, or AS_OF is no day or stands alone.
         """
         dataset, text = environment.get("DATASET") or None, environment.get("AS_OF") or None
         if dataset is not None and dataset not in DATASETS:
@@ -71,14 +73,17 @@ def run(
 ) -> None:
     """Run the DAGs that have something to do, one after the other, and show how far they are.
 
-    Args:
-        services: the stack.
-        console: where to show it.
-        check: raises StackError when the stack is broken; asked again and again while a run goes on.
-        request: what was asked for; by default, everything.
+    Parameters
+    ----------
+    services : the stack.
+    console : where to show it.
+    check : raises StackError when the stack is broken; asked again and again while a run goes on.
+    request : what was asked for; by default, everything.
 
-    Raises:
-        StackError: a DAG cannot be read or a run fails; with the failed task's last log lines.
+    Raises
+    ------
+    StackError
+        If a DAG cannot be read or a run fails; with the failed task's last log lines.
     """
     with AirflowApi(services) as api:
         if request is not None and request.dataset is not None:
@@ -167,8 +172,10 @@ class MainJob:
     def wait_for_dags(self, wanted: set[str]) -> None:
         """Wait until Airflow has read the DAGs.
 
-        Raises:
-            StackError: a DAG file has an error, or DAGs do not appear in time.
+        Raises
+        ------
+        StackError
+            If a DAG file has an error, or DAGs do not appear in time.
         """
         began, deadline = datetime.now(UTC), time.monotonic() + DAGS_SECONDS
         while missing := wanted - self._api.dag_ids():
@@ -187,8 +194,10 @@ class MainJob:
     def run(self, dag_id: str) -> None:
         """Let a DAG run once and follow it; a run that is going on, or due by its schedule, is taken as that one.
 
-        Raises:
-            StackError: the run fails.
+        Raises
+        ------
+        StackError
+            If the run fails.
         """
         due = self._api.due_run(dag_id)
         self._api.unpause(dag_id)
@@ -198,8 +207,10 @@ class MainJob:
     def wait_for_predictions(self, model: ModelSpec) -> None:
         """Follow the runs that new features or a new champion wake until the newest features have predictions.
 
-        Raises:
-            StackError: a run fails, or none brings the predictions.
+        Raises
+        ------
+        StackError
+            If a run fails, or none brings the predictions.
         """
         dag_id, triggered = f"{model.name}_scoring", False
         wanted = results.newest_features_day(self._services, model.dataset.name)
@@ -225,8 +236,10 @@ class MainJob:
 
         Between midnight and the hour of its schedule, the run that is due is that of the day before.
 
-        Raises:
-            StackError: a run fails.
+        Raises
+        ------
+        StackError
+            If a run fails.
         """
         dag_id = f"{now.dataset}_etl"
         self.run(dag_id)
@@ -237,8 +250,10 @@ class MainJob:
     def follow(self, dag_id: str, run_id: str) -> None:
         """Show a run's progress until it ends.
 
-        Raises:
-            StackError: it fails, or a program of the stack that it needs is gone for good.
+        Raises
+        ------
+        StackError
+            If it fails, or a program of the stack that it needs is gone for good.
         """
         while True:
             state = self._api.run_state(dag_id, run_id)
@@ -281,7 +296,7 @@ class MainJob:
         return (
             f"{dag_id} failed in its task {first['task_id']}. The log ends with:\n\n{lines}\n\n"
             f"The task: {url}/tasks/{first['task_id']}{mapped}\n"
-            "Put right what it says and run `make run` again; it goes on from there."
+            "Fix what it names and run `make run` again; it continues from there."
         )
 
 

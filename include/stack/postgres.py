@@ -54,8 +54,10 @@ def server_command(settings: StackSettings) -> list[str]:
 def initialize(settings: StackSettings) -> None:
     """Make the data folder with the role ``ml`` and its password, unless there is one already.
 
-    Raises:
-        StackError: PostgreSQL refuses to make it.
+    Raises
+    ------
+    StackError
+        If PostgreSQL refuses to make it.
     """
     if settings.postgres_dir.exists():
         return
@@ -92,8 +94,10 @@ def create_databases(services: Services, names: Sequence[str] = DATABASES) -> No
 def is_ready(settings: StackSettings) -> bool:
     """Say whether the server takes connections.
 
-    Raises:
-        StackError: it does, but refuses the stored password.
+    Raises
+    ------
+    StackError
+        If it does, but refuses the stored password.
     """
     try:
         _session(settings, "postgres").close()
@@ -154,8 +158,10 @@ def _unprivileged(folder: Path) -> Sequence[str]:
     PostgreSQL refuses to run as root. A project below a folder that only root may enter (such as /root) is
     reached with a capability to pass through folders; the weakest prefix that does is taken.
 
-    Raises:
-        StackError: no prefix does.
+    Raises
+    ------
+    StackError
+        If no prefix does.
     """
     if os.geteuid() != 0:
         return ()

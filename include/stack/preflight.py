@@ -18,8 +18,10 @@ LABELS = {"postgres": "PostgreSQL", "s3": "the S3 server", "mlflow": "MLflow", "
 def check_disk(settings: StackSettings) -> None:
     """Refuse to start on a disk that would soon be full.
 
-    Raises:
-        StackError: less than 3 GB are free where the state folder is.
+    Raises
+    ------
+    StackError
+        If less than 3 GB are free where the state folder is.
     """
     free = shutil.disk_usage(settings.state_dir).free
     if free < FREE_BYTES_NEEDED:
@@ -32,8 +34,10 @@ def check_disk(settings: StackSettings) -> None:
 def check_owner(settings: StackSettings) -> None:
     """Refuse to work on a state folder that somebody else made.
 
-    Raises:
-        StackError: the folder belongs to another user.
+    Raises
+    ------
+    StackError
+        If the folder belongs to another user.
     """
     owner = settings.state_dir.stat().st_uid
     if owner != os.geteuid():
@@ -46,8 +50,10 @@ def check_owner(settings: StackSettings) -> None:
 def check_ports(settings: StackSettings, services: Iterable[str]) -> None:
     """Refuse to start a service whose port is in use.
 
-    Raises:
-        StackError: a port is taken; the sentence names its holder, if it can be seen, and a free port.
+    Raises
+    ------
+    StackError
+        If a port is taken; the sentence names its holder, if it can be seen, and a free port.
     """
     for service in services:
         port = getattr(settings.ports, service)

@@ -43,8 +43,10 @@ class Request:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read ``FROM``, ``ONLY`` and ``REPLACE``.
 
-        Raises:
-            StackError: ``ONLY`` or ``REPLACE`` has another value than it may have.
+        Raises
+        ------
+        StackError
+            If ``ONLY`` or ``REPLACE`` has another value than it may have.
         """
         only, replace = environment.get("ONLY", ""), environment.get("REPLACE", "")
         if only not in ("", *PARTS):
@@ -67,8 +69,10 @@ class Request:
 def run(services: Services, request: Request, console: Console) -> None:
     """Bring a backup back and say what came.
 
-    Raises:
-        StackError: there is no such backup, it is not whole or does not fit, or the stack has data.
+    Raises
+    ------
+    StackError
+        If there is no such backup, it is incomplete or does not fit, or the stack has data.
     """
     try:
         _run(services, request, console)

@@ -31,8 +31,10 @@ class Ports:
     def from_environment(cls, remembered: Path) -> Self:
         """Read ``ML_<SERVICE>_PORT``, else the port of the last start (``remembered``, JSON), else the default.
 
-        Raises:
-            StackError: a port is not a number from 1024 to 65535, or two services have the same one.
+        Raises
+        ------
+        StackError
+            If a port is not a number from 1024 to 65535, or two services have the same one.
         """
         last = json.loads(remembered.read_text()) if remembered.exists() else {}
         chosen = {
@@ -59,8 +61,10 @@ class StackSettings(Services):
     def from_environment(cls) -> Self:
         """Read ``ML_STATE_DIR`` and each ``ML_<SERVICE>_PORT``; what is not set keeps its last or default value.
 
-        Raises:
-            StackError: a port is unusable.
+        Raises
+        ------
+        StackError
+            If a port is unusable.
         """
         state_dir = Path(os.environ.get("ML_STATE_DIR") or PROJECT_DIR / ".state").resolve()
         return cls(state_dir=state_dir, ports=Ports.from_environment(state_dir / "ports.json"))

@@ -75,8 +75,9 @@ CHECKS: Mapping[str, Callable[[httpx.Client], str]] = {
 def check(client: httpx.Client, login: str, password: str, console: Console, patience: float) -> bool:
     """Log in and do every check, each again and again until it passes or all have taken ``patience`` seconds.
 
-    Returns:
-        whether all passed; what each found is printed.
+    Returns
+    -------
+    whether all passed; what each found is printed.
     """
     deadline = time.monotonic() + patience
     every = {"login": lambda client: _log_in(client, login, password), **CHECKS}
@@ -87,8 +88,10 @@ def check(client: httpx.Client, login: str, password: str, console: Console, pat
 def password_of(server: Path) -> str:
     """Return the administrator's password.
 
-    Raises:
-        StackError: there is none in the environment, and no secrets file in the folder ``server``.
+    Raises
+    ------
+    StackError
+        If there is none in the environment, and no secrets file in the folder ``server``.
     """
     if given := os.environ.get("ML_AIRFLOW_PASSWORD"):
         return given

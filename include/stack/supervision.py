@@ -45,8 +45,10 @@ def is_current(settings: StackSettings, programs: Iterable[Program]) -> bool:
 def launch(settings: StackSettings, programs: Iterable[Program]) -> None:
     """Start the supervisor in the background, with nothing running yet, unless it is there already.
 
-    Raises:
-        StackError: the supervisor does not come up, or a path cannot be written into its configuration.
+    Raises
+    ------
+    StackError
+        If the supervisor does not come up, or a path cannot be written into its configuration.
     """
     if is_running(settings):
         return

@@ -1,11 +1,11 @@
-"""The exporter: the figures that Prometheus scrapes, at http://<host>:<port>/metrics.
+"""The exporter: the metrics that Prometheus scrapes, at http://<host>:<port>/metrics.
 
     python -m ml_lifecycle.exporter --port 9105 --disk data=/var/lib/data
 
-It runs beside Airflow's own processes, with the same environment. Every minute it looks at the lake, the ledger,
-Airflow's database and the disks. Every hour, or every five minutes while something is wrong there, it also loads
-each champion as scoring would, in a process of its own that gives its memory back. What is out of reach is
-`ml_service_up 0`; its figures are absent, others go on.
+It runs beside Airflow's own processes, with the same environment. Every minute it collects from the lake, the
+ledger, Airflow's database and the disks. Every hour, or every five minutes while something is wrong there, it also
+loads each champion as scoring would, in a process of its own that gives its memory back. What is out of reach is
+`ml_service_up 0`; its metrics are absent, all others are shown.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from ml_lifecycle import airflow_metrics, hooks
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60
-CLOSELY_EVERY_SECONDS = 3600
+SLOW_EVERY_SECONDS = 3600
 IN_TROUBLE_EVERY_SECONDS = 300
 _OUTAGES = (
     BotoCoreError,
@@ -62,14 +62,14 @@ _NOT_OPENED = (*_OUTAGES, ValueError)
 
 @dataclass(eq=False)
 class Page(Collector):
-    """What is shown: the samples of the last look, and those of the last close look."""
+    """What is shown: the newest samples, and the newest of `collect_slow`."""
 
     samples: list[Sample] = field(default_factory=list)
-    close: list[Sample] = field(default_factory=list)
+    slow: list[Sample] = field(default_factory=list)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The samples by metric, as Prometheus' client wants them."""
-        by_name = sorted([*self.samples, *self.close], key=lambda sample: sample.metric.name)
+        by_name = sorted([*self.samples, *self.slow], key=lambda sample: sample.metric.name)
         for metric, samples in groupby(by_name, key=lambda sample: sample.metric):
             family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
             for sample in samples:
@@ -77,8 +77,8 @@ class Page(Collector):
             yield family
 
 
-def look(now: datetime, disks: Mapping[str, str]) -> list[Sample]:
-    """All figures but those of `look_closely`. `disks` are folders by the name of their disk."""
+def collect(now: datetime, disks: Mapping[str, str]) -> list[Sample]:
+    """All samples but those of `collect_slow`. `disks` are folders by the name of their disk."""
     started = time.monotonic()
     samples = [*_of_lake(now), *_of_backups(now), *_of_warehouse(now), *_of_airflow(now), *_of_disks(disks)]
     return [
@@ -88,7 +88,7 @@ def look(now: datetime, disks: Mapping[str, str]) -> list[Sample]:
     ]
 
 
-def look_closely() -> list[Sample]:
+def collect_slow() -> list[Sample]:
     """Whether each champion can be used, and how late each source may be."""
     return [*_of_champions(), *_of_sources()]
 
@@ -112,8 +112,8 @@ def _of_backups(now: datetime) -> Iterator[Sample]:
     except _NOT_OPENED as error:
         yield _down("backup bucket", error)
         return
-    figures = partial(state_metrics.of_backups, store, now)
-    yield from figures() if store is None else _of_service("backup bucket", [figures])
+    age = partial(state_metrics.of_backups, store, now)
+    yield from age() if store is None else _of_service("backup bucket", [age])
 
 
 def _of_warehouse(now: datetime) -> Iterator[Sample]:
@@ -186,7 +186,7 @@ def _of_sources() -> Iterator[Sample]:
 def _of_service(service: str, parts: Iterable[Callable[[], Iterable[Sample]]]) -> Iterator[Sample]:
     """The samples of each part, and whether the service was reached.
 
-    A ValueError is an outage where `parts` opens a connection; of a part it costs that part's figures alone, as
+    A ValueError is an outage where `parts` opens a connection; of a part it costs that part's samples alone, as
     damage does.
     """
     try:
@@ -196,9 +196,9 @@ def _of_service(service: str, parts: Iterable[Callable[[], Iterable[Sample]]]) -
             except _OUTAGES:
                 raise
             except (LakeError, ValidationError) as error:
-                log.warning("Some figures are absent: %s", error)
+                log.warning("Some metrics are absent: %s", error)
             except ValueError:
-                log.exception("Some figures are absent.")
+                log.exception("Some metrics are absent.")
     except _NOT_OPENED as error:
         yield _down(service, error)
     else:
@@ -211,39 +211,39 @@ def _down(service: str, error: Exception) -> Sample:
 
 
 def _in_a_process_of_its_own() -> list[Sample]:
-    """`look_closely`, whose libraries would double the memory of the exporter."""
+    """`collect_slow`, whose libraries would double the memory of the exporter."""
     try:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(look_closely).result()
-    except Exception as error:  # whatever it is, all other figures must go on being shown
-        return [_down("close look", error)]
+            return pool.submit(collect_slow).result()
+    except Exception as error:  # whatever it is, all other samples are to be shown
+        return [_down("champions and sources", error)]
 
 
 def serve(port: int, host: str, disks: Mapping[str, str]) -> None:
-    """Show the figures, and look again every minute."""
+    """Serve the samples, and collect again every minute."""
     page, exposed = Page(), CollectorRegistry()
     exposed.register(page)
     start_http_server(port, host, exposed)
-    # A close look at an MLflow that does not answer takes minutes, which must not make all other figures old.
-    Thread(target=_keep_looking_closely, args=[page], daemon=True).start()
+    # An MLflow that does not answer takes minutes, in which all other samples would grow old.
+    Thread(target=_keep_trying_champions, args=[page], daemon=True).start()
     while True:
-        page.samples = _look_or_be_blind(disks)
+        page.samples = _collect_or_report_none(disks)
         time.sleep(EVERY_SECONDS)
 
 
-def _look_or_be_blind(disks: Mapping[str, str]) -> list[Sample]:
-    """The figures; where something keeps the exporter from looking, that it has not looked."""
+def _collect_or_report_none(disks: Mapping[str, str]) -> list[Sample]:
+    """The samples; where something keeps the exporter from collecting, that it has not."""
     try:
-        return look(datetime.now(UTC), disks)
+        return collect(datetime.now(UTC), disks)
     except Exception:  # a process that ends and starts again is up each time, and the alert would not last
-        log.exception("The exporter could not look.")
+        log.exception("The exporter could not collect.")
         return [Sample(metrics.COLLECTED, 0)]
 
 
-def _keep_looking_closely(page: Page) -> None:
+def _keep_trying_champions(page: Page) -> None:
     while True:
-        page.close = _in_a_process_of_its_own()
-        time.sleep(IN_TROUBLE_EVERY_SECONDS if _is_in_trouble(page.close) else CLOSELY_EVERY_SECONDS)
+        page.slow = _in_a_process_of_its_own()
+        time.sleep(IN_TROUBLE_EVERY_SECONDS if _is_in_trouble(page.slow) else SLOW_EVERY_SECONDS)
 
 
 def _is_in_trouble(samples: Iterable[Sample]) -> bool:
@@ -260,7 +260,7 @@ def _disk(text: str) -> tuple[str, str]:
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description="Show Prometheus the figures of the lifecycle.")
+    parser = argparse.ArgumentParser(description="Show Prometheus the metrics of the lifecycle.")
     parser.add_argument("--port", type=int, default=9105)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--disk", type=_disk, action="append", default=[], metavar="NAME=FOLDER")
@@ -268,8 +268,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     # So that Airflow reads connections from its own database, as its servers do.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    # Here the next look is the retry: seven of MLflow's client take four minutes, and those of S3's, for the lake,
-    # the backups and the predictions one after another, nine.
+    # The next collection is the retry: seven of MLflow's client take four minutes, and those of S3's, for lake,
+    # backups and predictions one after another, nine.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     serve(chosen.port, chosen.host, dict(chosen.disk))

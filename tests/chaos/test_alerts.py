@@ -35,7 +35,7 @@ TRAINING_DAY = LAST_DAY - timedelta(days=38)
 EXPORTER = (
     "from ml_lifecycle import exporter;"
     "exporter.EVERY_SECONDS = 2;"
-    "exporter.CLOSELY_EVERY_SECONDS = exporter.IN_TROUBLE_EVERY_SECONDS = 15;"
+    "exporter.SLOW_EVERY_SECONDS = exporter.IN_TROUBLE_EVERY_SECONDS = 15;"
     "exporter.main()"
 )
 # Of the rules: how long a thing must last before it counts.

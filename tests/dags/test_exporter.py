@@ -136,7 +136,7 @@ def test_without_a_lake_and_a_warehouse_the_other_figures_are_there(
 
     monkeypatch.setattr(hooks, "lake", no_lake)
 
-    found = values(exporter.look(NOW, {"data": str(tmp_path)}))
+    found = values(exporter.collect(NOW, {"data": str(tmp_path)}))
 
     assert found["ml_service_up lake"] == 0
     assert found["ml_service_up airflow"] == 1
@@ -210,7 +210,7 @@ def test_a_disk_that_is_gone_costs_its_own_figures_alone(
     for part in ("_of_lake", "_of_backups", "_of_warehouse", "_of_airflow"):
         monkeypatch.setattr(exporter, part, lambda now: [])
 
-    found = values(exporter.look(NOW, {"gone": "/no/such/folder", "data": str(tmp_path)}))
+    found = values(exporter.collect(NOW, {"gone": "/no/such/folder", "data": str(tmp_path)}))
 
     assert (found["ml_service_up disk gone"], found["ml_service_up disk data"]) == (0, 1)
     assert "ml_disk_free_bytes gone" not in found
@@ -219,15 +219,15 @@ def test_a_disk_that_is_gone_costs_its_own_figures_alone(
     assert "/no/such/folder" in caplog.text
 
 
-def test_an_exporter_that_cannot_look_says_so_and_lives_on(
+def test_an_exporter_that_cannot_collect_says_so_and_lives_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The time of its look is one long ago, so that ExporterBlind fires."""
+    """The time of its collection is one long ago, so that ExporterBlind fires."""
     shown: list[Any] = []
     looks = iter([TypeError("a fault of our own"), [Sample(metrics.DAMAGED, 2)]])
     registries: list[CollectorRegistry] = []
 
-    def look(*_: Any) -> list[Sample]:
+    def collect(*_: Any) -> list[Sample]:
         found = next(looks)
         if isinstance(found, Exception):
             raise found
@@ -240,8 +240,8 @@ def test_an_exporter_that_cannot_look_says_so_and_lives_on(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(exporter, "start_http_server", lambda port, host, registry: registries.append(registry))
-    monkeypatch.setattr(exporter, "_keep_looking_closely", lambda page: None)
-    monkeypatch.setattr(exporter, "look", look)
+    monkeypatch.setattr(exporter, "_keep_trying_champions", lambda page: None)
+    monkeypatch.setattr(exporter, "collect", collect)
     monkeypatch.setattr(exporter, "time", SimpleNamespace(sleep=sleep))
 
     with pytest.raises(KeyboardInterrupt):

@@ -266,7 +266,7 @@ def test_a_backup_that_lacks_a_copy_is_refused_before_anything_is_changed(origin
     restore.check(store, made, made.contents())
     delete(store.bucket, made.partitions[3].manifest.object_key)
 
-    with pytest.raises(BackupError, match="is not whole: 1 of its copies are missing or cut off"):
+    with pytest.raises(BackupError, match="is incomplete: 1 of its copies are missing or truncated"):
         restore.check(store, made, made.contents())
 
 

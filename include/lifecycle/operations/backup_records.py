@@ -17,7 +17,7 @@ _MOMENT = "%Y-%m-%dT%H%M%SZ"
 
 
 class BackupError(LakeError):
-    """A backup does not exist, is not whole, or does not fit."""
+    """A backup does not exist, is incomplete, or does not fit."""
 
 
 class BackupSettings(Spec):

@@ -46,8 +46,8 @@ def check(store: Store, backup: Backup, wanted: Iterable[Content]) -> None:
     missing = sorted({one.object_key for one in wanted if sizes.get(one.sha256) != one.bytes})
     if missing:
         raise BackupError(
-            f"The backup of {backup.name} is not whole: {len(missing)} of its copies are missing or cut off, such "
-            f"as {store.bucket.uri(missing[0])}. Take another one."
+            f"The backup of {backup.name} is incomplete: {len(missing)} of its copies are missing or truncated, "
+            f"such as {store.bucket.uri(missing[0])}. Take another one."
         )
 
 

@@ -1,0 +1,20 @@
+"""The assets by which the DAGs wake each other: who writes and who waits use the same."""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+
+def features(dataset: str) -> Asset:
+    """New or rebuilt features of a dataset."""
+    return Asset(f"{dataset}_features")
+
+
+def champion(model: str) -> Asset:
+    """Another champion of a model."""
+    return Asset(f"{model}_champion")
+
+
+def predictions(model: str) -> Asset:
+    """Published predictions of a model."""
+    return Asset(f"{model}_predictions")
