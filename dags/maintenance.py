@@ -1,4 +1,4 @@
-"""`maintenance`: is every byte of the lake still what its manifest says, and which files may go?"""
+"""`maintenance`: are lake and warehouse what the manifests say, and which files may go?"""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ unreferenced files, and makes a backup.
 - **When it runs:** every day at 03:00 (UTC), or by hand.
 - **Healing:** a damaged partition is rebuilt by the DAG that made it, oldest stage first, one run at a time.
   Where the warehouse lacks a day's predictions or has older ones, as after a database was restored, the scoring
-  publishes that day again.
-  What a run did not heal is not tried again by itself: the page says so. Name its prefix in the form to try again.
+  publishes that day again. What a run did not heal is not tried again by itself: the page says so. Name its prefix
+  in the form to try again.
 - **Sweeping:** unreferenced files (those that no manifest names) and staged partitions are deleted once they are 7
   days old. Files beside a manifest that cannot be read stay, except staged ones.
 - **Backup:** `back_up` copies the databases, all manifests of the lake, the files of the zones that the variable
