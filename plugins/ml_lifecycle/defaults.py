@@ -20,7 +20,7 @@ HEAVY_POOL = "heavy"
 # A try that takes longer hangs, and would keep its slot of the pool for ever; it is ended, and tried again.
 TIMEOUT = timedelta(hours=2)
 HEAVY: dict[str, Any] = {"pool": HEAVY_POOL, "execution_timeout": timedelta(hours=6)}
-"""Of a task that keeps the cores busy: one at a time, and longer than others."""
+"""Of a task that keeps the cores busy: as many at a time as the pool has slots, and for longer than others."""
 TRAINING: dict[str, Any] = {"pool": HEAVY_POOL, "execution_timeout": timedelta(hours=24)}
 """Of a task that tunes and fits, which takes as long as the form's budget of trials says."""
 
