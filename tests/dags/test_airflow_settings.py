@@ -34,7 +34,10 @@ def api(dags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with create_session() as session:
         session.execute(delete(Variable))
     with TestClient(create_app(apps="core")) as client:
-        monkeypatch.setattr(httpx, "Client", lambda **_: client)
+        within = SimpleNamespace(
+            Client=lambda **_: client, HTTPTransport=httpx.HTTPTransport, TransportError=OSError
+        )
+        monkeypatch.setattr("include.stack.airflow_api.httpx", within)
         services: Any = SimpleNamespace(
             airflow_url="http://airflow", secrets=SimpleNamespace(airflow_password=PASSWORD)
         )
