@@ -57,8 +57,10 @@ class Allocation:
 
 
 def shrunk_covariance(returns: Vector) -> Vector:
-    """Annual covariance of daily simple returns (dates, symbols), shrunk as in Ledoit and Wolf (2004),
-    "A well-conditioned estimator for large-dimensional covariance matrices"."""
+    """Annual covariance of daily simple returns (dates, symbols), shrunk as in Ledoit and Wolf (2004).
+
+    The article is "A well-conditioned estimator for large-dimensional covariance matrices".
+    """
     covariance: Vector = LedoitWolf().fit(returns).covariance_
     return covariance * SESSIONS_PER_YEAR
 

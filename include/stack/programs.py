@@ -16,13 +16,14 @@ SERVICES = ("postgres", "s3", "mlflow", "airflow")
 class Program:
     """One supervised process group.
 
-    Attributes:
-        name: its name for the supervisor, and of its log file.
-        service: the service it belongs to, one of ``SERVICES``.
-        command: the program and its arguments.
-        environment: variables on top of the supervisor's own.
-        stop_signal: the signal that asks it to end.
-        stop_seconds: how long it may take to end before its process group is killed.
+    Attributes
+    ----------
+    name : its name for the supervisor, and of its log file.
+    service : the service it belongs to, one of ``SERVICES``.
+    command : the program and its arguments.
+    environment : variables on top of the supervisor's own.
+    stop_signal : the signal that asks it to end.
+    stop_seconds : how long it may take to end before its process group is killed.
     """
 
     name: str

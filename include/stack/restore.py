@@ -29,10 +29,11 @@ ATTEMPTS = 8
 class Request:
     """What is asked for.
 
-    Attributes:
-        name: the backup's name; empty for the newest one, "list" to see those there are.
-        only: the part to bring back, one of ``PARTS``; empty for both.
-        replace: whether databases that have tables may be replaced.
+    Attributes
+    ----------
+    name : the backup's name; empty for the newest one, "list" to see those there are.
+    only : the part to bring back, one of ``PARTS``; empty for both.
+    replace : whether databases that have tables may be replaced.
     """
 
     name: str = ""

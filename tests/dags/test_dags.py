@@ -358,8 +358,10 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
     dags: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first chunk has a day that cannot be scored and one that cannot be published; the second has no model;
-    the task of the fourth dies after its first day.
+    """The chunks differ in what goes wrong.
+
+    The first has a day that cannot be scored and one that cannot be published, the second has no model, and the
+    task of the fourth dies after its first day.
     """
     from contextlib import nullcontext
 

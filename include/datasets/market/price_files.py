@@ -39,9 +39,9 @@ class PriceFile:
 
 
 def read_price_file(symbol: str, path: Path) -> PriceFile:
-    """Read a CSV file with a header, in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
+    r"""Read a CSV file with a header, in UTF-8 or, with a byte order mark, UTF-16 or UTF-32.
 
-    Bytes that are no UTF-8 stay as escapes, such as `\\xe9`.
+    Bytes that are no UTF-8 stay as escapes, such as `\xe9`.
 
     Raises
     ------

@@ -25,6 +25,7 @@ class Partition:
 
     @property
     def newest(self) -> datetime:
+        """When something was last written to it."""
         return max(written for _, written in self.objects.values())
 
 

@@ -1,4 +1,4 @@
-"""Maintenance: is every byte of the lake still what its manifest says, and which files may go?
+"""Maintenance: are lake and warehouse what the manifests say, and which files may go?
 
 `gather` looks at the lake and at what the warehouse was loaded from, `maintenance_policy.decide` says what to do
 about what it found, `sweep` deletes, and `publish` reports. Nothing here knows where damage is: every partition of

@@ -115,8 +115,11 @@ def replacing(
 
 @dataclass(frozen=True)
 class Load:
-    """The published partition that a day of a table was loaded from: its digest, and when its manifest was
-    written, by the S3 server's clock.
+    """The published partition that a day of a table was loaded from.
+
+    Attributes
+    ----------
+    digest : of its manifest. written : when that was written, by the S3 server's clock.
     """
 
     digest: str
