@@ -38,9 +38,10 @@ ENDED_TASKS = ("success", "failed", "skipped", "upstream_failed", "removed")
 class Request:
     """What a person asks of the main job: everything, or one dataset, trained as of a day.
 
-    Attributes:
-        dataset: the dataset's name; None for all that have something to do.
-        as_of: the day to train as of, score and report on; None for the newest day with features.
+    Attributes
+    ----------
+    dataset : the dataset's name; None for all that have something to do.
+    as_of : the day to train as of, score and report on; None for the newest day with features.
     """
 
     dataset: str | None = None

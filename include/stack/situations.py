@@ -30,11 +30,12 @@ class NoSourceError(StackError):
 class ModelSituation:
     """What there is of a model.
 
-    Attributes:
-        name: the model's name.
-        has_champion: whether the registry names a champion.
-        predictions_day: the day of the newest predictions.
-        has_report: whether there is a drift report.
+    Attributes
+    ----------
+    name : the model's name.
+    has_champion : whether the registry names a champion.
+    predictions_day : the day of the newest predictions.
+    has_report : whether there is a drift report.
     """
 
     name: str
@@ -47,13 +48,14 @@ class ModelSituation:
 class Situation:
     """What there is of a dataset and of the models that learn from it; from it follows what is left to do.
 
-    Attributes:
-        dataset: the dataset's name.
-        source_day: the last day that the source has.
-        source_is_sample: whether that source is the generated sample company.
-        gets_new_days: whether it does; where not, a person decides what to train and score.
-        features_day: the last day with features.
-        models: what there is of each model.
+    Attributes
+    ----------
+    dataset : the dataset's name.
+    source_day : the last day that the source has.
+    source_is_sample : whether that source is the generated sample company.
+    gets_new_days : whether it does; where not, a person decides what to train and score.
+    features_day : the last day with features.
+    models : what there is of each model.
     """
 
     dataset: str
@@ -95,8 +97,10 @@ def _steps(now: Situation) -> list[str]:
 def find_situation(services: Services, api: AirflowApi, dataset: DatasetSpec) -> Situation:
     """Ask what there is of a dataset.
 
-    Raises:
-        NoSourceError: Airflow has no variable for its source, or the variable describes none.
+    Raises
+    ------
+    NoSourceError
+        If Airflow has no variable for its source, or the variable describes none.
     """
     variables = _variables(api)
     name = f"{dataset.name}_source"
