@@ -126,8 +126,9 @@ def etl(dataset: DatasetSpec) -> DAG:
             found = [ExtractedDays.model_validate(some) for some in extracted]
             fail_on_shortfall(dataset, days, found, validated_days(dataset, lake(), found, validated))
 
-        # Also where `validate` failed, so that the days which it had come to have their features.
-        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        # Also where `validate` failed, so that the days which it had come to have their features, and where there
+        # is nothing to validate, as changed code renews the features of days that are there.
+        @task(trigger_rule=TriggerRule.ALL_DONE)
         def find_features(
             planned: list[list[str]], extracted: Sequence[dict[str, Any]], validated: dict[str, Any] | None
         ) -> list[dict[str, Any]]:

@@ -260,7 +260,7 @@ def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_
 
 
 def test_changed_code_of_features_renews_them_also_where_there_is_no_day_to_work_on(
-    monkeypatch: pytest.MonkeyPatch,
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from include.lifecycle.ingestion import features as engine
 
