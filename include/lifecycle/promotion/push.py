@@ -17,12 +17,7 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.promotion import mlflow_model, mlflow_run, registry
-from include.lifecycle.promotion.staged_training import (
-    ROLE_FILES,
-    Role,
-    StagedTraining,
-    keep_reference,
-)
+from include.lifecycle.promotion.staged_training import ROLE_FILES, Role, StagedTraining, keep_reference
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo, file_sha256
 from include.lifecycle.training.record import MODEL_FILE, RECORD, TrainingRecord
