@@ -39,10 +39,7 @@ def test_ci_fails_on_skips() -> None:
     [
         ("nginx is not installed", "1", False),
         ("nginx is not installed", "", True),
-        ("The real prices are not at /data/ohlcv.", "1", True),
         ("the real prices ohlcv/ are not here", "1", True),
-        ("The IBM Telco churn file is not at /data/telco.csv.", "1", True),
-        ("the real file telco-customer-churn.csv is not here", "1", True),
     ],
 )
 @pytest.mark.parametrize("whole_file", [False, True])
