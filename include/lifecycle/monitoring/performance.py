@@ -8,6 +8,7 @@ from the measures is a pure function (see `performance_verdict`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +21,8 @@ from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring import performance_page
+from include.lifecycle.monitoring import earlier_outcomes, performance_page
+from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import (
     KIND,
     VERDICT,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TABLE = "performance"
-OUTCOMES = "outcomes.parquet"
 _COLUMNS = {
     "model": pl.String,
     "dt": pl.Date,
@@ -78,12 +79,15 @@ def monitor(
     next_outcomes_on = min((due for other in predicted if (due := model.matures_on(other)) > day), default=None)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        read = _pin(model, lake, windows, reference, run, scratch)
-        rows = _outcomes(model, read, scratch)
+        trained = lake.pin(model.reference_prefix(reference.model_version), [reference.day])
+        earlier = earlier_outcomes.find(model, lake, day, windows, trained, run)
+        new = {other: window for other, window in windows.items() if other not in earlier.days}
+        read = _pin(model, lake, new, trained, run, scratch)
+        rows = _in_order(windows, {**earlier.read(scratch), **_outcomes(model, read, scratch)})
         evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
         files = _write_files(model, day, verdict, rows, scratch)
-        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=read.inputs)
+        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs={**earlier.inputs, **read.inputs})
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)
@@ -132,25 +136,23 @@ class _Read:
         }
 
 
-def _pin(
-    model: ModelSpec, lake: Lake, windows: Windows, reference: Reference, run: RunInfo, scratch: Path
-) -> _Read:
+def _pin(model: ModelSpec, lake: Lake, windows: Windows, trained: Pinned, run: RunInfo, scratch: Path) -> _Read:
     """What there is of the judged days; labels that are missing or outdated are published first."""
     features = lake.pin(model.dataset.features_prefix, windows)
     return _Read(
-        reference=lake.pin(model.reference_prefix(reference.model_version), [reference.day]),
+        reference=trained,
         features=features,
         predictions=lake.pin(model.predictions_prefix, windows),
         labels=publish_labels(model, lake, windows, features, run, scratch),
     )
 
 
-def _outcomes(model: ModelSpec, read: _Read, scratch: Path) -> pl.DataFrame:
-    """A row for each prediction whose label is known."""
+def _outcomes(model: ModelSpec, read: _Read, scratch: Path) -> dict[date, pl.DataFrame]:
+    """By day, a row for each prediction whose label is known."""
     [trained_on] = read.reference.days
     [file] = read.reference.download(trained_on, scratch, BASELINE)
     baseline = model_files.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
-    key, found = model.dataset.key, []
+    key, found = model.dataset.key, {}
     for day in read.labels.days:
         features = read.features.only([day]).scan(scratch).collect()
         labels = pl.read_parquet(read.labels.download(day, scratch)).select(*key, "label")
@@ -158,8 +160,13 @@ def _outcomes(model: ModelSpec, read: _Read, scratch: Path) -> pl.DataFrame:
         kept = [name for name in ("score", LOW, HIGH, COVERAGE, "model_version") if name in predictions.columns]
         scored = features.with_columns(baseline_score=predict(baseline, features, model))
         rows = predictions.select(*key, *kept).join(scored.select(*key, "dt", "baseline_score"), on=key)
-        found.append(rows.join(labels, on=key).sort(key))
-    return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+        found[day] = rows.join(labels, on=key).sort(key)
+    return found
+
+
+def _in_order(windows: Windows, by_day: Mapping[date, pl.DataFrame]) -> pl.DataFrame:
+    frames = [by_day[day] for day in windows if day in by_day]
+    return pl.concat(frames, how="diagonal_relaxed").rechunk() if frames else pl.DataFrame()
 
 
 def _write_files(

@@ -1,0 +1,94 @@
+"""The report of performance on a real lake: what is read for it, and that carrying on changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.modelling import model_files
+from include.lifecycle.modelling.estimator_input import to_matrix
+from include.lifecycle.monitoring import performance
+from include.lifecycle.monitoring.performance_verdict import KIND
+from include.lifecycle.monitoring.reference import Reference
+from include.lifecycle.scoring.prediction_files import PARQUET
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
+from include.lifecycle.training.record import BASELINE
+from include.models.churn import CHURN
+from tests.integration.churn_history import day, features_of, labels_of, publish_history
+
+SNAPSHOTS = [day(number) for number in range(0, 20)]
+FIRST, SECOND = day(45), day(52)
+REFERENCE = Reference(day(0), 1)
+REPORT = CHURN.report_prefix(KIND)
+
+
+@pytest.fixture
+def predicted(lake: Lake, run: RunInfo, tmp_path: Path) -> Lake:
+    """Twenty days with features and predictions, all their outcomes, and the baseline of the version at work."""
+    publish_history(lake, tmp_path, SNAPSHOTS, until=SECOND)
+    matrix = to_matrix(features_of(day(0)), CHURN)
+    baseline = CHURN.baseline(7).fit(matrix, labels_of(day(0)))
+    model_files.dump(baseline, tmp_path / BASELINE, CHURN.trusted_types)
+    lake.publish(CHURN.reference_prefix(1), day(0), [LocalFile(tmp_path / BASELINE)], run=run)
+    for snapshot in SNAPSHOTS:
+        predict(lake, run, tmp_path, snapshot, 0.2)
+    return lake
+
+
+def predict(lake: Lake, run: RunInfo, scratch: Path, snapshot: Any, score: float) -> None:
+    rows = features_of(snapshot).select("customer_id", score=pl.lit(score), model_version=pl.lit(1))
+    rows.write_parquet(scratch / PARQUET)
+    lake.publish(CHURN.predictions_prefix, snapshot, [LocalFile(scratch / PARQUET, rows.height)], run=run)
+
+
+@contextmanager
+def requests(lake: Lake) -> Iterator[list[str]]:
+    """The addresses that are read while the block is at work."""
+    asked: list[str] = []
+
+    def note(request: Any, **_: Any) -> None:
+        asked.append(request.url)
+
+    lake.client.meta.events.register("before-send.s3.GetObject", note)
+    yield asked
+    lake.client.meta.events.unregister("before-send.s3.GetObject", note)
+
+
+def outcomes_file(lake: Lake, reported: Any) -> tuple[str, dict[str, str]]:
+    manifest = lake.manifest(REPORT, reported)
+    return manifest.file(performance.OUTCOMES).name, manifest.inputs
+
+
+def test_a_report_reads_those_days_alone_that_the_one_before_has_not(
+    predicted: Lake, postgres: Any, run: RunInfo
+) -> None:
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+
+    with requests(predicted) as asked:
+        verdict = performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
+
+    assert verdict.days == tuple(SNAPSHOTS[:18])
+    read = {snapshot for snapshot in SNAPSHOTS for url in asked if f"predictions/churn/dt%3D{snapshot}" in url}
+    assert read == set(SNAPSHOTS[11:18])
+
+
+def test_carrying_on_and_measuring_all_anew_give_the_same_bytes(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+    predict(predicted, run, tmp_path, SNAPSHOTS[3], 0.4)
+    carried = performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
+    carried_file = outcomes_file(predicted, SECOND)
+
+    anew = performance.monitor(
+        CHURN, predicted, postgres, SECOND, replace(run, code_version="other code"), REFERENCE
+    )
+
+    assert carried == anew
+    assert outcomes_file(predicted, SECOND) == carried_file
