@@ -7,8 +7,8 @@ from include.lifecycle.specs import DriftPolicy
 # Volatility comes in clusters: on five real stocks half of all half-years lie within 0.25 standard deviations of
 # the two years before them, and nine of ten within 0.6, without anything new.
 DRIFT = DriftPolicy(window_days=183, min_rows=200, all_days_of_a_key=True, numeric_threshold=0.6)
-LOOK_BACK_DAYS = 1826
-"""Five years: volatility has calm and stormy ones."""
+LOOK_BACK_DAYS = 3653
+"""Ten years: volatility has calm and stormy ones, and five may be all calm."""
 TRUSTED_TYPES = (
     "include.lifecycle.segments.SegmentModels",
     "include.lifecycle.segments.Persistence",
