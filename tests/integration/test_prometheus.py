@@ -23,6 +23,7 @@ LABELS = {"state": "queued", "service": "warehouse", "component": "scheduler"}
 BROKEN: dict[Metric, float] = {
     metrics.PREDICTIONS_OVERDUE: 3600,
     metrics.DAYS_WITHOUT_PREDICTIONS: 3,
+    metrics.DAYS_NOT_LOADED: 2,
     metrics.SOURCE_LAG: 9,
     metrics.DAY_ACCEPTED: 0,
     metrics.QUARANTINE_SHARE: 0.5,
