@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import polars as pl
 
+from include.lifecycle.ingestion.feature_version import other_versions
 from include.lifecycle.promotion.registry import VERDICT_TAG
+from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, partition
 from include.lifecycle.storage.latest import DamagedLatestError, Latest
@@ -47,6 +49,11 @@ class Report:
 def newest_features_day(services: Services, dataset: str, until: date | None = None) -> date | None:
     """Return the last day with features, until a day if one is given, or None."""
     return max(_lake(services).days(f"features/{dataset}", until=until or date.max), default=None)
+
+
+def is_of_other_code(services: Services, dataset: DatasetSpec, day: date) -> bool:
+    """Whether the features of a day were made by other code than the present one."""
+    return bool(other_versions(dataset, _lake(services), [day]))
 
 
 def latest_predictions(services: Services, model: str) -> Latest | None:

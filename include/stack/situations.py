@@ -54,7 +54,7 @@ class Situation:
     source_day : the last day that the source has.
     source_is_sample : whether that source is the generated sample company.
     gets_new_days : whether it does; where not, a person decides what to train and score.
-    features_day : the last day with features.
+    features_day : the last day with features; None where the ETL has yet to renew them for changed code.
     models : what there is of each model.
     """
 
@@ -110,12 +110,14 @@ def find_situation(services: Services, api: AirflowApi, dataset: DatasetSpec) ->
             "the data are, as for the other datasets."
         )
     settings = _source_settings(name, variables[name])
+    newest = results.newest_features_day(services, dataset.name)
+    is_renewed = newest is None or not results.is_of_other_code(services, dataset, newest)
     return Situation(
         dataset=dataset.name,
         source_day=_newest_day(dataset),
         source_is_sample=settings.get("connection") == SAMPLE_CONNECTION and SAMPLE in variables,
         gets_new_days=_gets_new_days(dataset, name, settings),
-        features_day=results.newest_features_day(services, dataset.name),
+        features_day=newest if is_renewed else None,
         models=tuple(
             _model_situation(services, model.name)
             for model in MODELS.values()

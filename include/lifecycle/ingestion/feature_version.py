@@ -21,6 +21,10 @@ from include.lifecycle.storage.lake import Lake, Manifest
 log = logging.getLogger(__name__)
 
 
+class FeaturesNotRenewedError(ValueError):
+    """The newest features are of other code: the ETL, which renews the oldest days first, is not done yet."""
+
+
 class _Noted(Spec):
     """The note that all features but those of `others` are of the version."""
 
@@ -52,6 +56,32 @@ def present_feature_days(
     That costs a listing, and a manifest for each day that the last ETL run found to be of another version; where
     the code has changed since, all manifests are looked at.
     """
+    present, _ = _days_by_version(dataset, lake, since, until)
+    return present
+
+
+def renewed_feature_days(
+    dataset: DatasetSpec, lake: Lake, since: date = date.min, until: date = date.max
+) -> list[date]:
+    """As `present_feature_days`, for whoever must not take a part of the history for all of it.
+
+    Raises
+    ------
+    FeaturesNotRenewedError
+        If the newest features are of another version.
+    """
+    present, others = _days_by_version(dataset, lake, since, until)
+    newest = max(others, default=date.min)
+    if others and newest > max(present, default=date.min):
+        raise FeaturesNotRenewedError(
+            f"The features of {len(others)} days of {dataset.name}, {newest} the newest, were made by other code "
+            f"than today's, or cannot be read. {dataset.name}_etl renews them: run it, then clear this task."
+        )
+    return present
+
+
+def _days_by_version(dataset: DatasetSpec, lake: Lake, since: date, until: date) -> tuple[list[date], set[date]]:
+    """The days with features of the present version, oldest first, and those with others."""
     days = lake.days(dataset.features_prefix, since, until)
     others = set(other_versions(dataset, lake, days))
     if others:
@@ -63,7 +93,7 @@ def present_feature_days(
             max(others),
             dataset.name,
         )
-    return [day for day in days if day not in others]
+    return [day for day in days if day not in others], others
 
 
 def other_versions(dataset: DatasetSpec, lake: Lake, days: Collection[date] | None = None) -> list[date]:

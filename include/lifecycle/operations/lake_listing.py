@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from include.lifecycle.operations.maintenance_policy import Scope
 from include.lifecycle.storage.lake import Lake, partition, partition_of
 
-_SINGLES = re.compile(r"(predictions|portfolio|plans)/[^/]+/(latest|settings|settled)\.json")
+_SINGLES = re.compile(r"(predictions|portfolio|plans)/[^/]+/(latest|settings|settled|feature_version)\.json")
 
 
 @dataclass(frozen=True)

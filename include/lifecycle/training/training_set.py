@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from include.lifecycle.ingestion.feature_version import present_feature_days
+from include.lifecycle.ingestion.feature_version import renewed_feature_days
 from include.lifecycle.modelling import tuning
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, partition
@@ -127,10 +127,12 @@ def choose_days(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
     """The days to learn from as of `as_of`, of those within the spec's `look_back_days`.
 
     Days whose labels depend on outcomes that never arrived are left out: who is not known to have left would pass
-    for one who stayed. So are days whose features other code made.
+    for one who stayed. So are days that the ETL cannot renew after the code of the features has changed.
 
     Raises
     ------
+    FeaturesNotRenewedError
+        If the ETL has not renewed the newest features yet.
     NothingToLearnError
         If no day has matured.
     """
@@ -162,8 +164,8 @@ def _known_days(model: ModelSpec, lake: Lake, as_of: date) -> tuple[list[date], 
     since = as_of - timedelta(days=model.split.look_back_days)
     outcomes = lake.days(outcomes_prefix, since, as_of)
     if len(outcomes) > 1:
-        return present_feature_days(dataset, lake, since, as_of), outcomes
-    return present_feature_days(dataset, lake), lake.days(outcomes_prefix)
+        return renewed_feature_days(dataset, lake, since, as_of), outcomes
+    return renewed_feature_days(dataset, lake), lake.days(outcomes_prefix)
 
 
 def within(rows: pl.DataFrame, part: Part) -> pl.DataFrame:

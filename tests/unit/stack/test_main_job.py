@@ -150,6 +150,21 @@ def test_a_source_says_itself_whether_it_gets_new_days(
     assert (of_sample.gets_new_days, of_sample.source_is_sample) == (True, True)
 
 
+def test_features_of_other_code_are_renewed_before_anything_is_made_of_them(
+    settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = {"kind": "postgres", "connection": "company_db"}
+    for name in ("latest_predictions", "champion", "newest_report"):
+        monkeypatch.setattr(results, name, lambda *_: None)
+    monkeypatch.setattr(results, "newest_features_day", lambda *_: date.max)
+    found = {}
+    for is_old in (True, False):
+        monkeypatch.setattr(results, "is_of_other_code", lambda *_, is_old=is_old: is_old)
+        found[is_old] = find_situation(settings, Variables(customers_source=source), CUSTOMERS)
+
+    assert (found[True].data_is_old, found[False].data_is_old) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [

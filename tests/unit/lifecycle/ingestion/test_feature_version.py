@@ -16,7 +16,13 @@ import polars as pl
 import pytest
 
 from include.lifecycle.deferred import Deferred
-from include.lifecycle.ingestion.feature_version import feature_version, other_versions, present_feature_days
+from include.lifecycle.ingestion.feature_version import (
+    FeaturesNotRenewedError,
+    feature_version,
+    other_versions,
+    present_feature_days,
+    renewed_feature_days,
+)
 from include.lifecycle.ingestion.features import build_features, features_to_build
 from include.lifecycle.ingestion.source_digest import source_digest
 from include.lifecycle.specs import DatasetSpec
@@ -160,6 +166,18 @@ def test_a_day_that_is_renewed_counts_at_once_and_the_others_wait(world: World, 
     assert present_feature_days(changed, world.lake, since=D3) == []
     assert present_feature_days(SHOPS, world.lake) == [D1, D3]
     assert features_to_build(changed, world.lake, [], D5).renewed == (D1, D3)
+
+
+def test_a_history_counts_as_renewed_once_its_newest_day_is(world: World, changed: DatasetSpec) -> None:
+    run_etl(world, SOURCE, [D1, D2, D3])
+    features_to_build(changed, world.lake, [], D5)
+
+    build_features(changed, world.lake, [D1, D2], world.run)
+    with pytest.raises(FeaturesNotRenewedError, match=f"1 days of shops, {D3} the newest"):
+        renewed_feature_days(changed, world.lake)
+
+    build_features(changed, world.lake, [D3], world.run)
+    assert renewed_feature_days(changed, world.lake) == [D1, D2, D3]
 
 
 def test_features_whose_clean_tables_are_gone_stay_and_stop_no_renewal(world: World, changed: DatasetSpec) -> None:
