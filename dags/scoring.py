@@ -131,6 +131,7 @@ def scoring(model: ModelSpec) -> DAG:
             # Days that were scored before the task died are published all the same.
             PublishPredictionsOperator(
                 task_id="publish",
+                execution_timeout=HEAVY["execution_timeout"],
                 map_index_template="{{ days_label }}",
                 model=model.name,
                 job=job,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.datasets.market import features
 from include.lifecycle.storage.lake import LocalFile, Pinned
@@ -29,7 +30,7 @@ RETURNS = "returns.parquet"
 BACKTEST = "backtest.parquet"
 BACKTEST_WEIGHTS = "backtest_weights.parquet"
 
-_CODE = (features, history, returns, backtest, weights, strategies)
+_CODE = (features, history, returns, backtest, weights, strategies, sys.modules[__name__])
 _SPLITS_SCHEMA = {"symbol": pl.String, "date": pl.Date, "ratio": pl.Float64}
 
 
@@ -117,7 +118,10 @@ def find(portfolio: Pinned, day: date, settings: PortfolioSettings) -> Carried |
     for before, manifest in portfolio.manifests.items():
         if CARRIED in {file.plain_name for file in manifest.files}:
             # Python's own reading of a number in JSON is exact, so it is left to `read_json`.
-            record = Carried.model_validate(portfolio.read_json(before, CARRIED))
+            try:
+                record = Carried.model_validate(portfolio.read_json(before, CARRIED))
+            except ValidationError:
+                return None  # Other code wrote it.
             is_late = record.begins is None or record.begins >= settings.backtest_start(day)
             if is_late and record.first >= settings.prices_start(day) and record.method == method(settings):
                 return record

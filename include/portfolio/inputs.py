@@ -99,6 +99,8 @@ def pin(lake: Lake, day: date, settings: PortfolioSettings) -> Sources:
     before = previous_day(lake, day)
     previous = lake.pin(PORTFOLIO, [] if before is None else [before])
     record = carried.find(previous, day, settings)
+    if record and lake.days(PRICES, settings.prices_start(day), record.first - timedelta(days=1)):
+        record = None  # Older prices have come since, e.g. by a backfill.
     since = record.last + timedelta(days=1) if record else settings.prices_start(day)
     return Sources(
         prices=lake.pin(PRICES, sorted({*lake.days(PRICES, since, day), day})),

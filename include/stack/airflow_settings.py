@@ -23,6 +23,7 @@ CONNECTION_FIELDS = {
     "conn_extra": "extra",
 }
 
+MASKED = "***"
 NOTE = "Set by airflow_settings.yaml; a value that is changed here stays. Fingerprint:"
 
 
@@ -87,8 +88,11 @@ def load(api: AirflowApi, path: Path, values: Mapping[str, str]) -> list[str]:
 
 
 def _is_changed_by_hand(present: Mapping[str, Any] | None, wanted: Any) -> bool:
-    """Whether Airflow's value is neither the file's present one nor the one that the file set last."""
-    if present is None:
+    """Whether Airflow's value is neither the file's present one nor the one that the file set last.
+
+    A value that Airflow masks, as it does where a name sounds secret, cannot be compared: the file's counts.
+    """
+    if present is None or MASKED in present["value"]:
         return False
     value, description = present["value"], present["description"]
     return bool(_content(value) != _content(wanted) and _note(value) != description)

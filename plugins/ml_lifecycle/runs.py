@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays, shortfall
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.storage.lake import RunInfo
+from include.lifecycle.storage.manifests import UNKNOWN_VERSION
 from ml_lifecycle.days import run_start
 from ml_lifecycle.links import show_report
 
@@ -50,7 +51,7 @@ def run_links(page: str | None = None) -> dict[str, str]:
 
 @cache
 def code_version() -> str:
-    """`ML_CODE_VERSION` where it is set, else the Git commit, else `unknown` (an image without Git)."""
+    """`ML_CODE_VERSION` where it is set, else the Git commit, else UNKNOWN_VERSION (an image without Git)."""
     set_version = os.environ.get("ML_CODE_VERSION")
     if set_version:
         return set_version
@@ -58,7 +59,7 @@ def code_version() -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (FileNotFoundError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN_VERSION
 
 
 def label_days(days: Sequence[str], detail: str = "") -> list[date]:

@@ -92,3 +92,15 @@ def test_carrying_on_and_measuring_all_anew_give_the_same_bytes(
 
     assert carried == anew
     assert outcomes_file(predicted, SECOND) == carried_file
+
+
+def test_a_damaged_report_is_not_carried_on_and_stops_no_later_one(
+    predicted: Lake, postgres: Any, run: RunInfo
+) -> None:
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+    whole = performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
+    [name] = [file.name for file in predicted.manifest(REPORT, FIRST).files if "outcomes" in file.name]
+
+    for key in (f"{REPORT}/dt={FIRST}/{name}", f"{REPORT}/dt={FIRST}/manifest.json"):
+        predicted.write_object(key, b"damaged")
+        assert performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE) == whole

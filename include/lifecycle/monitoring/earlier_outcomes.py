@@ -12,6 +12,7 @@ import polars as pl
 from include.lifecycle.monitoring.performance_verdict import KIND
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Pinned, RunInfo, partition
+from include.lifecycle.storage.manifests import UNKNOWN_VERSION
 from include.lifecycle.training.labels import Windows
 
 OUTCOMES = "outcomes.parquet"
@@ -42,15 +43,18 @@ def find(
 ) -> EarlierOutcomes:
     """Those of the days of `windows` that the newest report before `day` has as they would be found now.
 
-    That report was made by the same code beside the same baseline, and features, predictions, labels and the
-    outcomes in the day's window were written before it.
+    That report is whole, was made by the same code beside the same baseline, and features, predictions, labels and
+    the outcomes in the day's window were written before it.
     """
     prefix = model.report_prefix(KIND)
     reports = lake.written(prefix, day - _RECENT, day - timedelta(days=1))
-    if not windows or not reports:
+    if not windows or not reports or run.code_version == UNKNOWN_VERSION:
         return EarlierOutcomes()
-    made, before = reports[max(reports)], lake.pin(prefix, [max(reports)])
-    [manifest] = before.manifests.values()
+    newest = max(reports)
+    made, (before, _) = reports[newest], lake.pin_readable(prefix, [newest])
+    manifest = before.manifests.get(newest)
+    if manifest is None or lake.damaged(prefix, newest, manifest):
+        return EarlierOutcomes()
     if manifest.code_version != run.code_version or not reference.inputs.items() <= manifest.inputs.items():
         return EarlierOutcomes()
     of_a_day = (model.dataset.features_prefix, model.predictions_prefix, model.labels_prefix)

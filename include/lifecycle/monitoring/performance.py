@@ -185,7 +185,7 @@ def _write_files(
 def _evidence(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:
     task = task_of(model)
     shortage = task.label_shortfall(rows["label"]) if rows.height else "no rows"
-    has_interval = LOW in rows.columns
+    has_interval = LOW in rows.columns and rows[LOW].count() > 0
     return PerformanceEvidence(
         days=tuple(days),
         rows=rows.height,

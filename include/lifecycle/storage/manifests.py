@@ -107,11 +107,15 @@ class Manifest(BaseModel):
         raise NoSuchFileError(f"No file {plain_name!r} in the partition; it has {names}.")
 
 
+UNKNOWN_VERSION = "unknown"
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """The run that writes. `started_at` is when it was due or triggered, so that retries give the same bytes.
 
-    `url` is its page in Airflow, where there is one.
+    `code_version` is UNKNOWN_VERSION where nobody said it, which may be any. `url` is its page in Airflow, where there
+    is one.
     """
 
     run_id: str

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from include.catalog import DATASETS
-from include.stack.airflow_settings import read
+from include.stack.airflow_settings import _is_changed_by_hand, read
 from include.stack.errors import StackError
 from include.stack.services import HEAVY_TASKS
 from include.stack.settings import StackSettings
@@ -56,3 +56,16 @@ def test_misspelt_connection_field_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StackError, match=r"unknown fields in connection lake: \['conn_user'\]"):
         read(file, {})
+
+
+@pytest.mark.parametrize(
+    ("present", "is_changed"),
+    [
+        (None, False),
+        ({"value": '{"token": "***"}', "description": "mine"}, False),
+        ({"value": '{"token": "b"}', "description": "mine"}, True),
+        ({"value": '{"token": "a"}', "description": "mine"}, False),
+    ],
+)
+def test_a_value_that_airflow_masks_is_the_files(present: dict[str, str] | None, is_changed: bool) -> None:
+    assert _is_changed_by_hand(present, {"token": "a"}) == is_changed
