@@ -222,6 +222,21 @@ def test_a_corrected_price_makes_the_days_from_it_on_again_as_if_all_were_worked
     assert backtest_files(market, DAYS[-1]) == by_day
 
 
+def test_older_prices_that_come_later_are_in_the_back_test_of_the_next_day(
+    market: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    late = DAYS[:20]
+    for day in late:
+        delete(market, f"{PRICES}/dt={day}/manifest.json")
+    publish.make(market, postgres, DAYS[-2], SETTINGS, run)
+    for day, prices in zip(late, zip(*closes().values(), strict=True), strict=False):
+        publish_prices(market, run, tmp_path, day, dict(zip(closes(), prices, strict=True)))
+
+    publish.make(market, postgres, DAYS[-1], SETTINGS, run)
+
+    assert len(price_days(market, DAYS[-1])) == len(DAYS)
+
+
 def test_where_the_oldest_day_that_is_looked_at_is_not_done_all_of_the_history_is_looked_at(
     market: Lake, postgres: Any, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,8 +114,7 @@ UNKNOWN_VERSION = "unknown"
 class RunInfo:
     """The run that writes. `started_at` is when it was due or triggered, so that retries give the same bytes.
 
-    `code_version` is UNKNOWN_VERSION where nobody said it, which may be any. `url` is its page in Airflow, where there
-    is one.
+    `code_version` is UNKNOWN_VERSION where nobody said it, which may be any. `url` is its page in Airflow, if any.
     """
 
     run_id: str
