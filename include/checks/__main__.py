@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg2
+import yaml
 from rich.console import Console
 
 from include.catalog import DATASETS, MODELS
@@ -20,7 +22,11 @@ from include.checks.walkthrough import walk
 from include.lifecycle.failures import one_line
 from include.lifecycle.specs import DatasetSpec, Source
 from include.stack import airflow_settings
+from include.stack.errors import StackError
 from include.stack.settings import StackSettings
+
+_READS_ONLY = "-c default_transaction_read_only=on -c statement_timeout=600000"
+"""A check changes nothing in a database, and waits ten minutes for an answer at most."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     console, began = Console(), time.monotonic()
     try:
         source = _source(dataset)
-    except (ValueError, OSError) as error:
-        console.print(f"source: {one_line(error)}.", style="red", markup=False)
+    except (psycopg2.Error, StackError, yaml.YAMLError, ValueError, TypeError, LookupError, OSError) as error:
+        console.print(f"source: {_sentence(error)}", style="red", markup=False)
         return 1
     is_good = True
     with scratch_lake() as lake, TemporaryDirectory() as scratch:
@@ -47,6 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     console.print(f"{verdict}. ({time.monotonic() - began:.0f} s)", highlight=False)
     return 0 if is_good else 1
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, psycopg2.Error):
+        return f"{one_line(error)}. Is the stack running? make start"
+    if isinstance(error, TypeError | LookupError | yaml.YAMLError):
+        return (
+            f"airflow_settings.yaml does not have what is looked for ({type(error).__name__}: {one_line(error)})."
+        )
+    return f"{one_line(error)}."
 
 
 def _source(dataset: DatasetSpec) -> Source:
@@ -65,8 +81,6 @@ def _source(dataset: DatasetSpec) -> Source:
 
 
 def _connect(connections: Mapping[str, Mapping[str, Any]], name: str) -> Any:
-    import psycopg2
-
     if name not in connections:
         raise ValueError(
             f"There is no connection {name!r} in the settings; the connections are {sorted(connections)}"
@@ -78,6 +92,7 @@ def _connect(connections: Mapping[str, Mapping[str, Any]], name: str) -> Any:
         user=given["login"],
         password=given["password"],
         dbname=given["schema"],
+        options=_READS_ONLY,
     )
 
 

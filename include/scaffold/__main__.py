@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import keyword
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from include.catalog import DATASETS, MODELS
@@ -17,6 +21,9 @@ PROJECT = Path(__file__).parents[2]
 CATALOG = "include/catalog.py"
 SETTINGS = "airflow_settings.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LONGEST_NAME = 50
+_IN_WHAT_IS_WRITTEN = {"CATEGORICAL", "DAY", "DAYS", "HISTORY_DAYS", "HORIZON", "NUMERIC", "TABLES"}
+"""What these names mean in the files that are written, no dataset and no model can mean."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,28 +57,94 @@ def new(wish: Wish, project: Path) -> None:
     _check_names(wish, project)
     proposal = propose(wish, read_table(wish.csv), _ask)
     files = render(proposal)
-    catalog, settings = project / CATALOG, project / SETTINGS
-    files[CATALOG] = with_catalog_entries(catalog.read_text(), wish.dataset, wish.model)
+    catalog, settings = (_text(project / name) for name in (CATALOG, SETTINGS))
+    changed = {
+        SETTINGS: with_source_variable(settings, wish.dataset, proposal.source_settings()),
+        CATALOG: with_catalog_entries(catalog, wish.dataset, wish.model),
+    }
+    for path, text in {**files, CATALOG: changed[CATALOG]}.items():
+        _check_is_python(path, text)
+    try:
+        _write(project, files)
+        _write(project, changed)
+    except BaseException as error:
+        for folder in {(project / path).parent for path in files}:
+            shutil.rmtree(folder, ignore_errors=True)
+        (project / CATALOG).write_text(catalog)
+        (project / SETTINGS).write_text(settings)
+        if isinstance(error, OSError | subprocess.SubprocessError):
+            raise ScaffoldError(f"The files could not be written, so that all is as before: {error}") from error
+        raise
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ScaffoldError(f"{path} cannot be read, where the new lines would go: {error}") from error
+
+
+def _check_is_python(path: str, text: str) -> None:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise ScaffoldError(f"{path} is no Python: {error}; choose plainer names or values.") from error
+
+
+def _write(project: Path, files: Mapping[str, str]) -> None:
     for path, text in files.items():
-        target = project / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-    _format(project, list(files))
-    settings.write_text(with_source_variable(settings.read_text(), wish.dataset, proposal.source_settings()))
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(text)
+    _format(project, [path for path in files if path.endswith(".py")])
 
 
 def _check_names(wish: Wish, project: Path) -> None:
     if not str(wish.csv) or str(wish.csv) == ".":
         raise ScaffoldError("Say which file the data are in: make new DATASET=orders MODEL=demand CSV=orders.csv")
-    for what, name, known in (("dataset", wish.dataset, DATASETS), ("model", wish.model, MODELS)):
-        if not _NAME.fullmatch(name):
+    taken = _names_in(project / CATALOG) | _IN_WHAT_IS_WRITTEN
+    for what, name in (("dataset", wish.dataset), ("model", wish.model)):
+        if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > _LONGEST_NAME:
             raise ScaffoldError(
-                f"{what.upper()}={name!r} is no name; take lower-case letters, digits and underscores."
+                f"{what.upper()}={name!r} is no name; take lower-case letters, digits and underscores, at most "
+                f"{_LONGEST_NAME}, and no word of Python's."
             )
-        if name in known or (project / f"include/{what}s/{name}").exists():
-            raise ScaffoldError(f"There is a {what} {name!r} already; choose another name, or remove its folder.")
+        if name in DATASETS or name in MODELS:
+            raise ScaffoldError(
+                f"There is a {'dataset' if name in DATASETS else 'model'} {name!r} already; choose another "
+                "name, or remove its folder."
+            )
     if wish.dataset == wish.model:
         raise ScaffoldError(f"DATASET and MODEL are both {wish.model!r}; give the model another name.")
+    if there := _already_there(wish, project):
+        raise ScaffoldError(f"There are already {', '.join(there)}; choose other names, or remove all of these.")
+    for what, name in (("dataset", wish.dataset), ("model", wish.model)):
+        if name.upper() in taken:
+            raise ScaffoldError(f"{what.upper()}={name!r} means something else in the code; choose another name.")
+
+
+def _names_in(catalog: Path) -> set[str]:
+    if not catalog.exists():
+        return set()
+    _check_is_python(CATALOG, catalog.read_text())
+    nodes = list(ast.walk(ast.parse(catalog.read_text())))
+    imported = {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    return imported | {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def _already_there(wish: Wish, project: Path) -> list[str]:
+    """What an earlier dataset or model of these names has left."""
+    paths = [
+        path
+        for kind, name in (("datasets", wish.dataset), ("models", wish.model))
+        for path in (f"include/{kind}/{name}", f"include/{kind}/{name}.py", f"tests/unit/{kind}/{name}")
+        if (project / path).exists()
+    ]
+    catalog = _names_in(project / CATALOG)
+    names = (wish.dataset.upper(), wish.model.upper()) if paths else ()
+    imports = [f"{name} in {CATALOG}" for name in names if name in catalog]
+    variable, settings = f"{wish.dataset}_source", project / SETTINGS
+    is_set = settings.exists() and re.search(rf"(?m)^[^#\n]*variable_name:\W*{variable}\b", settings.read_text())
+    return [*paths, *imports, *([f"the variable {variable} in {SETTINGS}"] if is_set else [])]
 
 
 def _ask(question: str, answers: list[str]) -> str:

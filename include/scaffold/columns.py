@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +85,12 @@ def read_table(path: Path) -> Table:
 
 
 def identifier(name: str) -> str:
-    """A column's name in lower case, with underscores, and none that the engine uses itself."""
-    plain = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())).strip("_").lower()
+    """A column's name in lower-case ASCII, with underscores, and none that Python or the engine uses itself."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).casefold()
+    letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", words))
+    plain = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")
     plain = plain if plain and not plain[0].isdigit() else f"column_{plain}"
-    return f"{plain}_given" if plain in OF_THE_ENGINE else plain
+    return f"{plain}_given" if plain in OF_THE_ENGINE or keyword.iskeyword(plain) else plain
 
 
 def _type_of(column: pl.Series) -> pl.DataType:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
+from include.lifecycle.calendars import first_plausible
 from include.scaffold.columns import MOST_CATEGORIES, ScaffoldError, Table
 
 Shape = Literal["panel", "series", "events"]
@@ -136,10 +137,11 @@ def propose(wish: Wish, table: Table, ask: Ask) -> Proposal:
     numeric, categorical = _features(table, (on, *key), label, with_label=yes is None and shape != "events")
     numbers = [name for name in numeric if table.types[name] != pl.Boolean()]
     value = label if yes is None else next(iter(numbers), None)
-    known: list[date] = days.drop_nulls().unique().sort().to_list()
+    days = _plausible(days, wish)
+    known: list[date] = days.unique().sort().to_list()
     return Proposal(
         wish, table, shape, key, on, label, yes, no, None if shape == "events" else value, numeric, categorical,
-        known[0], known[-1], len(known), days.count() / len(known),
+        known[0], known[-1], len(known), len(days) / len(known),
     )  # fmt: skip
 
 
@@ -157,6 +159,16 @@ def _date_column(wish: Wish, table: Table, ask: Ask) -> str:
     if table.ours(wish.date) not in dates:
         raise ScaffoldError(f"DATE={wish.date} has no dates like 2026-10-31; columns with dates are {dates}.")
     return table.ours(wish.date)
+
+
+def _plausible(days: pl.Series, wish: Wish) -> pl.Series:
+    """The rows' days without those in the future or years away from all others, as the source sees them."""
+    days = days.drop_nulls().sort()
+    days = days.filter(days.is_between(date.min, datetime.now(UTC).date()))
+    if days.is_empty():
+        raise ScaffoldError(f"{wish.csv} has no date until today; rows of days to come cannot be learnt from.")
+    known = days.unique().sort().to_list()
+    return days.filter(days.is_between(first_plausible(known), first_plausible(known[::-1])))
 
 
 def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[str, ...]:
@@ -198,7 +210,9 @@ def _shape(table: Table, days: pl.Series, on: str, key: tuple[str, ...]) -> Shap
 def _answers(table: Table, label: str) -> tuple[Any, Any]:
     """What means 1 and what 0 in a column of two values; None for numbers to predict."""
     values = table.values(label).drop_nulls()
-    if values.n_unique() == 2:
+    if values.dtype.is_float():
+        values = values.filter(values.is_finite())
+    if values.n_unique() == 2 and not values.dtype.is_temporal():
         rare, usual = values.value_counts().sort("count", label)[label].to_list()
         return (usual, rare) if str(usual).lower() in _YES else (rare, usual)
     if not table.types[label].is_numeric():

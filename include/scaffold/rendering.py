@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
 import polars as pl
+import yaml
 
+from include.scaffold.columns import ScaffoldError
 from include.scaffold.proposal import Proposal
 
 LAG_DAYS = 6
 _MOST_KNOWN_VALUES = 10
+_LONGEST_WORDS = 40
+_NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TRUSTED = ("numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
 _FILES = {
     "dataset": ("__init__.py", "tables.py", "rules.py", "features.py"),
@@ -43,21 +47,66 @@ def render(proposal: Proposal) -> dict[str, str]:
 
 
 def with_catalog_entries(catalog: str, dataset: str, model: str) -> str:
-    """The text of `include/catalog.py` with one more dataset and one more model."""
+    """The text of `include/catalog.py` with one more dataset and one more model.
+
+    Raises
+    ------
+    ScaffoldError
+        If the text has no place for them.
+    """
     for kind, name in (("dataset", dataset), ("model", model)):
         imported = f"from include.{kind}s.{name} import {name.upper()}\n"
-        catalog = re.sub(r"(?m)^(from include\.)", imported + r"\1", catalog, count=1)
-        catalog = re.sub(rf"(for {kind} in \([^)]*?),?\)", rf"\1, {name.upper()})", catalog, count=1)
+        catalog = _replaced(r"(?m)^(from include\.)", imported + r"\1", catalog, "an import of include")
+        catalog = _replaced(
+            rf"(for {kind} in \([^)]*?),?\s*\)", rf"\1, {name.upper()})", catalog, f"`for {kind} in (...)`"
+        )
     return catalog
 
 
 def with_source_variable(settings: str, dataset: str, value: Mapping[str, Any]) -> str:
-    """The text of `airflow_settings.yaml` with one more variable, the first of them."""
-    variable = f"    - variable_name: {dataset}_source\n      variable_value: {json.dumps(value)}\n"
-    comment = f"    # Where {dataset}_etl reads from; docs/your-own-data.md names the other kinds.\n"
-    # A dollar sign that stands for itself is written twice there.
-    text = (comment + variable).replace("$", "$$")
-    return re.sub(r"(?m)^  variables:\n", lambda found: f"{found[0]}{text}\n", settings, count=1)
+    """The text of `airflow_settings.yaml` with one more variable, the first of them.
+
+    Raises
+    ------
+    ScaffoldError
+        If the text has no place for it, or would not be read as what was written.
+    """
+    name, written = f"{dataset}_source", _with_doubled_dollars(value)
+    as_json = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(written, ensure_ascii=False))
+    text = (
+        f"    # Where {dataset}_etl reads from; docs/your-own-data.md names the other kinds.\n"
+        f"    - variable_name: {name}\n      variable_value: {as_json}\n\n"
+    )
+    changed = _replaced(
+        r"(?m)^  variables:[ ]*\n", lambda found: found[0] + text, settings, "a list of `variables`"
+    )
+    try:
+        variables = yaml.safe_load(changed)["airflow"]["variables"]
+        is_read = {"variable_name": name, "variable_value": written} in variables
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ScaffoldError(
+            f"airflow_settings.yaml could not be read with the variable {name}: {error}"
+        ) from error
+    if not is_read:
+        raise ScaffoldError(
+            f"airflow_settings.yaml would not be read with {name} as {as_json}; rename the columns."
+        )
+    return changed
+
+
+def _replaced(pattern: str, by: str | Callable[[re.Match[str]], str], text: str, what: str) -> str:
+    """The text with the pattern replaced where it is found first; it has to be found."""
+    changed, count = re.subn(pattern, by, text, count=1)
+    if not count:
+        raise ScaffoldError(f"The catalog or the settings do not have {what}, where the new lines would go.")
+    return changed
+
+
+def _with_doubled_dollars(value: Any) -> Any:
+    """A dollar sign in a value stands twice, as placeholders are filled in there; in a key it stands once."""
+    if isinstance(value, Mapping):
+        return {key: _with_doubled_dollars(one) for key, one in value.items()}
+    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def _values(proposal: Proposal) -> dict[str, Any]:
@@ -73,7 +122,7 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         "MODEL": wish.model.upper(),
         "title": _title(wish.dataset),
         "model_title": _title(wish.model),
-        "csv": wish.csv.name,
+        "csv": _plain(wish.csv.name),
         "types": {name: str(dtype).partition("(")[0] for name, dtype in _types(proposal).items()},
         "a_row": "the row"
         if proposal.shape == "series"
@@ -169,12 +218,9 @@ def _of_label(proposal: Proposal) -> dict[str, Any]:
             "is_yes_expression": "",
             "label_expression": f'pl.col("{proposal.label}").cast(pl.Float64)',
         }
-    expression = (
-        f'pl.col("{proposal.label}")'
-        if yes == "True"
-        else f'(pl.col("{proposal.label}") == {yes})'.replace("'", '"')
-    )
-    what = f"whether {label} is {proposal.yes}"
+    column = f'pl.col("{proposal.label}")'
+    expression = column if yes == "True" else f"({column} == {yes})"
+    what = f"whether {label} is {_plain(proposal.yes)}"
     if proposal.shape != "events":
         what += f" within {proposal.horizon} days"
     return {
@@ -182,7 +228,7 @@ def _of_label(proposal: Proposal) -> dict[str, Any]:
         "label_function": f"{proposal.label}_of_row"
         if proposal.shape == "events"
         else f"{proposal.label}_within_horizon",
-        "is_yes_words": str(proposal.yes),
+        "is_yes_words": _plain(proposal.yes),
         "is_yes_expression": expression,
         "label_expression": f"{expression}.cast(pl.Int8)",
     }
@@ -253,3 +299,8 @@ def _title(name: str) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _plain(value: object) -> str:
+    """A value from outside as it may stand in a sentence or docstring, where nothing of it can be code."""
+    return re.sub(r"[^\w .-]", "_", str(value))[:_LONGEST_WORDS]

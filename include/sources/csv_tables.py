@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -21,13 +22,15 @@ from include.sources.files import check_is_regular
 log = logging.getLogger(__name__)
 
 _OF_THE_READER = ("raw_row", "raw_lines")
+_PLACE = "dt"
+"""The day to which a record belongs; no column of a table may be called so."""
 _FIRST_TEN = 10
 """Characters of a date; a time may follow."""
 
 
 @dataclass(frozen=True)
 class _DatedRecords:
-    """A file's records with `place`, the day to which each belongs, by that day.
+    """A file's records with `dt`, the day to which each belongs, by that day.
 
     `rows` has the file's columns under our names, as text; `broken` has in `raw_line` those that do not split.
     """
@@ -49,11 +52,12 @@ class CsvTablesSource:
     date_column: str
     columns: Mapping[str, str]
     max_lag_days: int | None
+    has_all_tables: bool = True
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
     def days(self) -> list[date]:
         """The days that a row of any table belongs to."""
-        return sorted({day for found in self._tables.values() for day in found.rows["place"].unique()})
+        return sorted({day for found in self._tables.values() for day in found.rows[_PLACE].unique()})
 
     def faults(self) -> list[str]:
         """None: it gives what it has."""
@@ -64,7 +68,7 @@ class CsvTablesSource:
         found = self._tables.get(table)
         if found is None:
             return None
-        rows = _of_day(found.rows, day).drop("place")
+        rows = _of_day(found.rows, day).drop(_PLACE)
         broken = _of_day(found.broken, day)["raw_line"]
         with file.open("w", newline="") as target:
             rows.write_csv(target)
@@ -73,7 +77,15 @@ class CsvTablesSource:
 
     @cached_property
     def _tables(self) -> dict[str, _DatedRecords]:
-        return {table: self._read(path) for table, path in self.files.items()}
+        tables = {table: self._read(path) for table, path in self.files.items()}
+        known = {name for found in tables.values() for name in found.rows.columns}
+        if self.has_all_tables and (missing := [ours for ours in self.columns.values() if ours not in known]):
+            theirs = [name for name, ours in self.columns.items() if ours in missing]
+            raise ValueError(
+                f"`columns` in the source's settings names {theirs}, which {_named(self.files.values())} does not "
+                "have; correct the names."
+            )
+        return tables
 
     def _read(self, path: Path) -> _DatedRecords:
         records = _read_whole(path)
@@ -84,11 +96,12 @@ class CsvTablesSource:
                 f"source's settings.{_hint_of_separator(names)}"
             )
         places = self._places(records, path)
+        ours = [self.columns.get(name, name) for name in names]
+        _check_names(ours, path)
+        rows = records.rows.select("raw_row", *names).rename(dict(zip(names, ours, strict=True)))
         return _DatedRecords(
-            _by_place(records.rows, places).select(
-                *(pl.col(name).alias(self.columns.get(name, name)) for name in names), "place"
-            ),
-            _by_place(records.broken, places).select("raw_line", "place"),
+            _by_place(rows, places).select(*ours, _PLACE),
+            _by_place(records.broken, places).select("raw_line", _PLACE),
         )
 
     def _places(self, records: Records, path: Path) -> pl.DataFrame:
@@ -108,7 +121,7 @@ class CsvTablesSource:
         first, last = first_plausible(days), first_plausible(days[::-1])
         certain = pl.when(pl.col("dated").is_between(first, last)).then("dated")
         placed = in_order.with_columns(certain=certain).with_columns(
-            place=pl.coalesce(pl.col("certain").forward_fill(), pl.col("certain").backward_fill())
+            pl.coalesce(pl.col("certain").forward_fill(), pl.col("certain").backward_fill()).alias(_PLACE)
         )
         if misplaced := placed["certain"].null_count():
             log.warning(
@@ -117,7 +130,22 @@ class CsvTablesSource:
                 path,
                 f"{misplaced:,}",
             )
-        return placed.select("raw_row", "place")
+        return placed.select("raw_row", _PLACE)
+
+
+def _check_names(ours: Sequence[str], path: Path) -> None:
+    """Refuse names of columns, as `columns` makes them, that are there twice or that the engine uses."""
+    if twice := sorted(name for name, count in Counter(ours).items() if count > 1):
+        raise ValueError(f"{path} has {twice} twice after the names in `columns` are changed; give others there.")
+    if reserved := sorted({_PLACE, *_OF_THE_READER} & set(ours)):
+        raise ValueError(
+            f"{path} has the columns {reserved}, which the engine uses itself; give them other names in the "
+            "source's settings, under `columns`."
+        )
+
+
+def _named(files: Iterable[Path]) -> str:
+    return " or ".join(map(str, files))
 
 
 def _read_whole(path: Path) -> Records:
@@ -133,12 +161,12 @@ def _read_whole(path: Path) -> Records:
 
 
 def _by_place(records: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
-    return records.join(places, on="raw_row", how="left", maintain_order="left").sort("place", maintain_order=True)
+    return records.join(places, on="raw_row", how="left", maintain_order="left").sort(_PLACE, maintain_order=True)
 
 
 def _of_day(records: pl.DataFrame, day: date) -> pl.DataFrame:
     """The records of a day, of records that are sorted by it."""
-    first, last = (records["place"].search_sorted(day, side) for side in ("left", "right"))
+    first, last = (records[_PLACE].search_sorted(day, side) for side in ("left", "right"))
     return records[first:last]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,6 +12,8 @@ from typing import Any
 from include.lifecycle.specs import Extracted
 
 PARAMETER = "%(day)s"
+_LITERAL = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
+_COMMENT = r"--[^\n\r]*|/\*(?:(?!/\*).)*?\*/"
 
 
 def check_query(query: str) -> None:
@@ -19,8 +22,9 @@ def check_query(query: str) -> None:
     Raises
     ------
     ValueError
-        If it has no `%(day)s`, or other per cent signs that are not doubled.
+        If it has no `%(day)s`, or other per cent signs that are not doubled, or is more than one query.
     """
+    check_is_one_query(query)
     try:
         query % {"day": "day"}
     except (ValueError, TypeError, KeyError) as error:
@@ -30,6 +34,36 @@ def check_query(query: str) -> None:
         ) from error
     if PARAMETER not in query:
         raise ValueError(f"The query {query!r} does not say where the day goes; write {PARAMETER} there.")
+
+
+def check_is_one_query(query: str) -> None:
+    """Refuse what could end the read-only transaction or the parentheses in which a query is run.
+
+    Raises
+    ------
+    ValueError
+        If it has a semicolon but at its end, parentheses that do not match, or quotes that a reader may mistake.
+    """
+    if ";" in _without_end(query):
+        raise ValueError(f"The query {query!r} has a semicolon before its end; give one query, without any.")
+    # One pass, so that a quote in a comment opens no text and a comment in a text is none.
+    code = re.sub(f"({_LITERAL})|{_COMMENT}", lambda found: "''" if found[1] else " ", query, flags=re.DOTALL)
+    if re.search(r"(?i)\be''|\$|/\*|\*/", code) or re.search(r"['\"]", code.replace("''", "")):
+        raise ValueError(
+            f"The query {query!r} has quotes that do not close, an E'...' or $$...$$ text, or nested comments; "
+            "write texts as '...'."
+        )
+    depth = 0
+    for mark in re.findall(r"[()]", code):
+        depth += 1 if mark == "(" else -1
+        if depth < 0:
+            break
+    if depth:
+        raise ValueError(f"The query {query!r} has parentheses that do not match; correct them.")
+
+
+def _without_end(query: str) -> str:
+    return query.rstrip().removesuffix(";").rstrip()
 
 
 @dataclass(frozen=True)
@@ -51,7 +85,7 @@ class QuerySource:
         """
         with self.connection, self.connection.cursor() as cursor:
             self._only_read(cursor)
-            cursor.execute(self.days_query)
+            cursor.execute(f"select * from (\n{_without_end(self.days_query)}\n) as days")
             found = [row[0] for row in cursor.fetchall()]
         strange = [day for day in found if not isinstance(day, date) or isinstance(day, datetime)]
         if strange:
@@ -71,11 +105,13 @@ class QuerySource:
             return None
         with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
             self._only_read(cursor)
-            query = cursor.mogrify(self.queries[table].rstrip().rstrip(";"), {"day": day}).decode()
-            cursor.copy_expert(f"copy ({query}) to stdout with (format csv, header, encoding 'UTF8')", target)
+            query = cursor.mogrify(_without_end(self.queries[table]), {"day": day}).decode()
+            cursor.copy_expert(f"copy (\n{query}\n) to stdout with (format csv, header, encoding 'UTF8')", target)
             return Extracted(records=cursor.rowcount)
 
     @staticmethod
     def _only_read(cursor: Any) -> None:
         """A query comes from settings, so it shall change nothing."""
         cursor.execute("set transaction read only")
+        # Else a backslash before a quote would not end a text where `check_is_one_query` sees its end.
+        cursor.execute("set local standard_conforming_strings = on")

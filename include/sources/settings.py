@@ -12,7 +12,7 @@ from include.lifecycle.specs import Source, TableSpec
 from include.sources.csv_tables import CsvTablesSource
 from include.sources.day_files import DayFilesSource
 from include.sources.files import existing
-from include.sources.queries import QuerySource, check_query
+from include.sources.queries import QuerySource, check_is_one_query, check_query
 
 
 class _Settings(BaseModel):
@@ -56,6 +56,12 @@ class SqlSettings(_Settings):
             check_query(text)
         return query
 
+    @field_validator("days")
+    @classmethod
+    def _is_one_query(cls, days: str) -> str:
+        check_is_one_query(days)
+        return days
+
 
 Settings = Annotated[CsvSettings | DayFilesSettings | SqlSettings, Field(discriminator="kind")]
 _SETTINGS: TypeAdapter[CsvSettings | DayFilesSettings | SqlSettings] = TypeAdapter(Settings)
@@ -82,7 +88,8 @@ def source_of(*tables: TableSpec) -> Callable[[Mapping[str, Any], Callable[[str]
         match checked:
             case CsvSettings():
                 files = _csv_files(existing(checked.path), names)
-                return CsvTablesSource(files, checked.date_column, checked.columns, checked.max_lag_days)
+                is_whole = len(files) == len(names)
+                return CsvTablesSource(files, checked.date_column, checked.columns, checked.max_lag_days, is_whole)
             case DayFilesSettings():
                 return DayFilesSource(existing(checked.path), names, checked.max_lag_days)
             case SqlSettings():

@@ -65,7 +65,11 @@ def test_a_few_values_that_are_none_do_not_change_a_type(tmp_path: Path) -> None
         ("label", "label_given"),
         ("dt", "dt_given"),
         ("2nd", "column_2nd"),
-        ("Größe (m)", "größe_m"),
+        ("Größe (m)", "grosse_m"),
+        ("x²", "x2"),
+        ("µg", "g"),
+        ("from", "from_given"),
+        ("数量", "column_"),
         ("", "column_"),
     ],
 )

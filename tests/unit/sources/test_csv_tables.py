@@ -217,3 +217,32 @@ def test_a_folder_without_a_file_of_any_table_is_named(tmp_path: Path) -> None:
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv does not exist; correct `path`"):
         source(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize("name", ["place", "dated", "certain", "day"])
+def test_a_column_may_be_called_as_it_likes(name: str, tmp_path: Path) -> None:
+    source(orders(tmp_path, f"order_id,date,{name}\na1,2026-03-01,x\n")).extract(
+        "orders", FIRST, tmp_path / "extracted.csv"
+    )
+
+    assert (tmp_path / "extracted.csv").read_text() == f"order_id,date,{name}\na1,2026-03-01,x\n"
+
+
+def test_a_column_with_a_name_of_the_engine_can_be_renamed(tmp_path: Path) -> None:
+    path = orders(tmp_path, "order_id,dt,amount\na1,2026-03-01,1\n")
+
+    assert source(path, date_column="dt", columns={"dt": "date"}).days() == [FIRST]
+    with pytest.raises(ValueError, match=r"has the columns \['dt'\], which the engine uses itself"):
+        source(path, date_column="dt").days()
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"amount": "order_id"}, r"has \['order_id'\] twice"),
+        ({"prise": "price"}, r"names \['prise'\], which .*orders.csv does not have"),
+    ],
+)
+def test_changed_names_that_cannot_be_are_named(columns: dict[str, str], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        source(orders(tmp_path), columns=columns).days()
