@@ -13,7 +13,9 @@ import polars as pl
 
 from include.lifecycle.specs import RESERVED_COLUMNS
 
-OF_THE_ENGINE = RESERVED_COLUMNS | {"label", "score", "score_low", "score_high", "coverage", "scored_at"}
+OF_THE_ENGINE = RESERVED_COLUMNS | {
+    "label", "score", "score_low", "score_high", "coverage", "scored_at", "weekday",
+}  # fmt: skip
 MOST_CATEGORIES = 50
 _ZERO_PADDED = r"^0\d"
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d"

@@ -59,6 +59,33 @@ def test_a_query_changes_nothing(shop: Any, tmp_path: Path) -> None:
         source(shop, query=deleting).extract("orders", DAY, tmp_path / "orders.csv")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        QUERY + " commit; delete from orders",
+        "select 1 from orders where day = %(day)s) to program 'true' --",
+        "select e'\\') to program ''true'' --' from orders where day = %(day)s",
+    ],
+)
+def test_a_query_that_could_leave_its_transaction_is_refused(query: str) -> None:
+    with pytest.raises(ValueError, match=r"semicolon before its end|parentheses that do not match|has quotes"):
+        source(None, query=query)
+    with pytest.raises(ValueError, match=r"semicolon before its end|parentheses that do not match|has quotes"):
+        source(None, days=query)
+
+
+def test_the_query_for_the_days_runs_no_program(shop: Any) -> None:
+    with pytest.raises(psycopg2.errors.SyntaxError):
+        source(shop, days="copy (select 1) to program 'true'").days()
+
+
+def test_a_query_may_end_in_a_comment(shop: Any, tmp_path: Path) -> None:
+    origin = source(shop, query=f"{QUERY.removesuffix(';')} -- by id", days=f"{DAYS} -- until today")
+
+    assert origin.days() == [DAY, date(2026, 3, 2)]
+    assert origin.extract("orders", DAY, tmp_path / "orders.csv") == Extracted(records=2)
+
+
 def test_what_is_no_day_is_named(shop: Any) -> None:
     with pytest.raises(ValueError, match="gives '2026-03-01', which is no date; cast it"):
         source(shop, days="select day::text from orders order by day").days()

@@ -69,6 +69,7 @@ def test_a_few_values_that_are_none_do_not_change_a_type(tmp_path: Path) -> None
         ("x²", "x2"),
         ("µg", "g"),
         ("from", "from_given"),
+        ("Weekday", "weekday_given"),
         ("数量", "column_"),
         ("", "column_"),
     ],
