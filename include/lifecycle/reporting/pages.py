@@ -27,7 +27,7 @@ _STATUS_WORDS: dict[Status, str] = {
     "bad": "Problem",
 }
 _MAIN, _END = "<main>", "</main>"
-_BREAK = re.compile(r"(?<=\w[._])(?=[a-z])")
+_BREAK = re.compile(r"(?<=\w[._/])(?=[a-z])")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _PERCENT = re.compile(r"(?<=\d) %")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
@@ -152,7 +152,7 @@ def _environment() -> Environment:
 
 
 def _wrappable(cell: Cell) -> Markup:
-    """Escaped text whose long names may be broken after dots and underscores, and percentages, 5 %, may not."""
+    """Escaped text whose long names may be broken after dots, underscores and slashes, and percentages, 5 %, may not."""
     return Markup(_BREAK.sub("<wbr>", unbreakable(str(escape(_text(cell))))))
 
 

@@ -97,9 +97,12 @@ def test_the_verdict_is_said_in_words_and_not_only_in_colour(status: Status, wor
 
 
 def test_long_names_may_wrap_and_percentages_may_not() -> None:
-    html = render(Page("t", Verdict("good", "h", "orders.sent_on breaks 5 % of v1.25 and a <i>.b</i>")))
+    html = render(
+        Page("t", Verdict("good", "h", "orders.sent_on breaks 5 % of v1.25, a <i>.b</i> and raw/shops/dt=1"))
+    )
 
     assert "orders.<wbr>sent_<wbr>on breaks 5\u00a0% of v1.25" in html
+    assert "raw/<wbr>shops/<wbr>dt=1" in html
     assert "<i>" not in html
 
 
