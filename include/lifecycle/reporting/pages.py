@@ -152,7 +152,7 @@ def _environment() -> Environment:
 
 
 def _wrappable(cell: Cell) -> Markup:
-    """Escaped text whose long names may be broken after dots, underscores and slashes, and percentages, 5 %, may not."""
+    """Escaped text whose names may be broken after dots, underscores and slashes; percentages, 5 %, may not."""
     return Markup(_BREAK.sub("<wbr>", unbreakable(str(escape(_text(cell))))))
 
 
