@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
 
 from include.lifecycle.monitoring.performance_verdict import KIND
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Pinned, RunInfo, partition
-from include.lifecycle.storage.manifests import UNKNOWN_VERSION
+from include.lifecycle.storage.manifests import UNKNOWN_VERSION, CorruptFileError
 from include.lifecycle.training.labels import Windows
+
+log = logging.getLogger(__name__)
 
 OUTCOMES = "outcomes.parquet"
 
@@ -23,19 +28,14 @@ _RECENT = timedelta(days=35)
 
 @dataclass(frozen=True)
 class EarlierOutcomes:
-    """Days whose outcomes an earlier report has, and path and digest of what they were made of."""
+    """Days whose outcomes an earlier report has, and path and digest of what they were made of.
+
+    `rows` are those of each day that has any.
+    """
 
     days: tuple[date, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
-    report: Pinned | None = None
-
-    def read(self, scratch: Path) -> dict[date, pl.DataFrame]:
-        """The rows of each day that has any."""
-        if self.report is None:
-            return {}
-        [path] = self.report.download(self.report.days[0], scratch, OUTCOMES)
-        by_day = pl.read_parquet(path).partition_by("dt", as_dict=True)
-        return {day: by_day[day,] for day in self.days if (day,) in by_day}
+    rows: Mapping[date, pl.DataFrame] = field(default_factory=dict)
 
 
 def find(
@@ -43,8 +43,8 @@ def find(
 ) -> EarlierOutcomes:
     """Those of the days of `windows` that the newest report before `day` has as they would be found now.
 
-    That report is whole, was made by the same code beside the same baseline, and features, predictions, labels and
-    the outcomes in the day's window were written before it.
+    That report was made by the same code beside the same baseline, its outcomes can be read, and features,
+    predictions, labels and the outcomes in the day's window were written before it.
     """
     prefix = model.report_prefix(KIND)
     reports = lake.written(prefix, day - _RECENT, day - timedelta(days=1))
@@ -53,7 +53,7 @@ def find(
     newest = max(reports)
     made, (before, _) = reports[newest], lake.pin_readable(prefix, [newest])
     manifest = before.manifests.get(newest)
-    if manifest is None or lake.damaged(prefix, newest, manifest):
+    if manifest is None:
         return EarlierOutcomes()
     if manifest.code_version != run.code_version or not reference.inputs.items() <= manifest.inputs.items():
         return EarlierOutcomes()
@@ -69,5 +69,20 @@ def find(
         return is_named and all(time is not None and time < made for time in times)
 
     days = tuple(other for other in windows if is_unchanged(other))
+    rows = _rows(before, newest) if days else None
+    if rows is None:
+        return EarlierOutcomes()
     paths = [partition(prefix, other) for prefix in of_a_day for other in days]
-    return EarlierOutcomes(days, {path: manifest.inputs[path] for path in paths}, before if days else None)
+    inputs = {path: manifest.inputs[path] for path in paths}
+    return EarlierOutcomes(days, inputs, {other: rows[other,] for other in days if (other,) in rows})
+
+
+def _rows(report: Pinned, day: date) -> dict[tuple[Any, ...], pl.DataFrame] | None:
+    """The outcomes of a report by their day; None where the file is missing or damaged."""
+    with TemporaryDirectory() as folder:
+        try:
+            [path] = report.download(day, Path(folder), OUTCOMES)
+        except CorruptFileError as error:
+            log.warning("The report of %s is not carried on: %s", day, error)
+            return None
+        return pl.read_parquet(path).partition_by("dt", as_dict=True)

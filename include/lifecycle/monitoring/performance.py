@@ -83,7 +83,7 @@ def monitor(
         earlier = earlier_outcomes.find(model, lake, day, windows, trained, run)
         new = {other: window for other, window in windows.items() if other not in earlier.days}
         read = _pin(model, lake, new, trained, run, scratch)
-        rows = _in_order(windows, {**earlier.read(scratch), **_outcomes(model, read, scratch)})
+        rows = _in_order(windows, {**earlier.rows, **_outcomes(model, read, scratch)})
         evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
         files = _write_files(model, day, verdict, rows, scratch)
