@@ -14,12 +14,10 @@ from include.lifecycle.specs import (
     IntervalPolicy,
     LabelSpec,
     ModelSpec,
-    SegmentsSpec,
-    SplitSpec,
 )
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
-from include.models.stocks import DRIFT, LOOK_BACK_DAYS, TRUSTED_TYPES
+from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
 
 _ESTIMATORS = "include.models.returns.estimators"  # imports scikit-learn
 
@@ -35,8 +33,8 @@ RETURNS = ModelSpec(
     numeric=NUMERIC,
     categorical=("symbol",),
     label=LabelSpec(make=return_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
-    split=SplitSpec(snapshot_every_days=7, look_back_days=LOOK_BACK_DAYS, holdout_share=0.3, folds=4),
-    segments=SegmentsSpec(by="symbol", per_task=50),
+    split=SPLIT,
+    segments=SEGMENTS,
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_zero"),
     gate=GateSpec(

@@ -12,10 +12,8 @@ from include.lifecycle.specs import (
     IntervalPolicy,
     LabelSpec,
     ModelSpec,
-    SegmentsSpec,
-    SplitSpec,
 )
-from include.models.stocks import DRIFT, LOOK_BACK_DAYS, TRUSTED_TYPES
+from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
 from include.models.volatility.label import HORIZON, realized_volatility_ahead
@@ -34,8 +32,8 @@ VOLATILITY = ModelSpec(
     numeric=NUMERIC,
     categorical=("symbol",),
     label=LabelSpec(make=realized_volatility_ahead, table="prices", horizon_days=HORIZON, delay_days=0),
-    split=SplitSpec(snapshot_every_days=7, look_back_days=LOOK_BACK_DAYS, holdout_share=0.3, folds=4),
-    segments=SegmentsSpec(by="symbol", per_task=50),
+    split=SPLIT,
+    segments=SEGMENTS,
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_persistence"),
     gate=GateSpec(
