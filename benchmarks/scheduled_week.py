@@ -1,7 +1,7 @@
 """What the DAGs do in a week, without Airflow: the functions that their tasks call, in the same order.
 
-Every task opens its source anew and asks the lake anew, as it would in a process of its own. Left out is what does
-not touch the lake: notifications, links, XComs.
+Every task opens its own source and asks the lake itself, as it would in a process of its own. Left out is what
+does not touch the lake: notifications, links, XComs.
 """
 
 from __future__ import annotations

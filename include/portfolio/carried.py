@@ -107,7 +107,7 @@ def write(past: Past, settings: PortfolioSettings, scratch: Path) -> list[LocalF
 
 
 def find(portfolio: Pinned, day: date, settings: PortfolioSettings) -> Carried | None:
-    """What a portfolio of `day` carries on from; None if it has to begin anew.
+    """What a portfolio of `day` carries on from; None if it has to start from scratch.
 
     That is where there is no earlier portfolio, or that was made by other code or settings, or begins too early.
 

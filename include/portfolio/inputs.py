@@ -64,7 +64,7 @@ class Sources:
     prices : of the sessions after the earlier portfolio that is carried on, or of all where there is none.
     expected : by prefix, the predictions of the day.
     previous : the newest earlier portfolio; no day where there is none.
-    carried : what of `previous` is carried on; None where all is worked out anew.
+    carried : what of `previous` is carried on; None where all is computed from scratch.
     """
 
     prices: Pinned

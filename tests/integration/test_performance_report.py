@@ -86,11 +86,11 @@ def test_carrying_on_and_measuring_all_anew_give_the_same_bytes(
     carried = performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
     carried_file = outcomes_file(predicted, SECOND)
 
-    anew = performance.monitor(
+    recomputed = performance.monitor(
         CHURN, predicted, postgres, SECOND, replace(run, code_version="other code"), REFERENCE
     )
 
-    assert carried == anew
+    assert carried == recomputed
     assert outcomes_file(predicted, SECOND) == carried_file
 
 

@@ -1,4 +1,4 @@
-"""A portfolio carries on from the day before: the same, byte for byte, as if all had been worked out anew."""
+"""A portfolio carries on from the day before: the same bytes as if all had been computed from scratch."""
 
 from __future__ import annotations
 
