@@ -172,6 +172,19 @@ def test_a_day_that_is_missing_as_a_whole_is_found_within_a_run_of_days(
     assert [(wake.dag_id, wake.form) for wake in decision.wakes] == [expected_wake(prefix, DAY)]
 
 
+def test_days_of_a_backfill_wake_the_scoring_however_far_back_they_are(
+    lived_in: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    first, backfilled = AS_OF - timedelta(days=900), AS_OF - timedelta(days=600)
+    for prefix, day in ((CHURN.predictions_prefix, first), (CUSTOMERS.features_prefix, backfilled)):
+        lived_in.publish_frame(prefix, day, pl.DataFrame({"x": [str(day)]}), run=run, scratch=tmp_path)
+
+    evidence, _ = checked(lived_in, postgres)
+
+    found = {damage.path for damage in evidence.damages if damage.prefix == CHURN.predictions_prefix}
+    assert found == {partition(CHURN.predictions_prefix, backfilled)}
+
+
 @pytest.mark.parametrize("prefix", ["features/customers", "features/customers/", "/features/", "features"])
 def test_a_missing_day_is_found_by_its_prefix_however_its_slashes_are_written(
     lived_in: Lake, postgres: Any, prefix: str

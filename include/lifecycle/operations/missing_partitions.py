@@ -82,11 +82,16 @@ def _checked(lake: Lake, dataset: DatasetSpec, day: date) -> Iterator[str]:
 def _expected_of_model(
     lake: Lake, model: ModelSpec, days: Mapping[str, set[date]], scope: Scope
 ) -> Iterator[tuple[str, date]]:
-    """Predictions for the days with features among those with predictions; features without rows have none."""
+    """Predictions for the days with features among those with predictions; features without rows have none.
+
+    Without days in the scope, all of the history counts: the scoring itself looks for such days only as far back
+    as LOOK_BACK, and a backfill may go further.
+    """
     predicted, prefix = days.get(model.predictions_prefix, set()), model.dataset.features_prefix
     if not predicted:
         return
-    first, last = max(scope.window[0], min(predicted)), min(scope.window[1], max(predicted))
+    asked = scope.days or (date.min, date.max)
+    first, last = max(asked[0], min(predicted)), min(asked[1], max(predicted))
     for day in sorted(days.get(prefix, set()) - predicted):
         if first <= day <= last:
             features = lake.usable_manifest(prefix, day)
