@@ -11,14 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-ADD_ONS = (
-    "online_security",
-    "online_backup",
-    "device_protection",
-    "tech_support",
-    "streaming_tv",
-    "streaming_movies",
-)
+from include.datasets.customers.columns import ADD_ONS
+
 CUSTOMER_COLUMNS = (
     "customer_id",
     "valid_from",

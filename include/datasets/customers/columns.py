@@ -1,4 +1,4 @@
-"""Names of columns that more than one module of the dataset needs."""
+"""Names of columns that more than one module needs."""
 
 ADD_ONS = (
     "online_security",
