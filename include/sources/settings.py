@@ -14,13 +14,18 @@ from include.sources.day_files import DayFilesSource
 from include.sources.files import existing
 from include.sources.queries import QuerySource, check_is_one_query, check_query
 
+MaxLagDays = Annotated[int, Field(ge=1, description="With no new day for longer, the ETL fails.")]
+"""In a field that may be null, null stands for a source that never gets new days."""
 
-class _Settings(BaseModel):
+
+class SourceSettings(BaseModel):
+    """Settings of any source: a name that is not among them is refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_lag_days: int | None = Field(
-        None, ge=1, description="With no new day for longer, the ETL fails; null for what never gets new days."
-    )
+
+class _Settings(SourceSettings):
+    max_lag_days: MaxLagDays | None = None
 
 
 class CsvSettings(_Settings):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
 from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES, USAGE_DAILY_TABLE
@@ -21,6 +21,7 @@ from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
 from include.sources.day_files import DayFilesSource
 from include.sources.files import check_is_regular, existing
+from include.sources.settings import MaxLagDays, SourceSettings
 
 TELCO_COLUMNS = {
     "customerID": "customer_id",
@@ -49,19 +50,15 @@ _CHURNED_AFTER = timedelta(days=30)
 _RECORDED_AFTER = timedelta(days=5)
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PostgresSettings(_Settings):
+class PostgresSettings(SourceSettings):
     """Tables of an operational database, in the layout that `extracts` reads."""
 
     kind: Literal["postgres"]
     connection: str = Field(description="Id of the database connection.")
-    max_lag_days: int = Field(3, ge=1, description="With no new day for longer, the ETL fails.")
+    max_lag_days: MaxLagDays = 3
 
 
-class TelcoFileSettings(_Settings):
+class TelcoFileSettings(SourceSettings):
     """One file in the layout of the IBM Telco churn data: customers, and whether each has left."""
 
     kind: Literal["csv"]
@@ -69,12 +66,12 @@ class TelcoFileSettings(_Settings):
     day: date = Field(description="The day that the file describes.")
 
 
-class FolderSettings(_Settings):
+class FolderSettings(SourceSettings):
     """A folder of day folders: `<path>/<YYYY-MM-DD>/<table>.csv`, with the columns of our own tables."""
 
     kind: Literal["csv_folder"]
     path: Path
-    max_lag_days: int = Field(3, ge=1, description="With no new day for longer, the ETL fails.")
+    max_lag_days: MaxLagDays = 3
 
 
 Settings = Annotated[PostgresSettings | TelcoFileSettings | FolderSettings, Field(discriminator="kind")]

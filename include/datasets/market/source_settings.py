@@ -8,23 +8,20 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from include.datasets.market.columns import SYMBOL_PATTERN
 from include.datasets.market.periods import Period
+from include.sources.settings import MaxLagDays, SourceSettings
 
 Symbol = Annotated[str, StringConstraints(pattern=SYMBOL_PATTERN)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Settings(SourceSettings):
     symbols: tuple[Symbol, ...] = Field(min_length=1, description="In capitals, e.g. AAPL.")
     first_day: date | None = Field(None, description="Earlier rows are not read.")
     last_day: date | None = Field(None, description="Later rows are not read.")
-    max_lag_days: int | None = Field(
-        5, ge=1, description="With no new day for longer, the ETL fails; null for what never gets new days."
-    )
+    max_lag_days: MaxLagDays | None = 5
 
     @model_validator(mode="after")
     def _symbols_are_unique(self) -> Self:
