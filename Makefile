@@ -66,6 +66,7 @@ chaos: install
 lint: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/codespell
 	.venv/bin/mypy
 
 bench: install
