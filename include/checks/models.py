@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from include.lifecycle.modelling.estimator_input import predict
+from include.lifecycle.modelling.tasks import checked_against_task
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training.rehearsal import fitted_and_loaded
 
@@ -52,10 +53,11 @@ def assert_can_be_stored(model: ModelSpec, rows: pl.DataFrame) -> None:
     AssertionError
         If a loaded estimator predicts something else, or no number.
     ValueError
-        If one cannot be fitted.
+        If the spec does not fit the model's task, or one cannot be fitted.
     UntrustedModelError
         If a fitted estimator contains types that the spec does not trust.
     """
+    checked_against_task(model)
     for name, (fitted, loaded) in fitted_and_loaded(model, rows, SEED).items():
         scores = predict(fitted, rows, model)
         assert np.isfinite(scores).all(), f"{name!r} of {model.name!r} predicts {scores[~np.isfinite(scores)][0]}."

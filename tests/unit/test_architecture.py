@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,15 +60,31 @@ def _name(path: Path) -> str:
 
 
 def _imported_modules(path: Path, modules: Collection[str]) -> set[str]:
-    """Those of the modules that a file imports, also within functions and for types alone."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Those of the modules that a file imports, also within functions and for types alone.
+
+    In the engine a text that names a module of the engine counts, too: something is imported by it.
+    """
+    tree, names = ast.parse(path.read_text()), set[str]()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             full = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= full & set(modules) if full & set(modules) else {node.module}
+    if _name(path).startswith("include.lifecycle."):
+        names |= _modules_in_texts(tree)
     return names & set(modules) - {_name(path)}
+
+
+def _modules_in_texts(tree: ast.Module) -> set[str]:
+    """What texts name, as `import_module` and `Deferred` take it: each module, and those that it may lie in."""
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    parts = [
+        re.split("[.:]", text)
+        for text in texts
+        if isinstance(text, str) and re.fullmatch(r"include\.lifecycle[\w.:]*", text)
+    ]
+    return {".".join(names[:length]) for names in parts for length in range(3, len(names) + 1)}
 
 
 def _room(module: str) -> str | None:
@@ -98,6 +116,26 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
     # A CycleError names the circle.
     assert set(TopologicalSorter(imports).static_order()) == set(names)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'import_module("include.lifecycle.modelling.tasks").task_of(model)',
+        'Deferred("include.lifecycle.modelling.tasks:task_of")',
+        'pkgutil.resolve_name("include.lifecycle.modelling.tasks.task_of")',
+        '_TASKS = "include.lifecycle.modelling.tasks"',
+    ],
+)
+def test_a_module_that_is_imported_by_its_name_counts(line: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "include/lifecycle/specs/models.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'"""Not include.lifecycle.storage."""\n{line}\n')
+
+    assert _imported_modules(path, {"include.lifecycle.modelling.tasks", "include.lifecycle.storage"}) == {
+        "include.lifecycle.modelling.tasks"
+    }
 
 
 @pytest.mark.parametrize("path", _modules("include/datasets"), ids=str)

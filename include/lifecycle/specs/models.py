@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
-from importlib import import_module
 from typing import Annotated, Any, Self
 
 import polars as pl
@@ -197,9 +196,6 @@ class ModelSpec(Spec):
                 f"Model {self.name!r} has `segments.per_task`, which needs at least 2 `split.folds` and "
                 f"`segments.by` ({self.segments.by!r}) among its `categorical` features."
             )
-        # By name, because the rooms of the engine import this module.
-        if fault := import_module("include.lifecycle.modelling.tasks").spec_fault(self):
-            raise ValueError(fault)
         return self
 
     def matures_on(self, day: date) -> date:

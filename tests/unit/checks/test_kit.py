@@ -148,3 +148,8 @@ def test_candidates_are_stored_with_trusted_types_alone() -> None:
     assert_can_be_stored(CHURN, rows)
     with pytest.raises(UntrustedModelError, match="contains"):
         assert_can_be_stored(CHURN.model_copy(update={"trusted_types": ()}), rows)
+
+
+def test_a_spec_that_does_not_fit_its_task_is_named_before_anything_is_fitted() -> None:
+    with pytest.raises(ValueError, match="the task 'clustering', which has no module"):
+        assert_can_be_stored(CHURN.model_copy(update={"task": "clustering"}), example_features(CHURN))

@@ -152,7 +152,20 @@ def task_of(model: ModelSpec) -> Task:
     return task
 
 
-def spec_fault(model: ModelSpec) -> str | None:
+def checked_against_task(model: ModelSpec) -> ModelSpec:
+    """The model itself; `include.catalog` asks it of each, as a spec does not know the tasks.
+
+    Raises
+    ------
+    ValueError
+        If the spec does not fit the model's task; says what to change.
+    """
+    if fault := _spec_fault(model):
+        raise ValueError(fault)
+    return model
+
+
+def _spec_fault(model: ModelSpec) -> str | None:
     """What of a model's spec does not fit its task, in a sentence, or None."""
     try:
         task = task_of(model)

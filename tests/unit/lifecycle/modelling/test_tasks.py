@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,15 @@ from sklearn.linear_model import Ridge
 
 from include.catalog import MODELS
 from include.lifecycle.modelling import tuning
-from include.lifecycle.modelling.tasks import Gain, Metric, Plot, Standing, present_names, task_of
+from include.lifecycle.modelling.tasks import (
+    Gain,
+    Metric,
+    Plot,
+    Standing,
+    checked_against_task,
+    present_names,
+    task_of,
+)
 from include.lifecycle.modelling.tuning import FoldRows
 from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence, decide
@@ -117,7 +126,16 @@ def test_a_spec_that_does_not_fit_its_task_is_refused_with_what_to_change(
     model: ModelSpec, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        ModelSpec(**dict(changed(model, **changes)))
+        checked_against_task(changed(model, **changes))
+
+
+def test_a_catalog_with_a_spec_that_does_not_fit_its_task_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.models.churn.CHURN", changed(CHURN, gate={"metric": "brier"}))
+
+    monkeypatch.delitem(sys.modules, "include.catalog")
+
+    with pytest.raises(ValueError, match="the task 'classification', whose gate cannot decide by 'brier'"):
+        importlib.import_module("include.catalog")
 
 
 def test_metrics_that_were_stored_under_a_former_name_are_found_under_the_present_one() -> None:
