@@ -22,7 +22,8 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 
 - **In:** `features/{dataset}/` and the champion's version of the registered model `{name}`.
 - **Out:** `predictions/{name}/dt=.../` as Parquet and CSV, `predictions/{name}/latest.json`, and the warehouse
-  table `ml.{name}_predictions`. New predictions wake whoever waits for the asset `{name}_predictions`.
+  table `ml.{name}_predictions`. `dt` is the day of the features; which days a row is about, its `target_from` and
+  `target_until` say. New predictions wake whoever waits for the asset `{name}_predictions`.
 - **When it runs:** woken by new features or a new champion, or by hand.
 - **Which days:** it scores the days that have features and no predictions, but none that the champion has seen
   the future of. It looks back {look_back} days from the newest published day, and through all of the history where

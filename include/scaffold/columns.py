@@ -14,7 +14,7 @@ import polars as pl
 from include.lifecycle.specs import RESERVED_COLUMNS
 
 OF_THE_ENGINE = RESERVED_COLUMNS | {
-    "label", "score", "score_low", "score_high", "coverage", "scored_at", "weekday",
+    "label", "score", "score_low", "score_high", "coverage", "target_from", "target_until", "scored_at", "weekday",
 }  # fmt: skip
 MOST_CATEGORIES = 50
 _ZERO_PADDED = r"^0\d"

@@ -41,6 +41,7 @@ from include.lifecycle.storage import latest
 from include.lifecycle.storage.batches import batches
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import delete
+from tests.specs import changed
 
 DAY = date(2026, 3, 1)
 LATER = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -151,6 +152,12 @@ def _warehouse(connection: Any, day: date = DAY) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def _targets(connection: Any, day: date) -> list[tuple[Any, ...]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select target_from, target_until from ml.leaving_predictions where dt = %s", [day])
+        return list(set(cursor.fetchall()))
+
+
 def _objects(lake: Lake) -> dict[str, bytes]:
     keys = lake.keys(LEAVING.predictions_prefix)
     return {key: lake.read_object(key) or b"" for key in keys}
@@ -176,6 +183,65 @@ def test_a_person_finds_score_decision_and_origin_of_each_row(
     assert frame.select("model_name", "model_version", "scored_at").unique().rows() == [
         ("leaving", 3, run.started_at)
     ]
+
+
+@pytest.mark.parametrize(
+    ("target_days", "first", "last"), [(None, "2026-03-02", "2026-03-08"), ((7, 7), "2026-03-08", "2026-03-08")]
+)
+def test_files_and_table_say_which_days_a_prediction_is_about(
+    lake: Lake,
+    postgres: Any,
+    run: RunInfo,
+    publish_features: Any,
+    tmp_path: Path,
+    target_days: tuple[int, int] | None,
+    first: str,
+    last: str,
+) -> None:
+    publish_features()
+    model = changed(LEAVING, label={"horizon_days": 7, "target_days": target_days})
+
+    score(model, lake, DAY, Scorer(Constant(0.5), 3), run)
+    publish(model, lake, postgres, DAY, run)
+
+    [path] = lake.download(model.predictions_prefix, DAY, tmp_path / "csv", "predictions.csv")
+    in_csv = pl.read_csv(path, infer_schema=False).select("target_from", "target_until")
+    assert in_csv.unique().rows() == [(first, last)]
+    days = [(date.fromisoformat(first), date.fromisoformat(last))]
+    assert _predictions(lake, DAY, tmp_path).select("target_from", "target_until").unique().rows() == days
+    assert _targets(postgres, DAY) == days
+
+
+def test_days_of_older_code_that_did_not_say_what_they_are_about_stay_as_they_are(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(*arguments: Any) -> dict[str, pl.Expr]:
+        return {name: value for name, value in origin(*arguments).items() if not name.startswith("target_")}
+
+    def published(day: date, run: RunInfo) -> None:
+        score(LEAVING, lake, day, Scorer(Constant(0.5), 1), run)
+        publish(LEAVING, lake, postgres, day, run)
+
+    ledger.record(postgres, ledger.Entry("leaving", "promote", 1, None, 1, DAY, "gate", "Better.", {}, "first"))
+    origin, next_day = scoring._origin, DAY + timedelta(days=1)
+    publish_features(DAY)
+    publish_features(next_day)
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "_origin", older)
+        published(DAY, run)
+    of_older_code = _objects(lake)
+    newer = replace(run, code_version="newer")
+
+    published(next_day, newer)
+
+    assert {key: content for key, content in _objects(lake).items() if f"dt={DAY}" in key} == {
+        key: content for key, content in of_older_code.items() if f"dt={DAY}" in key
+    }
+    assert _targets(postgres, DAY) == [(None, None)]
+    assert _targets(postgres, next_day) == [(next_day + timedelta(days=1),) * 2]
+    assert planning.plan(LEAVING, lake, postgres, None) == {}
+    published(DAY, newer)
+    assert _targets(postgres, DAY) == [(next_day, next_day)]
 
 
 def test_batches_give_the_scores_of_the_whole(

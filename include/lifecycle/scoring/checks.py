@@ -9,11 +9,16 @@ from pathlib import Path
 import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.scoring.prediction_files import PredictionsError, features_input
+from include.lifecycle.scoring.prediction_files import (
+    TARGET_FROM,
+    TARGET_UNTIL,
+    PredictionsError,
+    features_input,
+)
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Manifest
 
-_OWN_COLUMNS = ("score", "model_name", "model_version", "scored_at")
+_OWN_COLUMNS = ("score", TARGET_FROM, TARGET_UNTIL, "model_name", "model_version", "scored_at")
 _UNIQUENESS_ROWS = 500_000
 
 

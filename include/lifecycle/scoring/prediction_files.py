@@ -10,6 +10,8 @@ from include.lifecycle.storage.lake import Lake, Manifest, partition
 
 PARQUET = "predictions.parquet"
 CSV = "predictions.csv"
+TARGET_FROM, TARGET_UNTIL = "target_from", "target_until"
+"""First and last day that a prediction is about; files of older code lack them."""
 
 
 class PredictionsError(ValueError):

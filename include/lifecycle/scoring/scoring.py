@@ -26,6 +26,8 @@ from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.promotion import registry
 from include.lifecycle.scoring.prediction_files import (
     PARQUET,
+    TARGET_FROM,
+    TARGET_UNTIL,
     PredictionsError,
     features_input,
     predictions_table,
@@ -115,10 +117,11 @@ def score(
 
     One Parquet file, in the order of the features' rows, with the key columns, `score` (probability or predicted
     number), where there is an interval `score_low`, `score_high` and its measured `coverage`, the columns of
-    `model.decide`, `model_name`, `model_version` and `scored_at` (UTC, the run's start). Where the day has been
-    scored already from the same features by the same version and code, the result is the same: what was published
-    is staged again, or, where that is damaged, rebuilt with the time at which it was first scored. That time is
-    the manifest's `created_at`; the warehouse of `connection` knows it where the lake has lost it.
+    `model.decide`, `target_from` and `target_until` (see `model.target_range`), `model_name`, `model_version` and
+    `scored_at` (UTC, the run's start). Where the day has been scored already from the same features by the same
+    version and code, the result is the same: what was published is staged again, or, where that is damaged,
+    rebuilt with the time at which it was first scored. That time is the manifest's `created_at`; the warehouse of
+    `connection` knows it where the lake has lost it.
 
     Raises
     ------
@@ -136,7 +139,8 @@ def score(
     with TemporaryDirectory() as folder:
         path = Path(folder) / PARQUET
         if not (published and _take_published(Pinned(lake, model.predictions_prefix, {day: published}), path)):
-            _write_scores(model, features.download(day, path.parent), path, scorer, dated)
+            origin = _origin(model, day, scorer, dated)
+            _write_scores(model, features.download(day, path.parent), path, scorer, origin)
         return _stage(model, lake, day, path, dated, inputs)
 
 
@@ -192,13 +196,27 @@ def _take_published(published: Pinned, path: Path) -> bool:
     return True
 
 
-def _write_scores(model: ModelSpec, features: list[Path], path: Path, scorer: Scorer, run: RunInfo) -> None:
+def _origin(model: ModelSpec, day: date, scorer: Scorer, run: RunInfo) -> dict[str, pl.Expr]:
+    """The columns that are the same in each row of a day: what it is about, and what made it."""
+    first, last = model.target_range(day)
+    return {
+        TARGET_FROM: pl.lit(first),
+        TARGET_UNTIL: pl.lit(last),
+        "model_name": pl.lit(model.name),
+        "model_version": pl.lit(scorer.version, dtype=pl.Int64),
+        "scored_at": pl.lit(run.started_at).dt.convert_time_zone("UTC"),
+    }
+
+
+def _write_scores(
+    model: ModelSpec, features: list[Path], path: Path, scorer: Scorer, origin: Mapping[str, pl.Expr]
+) -> None:
     import pyarrow.parquet as pq
 
     rows = pl.scan_parquet(features)
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
-        return _score_batch(model, batch.collect(), scorer, run)
+        return _score_batch(model, batch.collect(), scorer).with_columns(**origin)
 
     with ExitStack() as stack:
         writer = None
@@ -231,14 +249,10 @@ def _map_in_order(
             yield pending.popleft().result()
 
 
-def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer, run: RunInfo) -> pl.DataFrame:
+def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
     scored = batch.with_columns(score=pl.Series(predict(scorer.estimator, batch, model), dtype=pl.Float64))
     if scorer.interval:
         scored = intervals.add(scorer.interval, scored)
     decided = model.decide(scored)
     features = [name for name in batch.columns if name not in model.dataset.key]
-    return decided.drop(features).with_columns(
-        pl.lit(model.name).alias("model_name"),
-        pl.lit(scorer.version, dtype=pl.Int64).alias("model_version"),
-        pl.lit(run.started_at).dt.convert_time_zone("UTC").alias("scored_at"),
-    )
+    return decided.drop(features)

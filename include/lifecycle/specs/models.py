@@ -81,6 +81,23 @@ class LabelSpec(Spec):
         description="The label says what happens within so many days of the dataset's calendar after the day.",
     )
     delay_days: int = Field(ge=0, description="Days of the calendar until what happened is known.")
+    target_days: tuple[int, int] | None = Field(
+        None,
+        description=(
+            "First and last day that a prediction is about, in days of the calendar after the features' day: "
+            "(7, 7) is the one day a week ahead, (0, 0) the features' own day. None: (1, `horizon_days`), all of "
+            "the horizon. The prediction files say it in `target_from` and `target_until`."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _target_lies_within_horizon(self) -> Self:
+        if self.target_days and not 0 <= self.target_days[0] <= self.target_days[1] <= self.horizon_days:
+            raise ValueError(
+                f"`target_days` is {self.target_days} and `horizon_days` {self.horizon_days}; give the first day, "
+                "from 0 on, and the last, the horizon's at most."
+            )
+        return self
 
 
 class SplitSpec(Spec):
@@ -216,6 +233,11 @@ class ModelSpec(Spec):
     def horizon_ends_on(self, day: date) -> date:
         """The last day that the labels of `day` look at."""
         return self.dataset.calendar.later(day, self.label.horizon_days)
+
+    def target_range(self, day: date) -> tuple[date, date]:
+        """The first and the last day that what is predicted from the features of `day` is about."""
+        first, last = self.label.target_days or (1, self.label.horizon_days)
+        return self.dataset.calendar.later(day, first), self.dataset.calendar.later(day, last)
 
     @property
     def features(self) -> tuple[str, ...]:

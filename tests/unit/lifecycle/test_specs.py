@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from include.catalog import DATASETS, MODELS
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.specs import Candidate, DatasetSpec, GateSpec, LabelSpec, ModelSpec, ScheduleSpec, TableSpec
 from include.models.churn import CHURN
+from tests.specs import changed
 
 
 def none() -> None: ...
@@ -20,6 +22,9 @@ def four(first: int, second: int, third: int, fourth: int) -> None: ...
 
 
 def by_name(*, seed: int) -> None: ...
+
+
+def any_of(*arguments: Any) -> None: ...
 
 
 LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
@@ -32,6 +37,12 @@ LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
             lambda: LabelSpec(make=none, **LABEL),
             r"`make` is called with \(day, features, outcomes\), which none\(\)",
         ),
+        (
+            lambda: LabelSpec(make=any_of, **LABEL, target_days=(1, 31)),
+            r"is \(1, 31\) and `horizon_days` 30",
+        ),
+        (lambda: LabelSpec(make=any_of, **LABEL, target_days=(-1, 1)), r"`target_days` is \(-1, 1\)"),
+        (lambda: LabelSpec(make=any_of, **LABEL, target_days=(3, 2)), r"`target_days` is \(3, 2\)"),
         (lambda: LabelSpec(make=four, **LABEL), r"missing a required argument: 'fourth'"),
         (lambda: ModelSpec(**dict(CHURN) | {"decide": none}), r"`decide` is called with \(scores\)"),
         (lambda: ModelSpec(**dict(CHURN) | {"baseline": by_name}), r"`baseline` is called with \(seed\)"),
@@ -71,3 +82,30 @@ def test_the_estimators_of_each_model_can_be_made(model: ModelSpec) -> None:
     assert all(hasattr(estimator, "fit") for estimator in built)
     # Making a candidate checks what its own callables take.
     assert all(isinstance(candidate, Candidate) for candidate in model.candidates())
+
+
+@pytest.mark.parametrize(
+    ("model", "target_days", "days"),
+    [
+        (CHURN, None, ("2026-03-07", "2026-04-05")),
+        (CHURN, (0, 0), ("2026-03-06", "2026-03-06")),
+        (CHURN, (1, 1), ("2026-03-07", "2026-03-07")),
+        (MODELS["returns"], None, ("2026-03-09", "2026-03-13")),
+        (MODELS["volatility"], None, ("2026-03-09", "2026-04-07")),
+    ],
+    ids=[
+        "30 days after",
+        "the day itself",
+        "the next day",
+        "the next 5 sessions",
+        "the next 21 sessions, Good Friday left out",
+    ],
+)
+def test_what_a_day_predicts_is_about_days_of_the_calendar_after_it(
+    model: ModelSpec, target_days: tuple[int, int] | None, days: tuple[str, str]
+) -> None:
+    friday = date(2026, 3, 6)
+
+    first, last = changed(model, label={"target_days": target_days}).target_range(friday)
+
+    assert (str(first), str(last)) == days

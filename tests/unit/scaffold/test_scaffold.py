@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from include.scaffold.__main__ import CATALOG, PROJECT, SETTINGS, main
 from include.scaffold.columns import ScaffoldError, identifier, read_table
 from include.scaffold.proposal import Proposal, Wish, propose
-from include.scaffold.rendering import with_catalog_entries, with_source_variable
+from include.scaffold.rendering import render, with_catalog_entries, with_source_variable
 
 PANEL = "Day,Store ID,code,City,Sold,open,note\n" + "".join(
     f"2026-01-{day:02d},{store},00{day % 3},{('Bonn', 'Ulm')[store % 2]},{day + store}.5,"
@@ -104,6 +105,24 @@ def test_rows_that_are_all_new_are_events_whose_label_is_no_feature(tmp_path: Pa
 
     assert (found.shape, found.yes, found.no, found.value) == ("events", "yes", "no", None)
     assert (found.numeric, found.categorical) == (("amount",), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "written"),
+    [
+        (PANEL, {"label": "Sold"}, ["target_days=(HORIZON, HORIZON)"]),
+        (EVENTS, {"label": "paid", "key": "loan"}, ["target_days=(0, 0)"]),
+        (SERIES, {"label": "load"}, ["target_days=(HORIZON, HORIZON)"]),
+        (PANEL, {"label": "open"}, []),
+    ],
+    ids=["the next day's value", "the row's own", "a series", "any day of the horizon"],
+)
+def test_a_model_says_which_days_its_label_is_about(
+    text: str, given: dict[str, str], written: list[str], tmp_path: Path
+) -> None:
+    spec = render(proposed(text, tmp_path, **given))["include/models/sales/__init__.py"]
+
+    assert re.findall(r"target_days=\(.*?\)", spec) == written
 
 
 @pytest.mark.parametrize(
