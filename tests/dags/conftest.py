@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.dags.dag_ids import EXPECTED, ROOT
 
 os.environ.update(
     AIRFLOW_HOME=tempfile.mkdtemp(prefix="airflow-parse-"),
@@ -29,3 +28,8 @@ def dags() -> dict[str, Any]:
     bag = DagBag(str(ROOT / "dags"))
     assert bag.import_errors == {}
     return dict(bag.dags)
+
+
+@pytest.fixture(params=sorted(EXPECTED))
+def dag(request: pytest.FixtureRequest, dags: dict[str, Any]) -> Any:
+    return dags[request.param]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,63 +17,15 @@ from hypothesis import strategies as st
 from include.checks import assert_point_in_time, assert_regrouping_changes_nothing
 from include.datasets.market import MARKET
 from include.datasets.market import features as market_features
-from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import (
     HISTORY_DAYS,
     NUMERIC,
     RETURNS,
     SCHEMA,
-    make_features,
-    suspected_splits,
 )
+from tests.unit.datasets.market.price_walks import SESSIONS, as_bytes, made, of, rows, split, walk
 
-SESSIONS = NEW_YORK.days(date(2016, 1, 1), date(2017, 12, 31))
 LAST = SESSIONS[RETURNS]
-
-
-def rows(symbol: str, closes: Sequence[float], first: int = 0, **columns: Sequence[float]) -> pl.DataFrame:
-    """A symbol's prices on successive sessions from number `first` on; it opens at its last close."""
-    return pl.DataFrame(
-        {
-            "symbol": [symbol] * len(closes),
-            "dt": SESSIONS[first : first + len(closes)],
-            "open": [closes[0], *closes[:-1]],
-            "close": closes,
-            "volume": [1000.0] * len(closes),
-            **columns,
-        },
-        schema_overrides={"open": pl.Float64, "close": pl.Float64, "volume": pl.Float64},
-    )
-
-
-def walk(symbol: str, sessions: int, first: int = 0, seed: int = 7) -> pl.DataFrame:
-    """A random walk of prices and volumes."""
-    rng = np.random.default_rng([seed, *symbol.encode()])
-    closes = (50 * np.exp(rng.normal(0, 0.02, sessions).cumsum())).tolist()
-    return rows(symbol, closes, first, volume=np.exp(rng.normal(14, 0.5, sessions)).tolist())
-
-
-def made(days: Iterable[date], *tables: pl.DataFrame) -> dict[date, pl.DataFrame]:
-    return dict(make_features(list(days), {"prices": pl.concat(tables).lazy()}))
-
-
-def known(*tables: pl.DataFrame) -> dict[str, list[date]]:
-    """The days on which each symbol has features."""
-    found: dict[str, list[date]] = {}
-    for day, features in made(SESSIONS, *tables).items():
-        for symbol in features["symbol"]:
-            found.setdefault(symbol, []).append(day)
-    return found
-
-
-def of(symbol: str, features: pl.DataFrame) -> Mapping[str, Any]:
-    return features.row(by_predicate=pl.col("symbol") == symbol, named=True)
-
-
-def as_bytes(features: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    features.rechunk().write_ipc(buffer)
-    return buffer.getvalue()
 
 
 def test_a_steady_rise_by_hand() -> None:
@@ -215,17 +165,6 @@ def test_no_prices_at_all_give_empty_days() -> None:
     assert made([LAST], rows("AAPL", [1.0]).clear())[LAST].equals(pl.DataFrame(schema=SCHEMA))
 
 
-def split(symbol: str, at: int, ratio: float, sessions: int = 200, news: float = 1.0) -> pl.DataFrame:
-    """A walk that opens on session number `at` at its last close over `ratio`, moved by `news`."""
-    opened = pl.col("dt") == SESSIONS[at]
-    after = pl.col("dt") >= SESSIONS[at]
-    return walk(symbol, sessions).with_columns(
-        open=pl.when(after).then(pl.col("open") / ratio).otherwise("open")
-        * pl.when(opened).then(news).otherwise(1),
-        close=pl.when(after).then(pl.col("close") / ratio).otherwise("close"),
-    )
-
-
 def messy_market(seed: int, sessions: int = 200) -> pl.DataFrame:
     """Ten symbols: some begin late or end early, one is split, all lack some rows."""
     rng = random.Random(seed)
@@ -306,98 +245,6 @@ def test_other_symbols_change_nothing_but_the_market() -> None:
 
     assert as_bytes(with_others.select(own)) == as_bytes(made([LAST], alone)[LAST].select(own))
     assert with_others["market_return_1d"].item() != with_others["return_1d"].item()
-
-
-@pytest.mark.parametrize("ratio", [1.5, 2, 3, 4, 7, 10, 20, 50, 1 / 2, 1 / 8, 1 / 10])
-@pytest.mark.parametrize("news", [0.98, 1.0, 1.02])
-def test_a_split_is_listed_and_starts_anew(ratio: float, news: float) -> None:
-    table = split("AAPL", 100, ratio, news=news)
-
-    assert suspected_splits(table).rows() == [("AAPL", SESSIONS[100], pytest.approx(ratio))]
-    assert known(table)["AAPL"] == [*SESSIONS[RETURNS:100], *SESSIONS[100 + RETURNS : 200]]
-    day = SESSIONS[100 + RETURNS]
-    fresh = table.filter(pl.col("dt") >= SESSIONS[100])
-    assert as_bytes(made([day], table)[day]) == as_bytes(made([day], fresh)[day])
-
-
-def test_all_documented_ratios_are_splits_and_the_whole_ones_also_the_other_way_round() -> None:
-    whole = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0]
-    ratios = [1.5, *whole, *(1 / ratio for ratio in whole)]
-    names = [f"S{number:02}" for number in range(len(ratios))]
-    tables = [
-        rows(name, [100.0, 100 / ratio], open=[100.0, 100 / ratio])
-        for name, ratio in zip(names, ratios, strict=True)
-    ]
-
-    assert suspected_splits(pl.concat(tables))["ratio"].to_list() == pytest.approx(ratios)
-
-
-@pytest.mark.parametrize("gap", [0.527, 0.72, 0.8, 1.25, 1.4146])
-def test_real_gaps_after_news_are_no_splits(gap: float) -> None:
-    table = split("AAPL", 100, 1 / gap)
-
-    assert suspected_splits(table).is_empty()
-    assert len(known(table)["AAPL"]) == 200 - RETURNS
-
-
-def test_from_one_symbol_to_the_next_there_is_no_split() -> None:
-    assert suspected_splits(pl.concat([rows("A", [100.0, 100.0]), rows("B", [25.0, 25.0])])).is_empty()
-
-
-def test_a_short_halt_is_one_return() -> None:
-    table = walk("TSLA", 150)
-    halted = table.filter(~pl.col("dt").is_in(SESSIONS[90:94]))
-    closes = table["close"]
-
-    days = known(halted)["TSLA"]
-
-    assert days == [*SESSIONS[RETURNS:90], *SESSIONS[94:150]]
-    values = of("TSLA", made([SESSIONS[94]], halted)[SESSIONS[94]])
-    assert values["return_1d"] == pytest.approx(math.log(closes[94] / closes[89]))
-    assert values["return_5d"] == pytest.approx(math.log(closes[94] / closes[85]))
-
-
-def test_after_a_long_halt_there_are_no_features_until_the_history_holds_them() -> None:
-    halted = walk("TSLA", 250).filter(~pl.col("dt").is_in(SESSIONS[90:130]))
-    traded = halted["dt"].to_list()
-
-    days = known(halted)["TSLA"]
-
-    expected = [
-        day for first, day in zip(traded, traded[RETURNS:], strict=False) if (day - first).days <= HISTORY_DAYS
-    ]
-    assert days == expected
-    assert SESSIONS[130] not in days
-    assert SESSIONS[249] in days
-
-
-def test_a_history_of_120_days_holds_the_returns_and_one_of_121_does_not() -> None:
-    halted = walk("TSLA", 200).filter(~pl.col("dt").is_in(SESSIONS[64:85]))
-    traded = halted["dt"].to_list()
-    lengths = {day: (day - first).days for first, day in zip(traded, traded[RETURNS:], strict=False)}
-
-    days = known(halted)["TSLA"]
-
-    assert {120, 121} <= set(lengths.values())
-    assert days == [day for day, length in lengths.items() if length <= 120]
-
-
-def test_a_delisted_and_a_late_symbol_have_features_while_they_are_traded() -> None:
-    days = known(walk("ALWAYS", 200), walk("GONE", 100), walk("LATE", 80, first=120))
-
-    assert days["ALWAYS"] == SESSIONS[RETURNS:200]
-    assert days["GONE"] == SESSIONS[RETURNS:100]
-    assert days["LATE"] == SESSIONS[120 + RETURNS : 200]
-
-
-def test_a_day_with_some_of_the_symbols_has_features_of_these() -> None:
-    day = SESSIONS[80]
-    absent = walk("AAPL", 100).filter(pl.col("dt") != day)
-
-    features = made([day], absent, walk("MSFT", 100))[day]
-
-    assert features["symbol"].to_list() == ["MSFT"]
-    assert features["market_return_1d"].item() == features["return_1d"].item()
 
 
 def test_features_keep_what_those_of_every_dataset_must() -> None:

@@ -2,109 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from include.datasets.market.downloads import Downloads
 from include.datasets.market.periods import Period
 from include.datasets.market.sources import HttpSource, make_source
+from tests.unit.datasets.market.vendors import BODY, LONGER, Answer, Server, Vendor
 
-BODY = "Date,Open,High,Low,Close,Volume\n2017-07-03,1,2,1,2,10\n2017-07-05,2,3,2,3,10\n"
-LONGER = f"{BODY}2017-07-06,3,4,3,4,10\n"
 KEY = "s3cr3t/key"
-
-
-@dataclass
-class Answer:
-    """What the server says next; `told` is the Content-Length where it is not that of the body.
-
-    With a `pause`, that many seconds lie between the body's bytes.
-    """
-
-    status: int = 200
-    body: str = BODY
-    headers: dict[str, str] = field(default_factory=dict)
-    told: int | None = -1
-    pause: float = 0
-
-
-class Server:
-    """A real server on this machine that gives prepared answers in turn; the last one again and again."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer] = [Answer()]
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        vendor = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                vendor.requests.append((self.path, dict(self.headers)))
-                answer = vendor.answers.pop(0) if len(vendor.answers) > 1 else vendor.answers[0]
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                if answer.told is not None:
-                    self.send_header("Content-Length", str(len(answer.body) if answer.told < 0 else answer.told))
-                self.end_headers()
-                if not answer.pause:
-                    self.wfile.write(answer.body.encode())
-                    return
-                with contextlib.suppress(ConnectionError):  # once the client has had enough
-                    for byte in answer.body.encode():
-                        self.wfile.write(bytes([byte]))
-                        time.sleep(answer.pause)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def paths(self) -> list[str]:
-        return [path for path, _ in self.requests]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    vendor = Server()
-    yield vendor
-    vendor.server.shutdown()
-    vendor.server.server_close()
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-Vendor = Callable[..., Downloads]
-
-
-@pytest.fixture
-def vendor(server: Server, tmp_path: Path, waits: list[float]) -> Vendor:
-    """Makes downloads from the server that note how long they would have slept."""
-
-    def made(
-        base_url: str = server.url, url: str = "{symbol_lower}.csv", key: str | None = None, pace: float = 0
-    ) -> Downloads:
-        return Downloads(base_url, url, key, tmp_path / "cache", pace, sleep=waits.append)
-
-    return made
 
 
 def test_the_source_downloads_each_symbol_once_and_is_then_as_with_files(server: Server, tmp_path: Path) -> None:
@@ -174,76 +85,6 @@ def test_a_connection_gives_the_address_and_the_key(server: Server, tmp_path: Pa
     make_source(settings, {"vendor": Address()}.__getitem__).days()
 
     assert server.paths == ["/api/daily/brk.b?token=s3cr3t%2Fkey"]
-
-
-@pytest.mark.parametrize(
-    ("sent", "asked"),
-    [
-        ({"ETag": '"1"'}, {"If-None-Match": '"1"'}),
-        (
-            {"Last-Modified": "Mon, 03 Jul 2017 20:00:00 GMT"},
-            {"If-Modified-Since": "Mon, 03 Jul 2017 20:00:00 GMT"},
-        ),
-    ],
-)
-def test_what_has_not_changed_is_not_sent_again(
-    server: Server, vendor: Vendor, sent: dict[str, str], asked: dict[str, str]
-) -> None:
-    server.answers = [Answer(headers=sent), Answer(304, "", told=None), Answer(body=LONGER, headers=sent)]
-
-    assert [vendor().fetch("AAPL").read_text() for _ in range(3)] == [BODY, BODY, LONGER]
-
-    first, second, third = (headers for _, headers in server.requests)
-    assert not asked.keys() & first.keys()
-    assert asked.items() <= second.items()
-    assert asked.items() <= third.items()
-
-
-def test_a_damaged_cache_is_asked_for_anew(server: Server, vendor: Vendor) -> None:
-    server.answers = [Answer(headers={"ETag": '"1"'})]
-    vendor().fetch("AAPL").write_text("half of")
-
-    assert vendor().fetch("AAPL").read_text() == BODY
-
-    assert "If-None-Match" not in server.requests[-1][1]
-
-
-@pytest.mark.parametrize(
-    "note",
-    [
-        b"null",
-        b"[]",
-        b'"x"',
-        b"{",
-        b"\xff",
-        b"",
-        b'{"sha256": "%s"}',
-        b'{"sha256": "%s", "validators": 3}',
-        b'{"sha256": "%s", "validators": {"ETag": 3}}',
-        b'{"sha256": "%s", "validators": {"Server": "x"}}',
-        b'{"sha256": "%s", "validators": {"ETag": "two\\nlines"}}',
-    ],
-)
-def test_a_damaged_note_heals_with_the_next_download(server: Server, vendor: Vendor, note: bytes) -> None:
-    server.answers = [Answer(headers={"ETag": '"1"'})]
-    kept = vendor().fetch("AAPL")
-    sound = kept.with_suffix(".json").read_bytes()
-    kept.with_suffix(".json").write_bytes(note.replace(b"%s", hashlib.sha256(BODY.encode()).hexdigest().encode()))
-
-    assert vendor().fetch("AAPL").read_text() == BODY
-
-    assert "If-None-Match" not in server.requests[-1][1]
-    assert kept.with_suffix(".json").read_bytes() == sound
-
-
-def test_a_validator_that_cannot_be_sent_back_is_not(server: Server, vendor: Vendor) -> None:
-    server.answers = [Answer(headers={"ETag": '"\xe9"'})]
-
-    assert [vendor().fetch("AAPL").read_text() for _ in range(2)] == [BODY, BODY]
-
-
-def test_addresses_do_not_share_their_cache(server: Server, vendor: Vendor) -> None:
-    assert vendor().fetch("AAPL") != vendor(url="other/{symbol_lower}.csv").fetch("AAPL")
 
 
 @pytest.mark.parametrize(
@@ -387,34 +228,6 @@ def test_a_refusal_is_an_error_of_the_settings_and_not_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("body", "begins"),
-    [
-        ("<!DOCTYPE html>\n<html>Log in</html>\n", "<!DOCTYPE html>"),
-        ("No data", "No data"),
-        ("Date,Open,Close\n2017-07-03,1,2\n", "Date,Open,Close"),
-        ("", ""),
-    ],
-)
-def test_something_else_than_prices_is_refused_and_not_kept(
-    server: Server, vendor: Vendor, body: str, begins: str
-) -> None:
-    server.answers = [Answer(headers={"ETag": '"1"'}), Answer(body=body), Answer(304, "", told=None)]
-    kept = vendor().fetch("AAPL")
-
-    with pytest.raises(ValueError, match=rf"gives no prices of AAPL: .* and begins with '{begins}'"):
-        vendor().fetch("AAPL")
-
-    assert len(server.requests) == 2
-    assert kept.read_text() == BODY
-
-
-def test_a_new_symbol_without_rows_yet_is_a_file(server: Server, vendor: Vendor) -> None:
-    server.answers = [Answer(body=BODY.splitlines()[0] + "\n")]
-
-    assert vendor().fetch("AAPL").exists()
-
-
-@pytest.mark.parametrize(
     "answer",
     [
         Answer(500, f"Bad key {KEY}"),
@@ -452,17 +265,3 @@ def test_requests_keep_their_distance(vendor: Vendor, waits: list[float]) -> Non
 def test_a_wanted_key_must_be_there(vendor: Vendor) -> None:
     with pytest.raises(ValueError, match="the connection has no key"):
         vendor(url="{symbol}?key={key}")
-
-
-def test_killed_between_its_two_writes_the_cache_asks_anew(
-    server: Server, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.answers = [Answer(headers={"ETag": '"1"'}), Answer(body=LONGER, headers={"ETag": '"2"'})]
-    notes = vendor().fetch("AAPL").with_suffix(".json")
-    old_notes = notes.read_text()
-    vendor().fetch("AAPL")
-    notes.write_text(old_notes)
-
-    assert vendor().fetch("AAPL").read_text() == LONGER
-
-    assert "If-None-Match" not in server.requests[-1][1]

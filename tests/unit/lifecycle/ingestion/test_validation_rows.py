@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -15,78 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.ingestion.quarantine import CheckedRows, check_rows, rule_book
-from include.lifecycle.ingestion.raw_tables import RawTable, plain_rows, read_raw
-from include.lifecycle.ingestion.row_rules import RuleError, broken_rows, make_rules
+from include.lifecycle.ingestion.quarantine import check_rows
+from include.lifecycle.ingestion.row_rules import make_rules
 from include.lifecycle.specs import TableSpec
-
-DAY = date(2026, 3, 1)
-COLOURS = ["red", "green"]
-
-
-def order_rules() -> list[Any]:
-    import great_expectations.expectations as gxe
-
-    return [
-        gxe.ExpectColumnValuesToBeBetween(
-            column="amount", min_value=0, max_value=100, meta={"rule_id": "orders.amount.range", "why": "Prices."}
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column="amount", meta={"rule_id": "orders.amount.present", "why": "An order costs something."}
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="colour", value_set=COLOURS, meta={"rule_id": "orders.colour.known", "why": "We make two."}
-        ),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A="sent_on",
-            column_B="ordered_on",
-            or_equal=True,
-            ignore_row_if="either_value_is_missing",
-            meta={"rule_id": "orders.sent_on.after_order", "why": "Nothing is sent before it is ordered."},
-        ),
-    ]
-
-
-ORDERS = TableSpec(
-    name="orders",
-    columns={
-        "order_id": pl.String,
-        "amount": pl.Float64,
-        "colour": pl.String,
-        "ordered_on": pl.Date,
-        "sent_on": pl.Date,
-    },
-    key=("order_id",),
-    rules=order_rules,
+from tests.unit.lifecycle.ingestion.order_rows import (
+    COLOURS,
+    DAY,
+    GOOD,
+    HEADER,
+    ORDERS,
+    changed,
+    checked,
+    read,
+    read_text,
+    reasons,
 )
-HEADER = list(ORDERS.columns)
-GOOD = ["o1", "5", "red", "2026-01-01", "2026-01-02"]
-
-
-def read(lines: Sequence[Sequence[str]], header: Sequence[str] = HEADER, table: TableSpec = ORDERS) -> RawTable:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return read_text(text.getvalue(), table)
-
-
-def read_text(text: str, table: TableSpec = ORDERS) -> RawTable:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        path.write_text(text)
-        return read_raw(path, table, DAY)
-
-
-def checked(lines: Sequence[Sequence[str]], **changes: Any) -> CheckedRows:
-    return check_rows(ORDERS, read(lines, **changes).frame, make_rules(ORDERS.rules))
-
-
-def reasons(rows: CheckedRows) -> dict[int, str]:
-    """Broken rules of the quarantined rows, by their number after the header."""
-    return dict(rows.quarantined.select(pl.col("raw_row") - 1, "broken_rules").iter_rows())
-
-
-def changed(**values: str) -> list[str]:
-    return list((dict(zip(HEADER, GOOD, strict=True)) | values).values())
 
 
 def test_a_good_row_is_typed_and_stays() -> None:
@@ -125,27 +64,6 @@ def test_blank_text_is_a_missing_value_that_the_rules_may_allow() -> None:
     rows = checked([changed(colour=" ", sent_on="")])
 
     assert rows.good.select("colour", "sent_on").row(0) == (None, None)
-
-
-def test_of_exact_copies_the_first_stays() -> None:
-    rows = checked([changed(order_id="o2"), GOOD, changed(order_id="o2"), changed(order_id="o2")])
-
-    assert reasons(rows) == {3: "orders.order_id.copy", 4: "orders.order_id.copy"}
-    assert rows.good["order_id"].to_list() == ["o1", "o2"]
-
-
-def test_rows_that_contradict_each_other_all_go() -> None:
-    rows = checked([GOOD, changed(order_id="o2"), changed(amount="6"), GOOD])
-
-    assert reasons(rows) == dict.fromkeys([1, 3, 4], "orders.order_id.unique")
-
-
-def test_a_key_may_come_again_on_another_day() -> None:
-    first, second = (read([GOOD]).frame.with_columns(dt=pl.lit(date(2026, 3, day))) for day in (1, 2))
-
-    rows = check_rows(ORDERS, pl.concat([first, second]), make_rules(ORDERS.rules))
-
-    assert rows.good.height == 2
 
 
 def test_lines_with_too_few_or_too_many_fields_are_kept_whole() -> None:
@@ -266,95 +184,6 @@ def is_good(number: int, lines: list[Sequence[str]]) -> bool:
     )
 
 
-def test_rules_name_the_columns_they_look_at() -> None:
-    book = rule_book(ORDERS, make_rules(ORDERS.rules))
-
-    assert book["orders.sent_on.after_order"].columns == ("sent_on", "ordered_on")
-    assert book["orders.type.amount"].why == "The text in amount does not read as a number."
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "message"),
-    [
-        ("ExpectColumnValuesToNotBeNull", {"column": "a"}, "give it a `rule_id` and a `why`"),
-        ("ExpectColumnMeanToBeBetween", {"column": "a", "min_value": 0, "meta": True}, "checks no single rows"),
-        ("ExpectColumnValuesToNotBeNull", {"column": "a", "mostly": 0.9, "meta": True}, "mostly=0.9"),
-    ],
-)
-def test_a_rule_written_wrongly_is_refused(kind: str, arguments: dict[str, Any], message: str) -> None:
-    import great_expectations.expectations as gxe
-
-    meta = {"rule_id": "r", "why": "w"} if arguments.pop("meta", False) else None
-    rule = getattr(gxe, kind)(**arguments, meta=meta)
-
-    with pytest.raises(RuleError, match=message):
-        make_rules(lambda: [rule])
-
-
-def test_a_rule_that_cannot_be_computed_is_an_error_not_a_bad_row() -> None:
-    import great_expectations.expectations as gxe
-
-    rule = gxe.ExpectColumnValuesToNotBeNull(column="nowhere", meta={"rule_id": "r", "why": "w"})
-
-    with pytest.raises(RuleError, match=r"'r' cannot be computed.*nowhere"):
-        broken_rows(pl.DataFrame({"a": [1]}), make_rules(lambda: [rule]))
-
-
-def test_two_rules_of_one_name_are_refused() -> None:
-    import great_expectations.expectations as gxe
-
-    meta = {"rule_id": "r", "why": "w"}
-    with pytest.raises(RuleError, match="Two rules are called 'r'"):
-        make_rules(lambda: [gxe.ExpectColumnValuesToNotBeNull(column=name, meta=meta) for name in "ab"])
-
-
-@pytest.mark.parametrize(
-    ("key", "rule"),
-    [
-        (" o2", "form"),
-        ("o2\t", "form"),
-        ("o\u00a02", "form"),
-        ("o2\u200b", "form"),
-        ("\ufeffo2", "form"),
-        ("o\u00ad2", "form"),
-        ("o2\x07", "form"),
-        ("o\u31642", "form"),
-        ("o2\ufe0f", "form"),
-        ("o\ufffd2", "form"),
-        ("cafe\u0301", "form"),
-        ("o 2", None),
-        ("caf\u00e9", None),
-        ("\u5ba2-2", None),
-        ("o" * 1001, "length"),
-        ("\u5ba2" * 334, "length"),
-        ("o" * 1000, None),
-    ],
-)
-def test_a_key_that_looks_like_another_or_fits_no_index_is_quarantined(key: str, rule: str | None) -> None:
-    rows = checked([GOOD, changed(order_id=key)])
-
-    assert reasons(rows) == ({2: f"orders.order_id.{rule}"} if rule else {})
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("o2", "O2"), ("stra\u00dfe", "STRASSE"), ("\uff4f2", "o2"), ("\u2460", "1"), ("\ufb01x", "FIX")],
-)
-def test_keys_that_differ_by_case_or_unicode_form_alone_all_go(one: str, other: str) -> None:
-    rows = checked([GOOD, changed(order_id=one), changed(order_id=other), changed(order_id="o3")])
-
-    assert reasons(rows) == dict.fromkeys([2, 3], "orders.order_id.alike")
-
-
-def test_a_key_of_several_columns_is_alike_only_as_a_whole() -> None:
-    table = TableSpec(name="t", columns={"k": pl.String, "on": pl.Date}, key=("k", "on"), rules=list)
-    lines = [["a", "2026-01-01"], ["A", "2026-01-02"], ["b", "2026-01-01"], ["B", "2026-01-01"]]
-
-    rows = check_rows(table, read(lines, ["k", "on"], table).frame, {})
-
-    assert reasons(rows) == dict.fromkeys([3, 4], "t.k+on.alike")
-
-
 @pytest.mark.parametrize(
     "text", ["+12345-01-01", "99999-01-01", "-0044-03-15", "0000-01-01", "infinity", "-infinity", "today"]
 )
@@ -367,33 +196,6 @@ def test_a_date_that_the_warehouse_cannot_take_is_quarantined(text: str, dtype: 
     rows = check_rows(table, read([["1", text]], ["k", "v"], table).frame, {})
 
     assert reasons(rows) == {1: "t.type.v"}
-
-
-PLAIN_VALUES = [
-    (pl.String, "1"),
-    (pl.Int8, 1),
-    (pl.Float32, 1.0),
-    (pl.Decimal(2, 2), 0),
-    (pl.Boolean, True),
-    (pl.Date, date(2000, 1, 1)),
-    (pl.Datetime("ms"), datetime(2000, 1, 1)),
-    (pl.Time, time(0)),
-    (pl.Duration("us"), timedelta(microseconds=1)),
-    (pl.Enum(["low", "high"]), "low"),
-    (pl.Categorical, "1"),
-]
-
-
-@pytest.mark.parametrize(("dtype", "value"), PLAIN_VALUES, ids=lambda value: str(value))
-def test_a_plain_row_has_a_value_of_each_type_so_a_wrong_rule_is_wrong_on_it(dtype: Any, value: Any) -> None:
-    import great_expectations.expectations as gxe
-
-    table = TableSpec(name="t", columns={"id": pl.String, "x": dtype}, key=("id",), rules=list)
-    wrong = gxe.ExpectColumnValuesToNotBeNull(column="none", meta={"rule_id": "t.none", "why": "No such column."})
-
-    assert check_rows(table, plain_rows(table), {}).good["x"].to_list() == [value]
-    with pytest.raises(RuleError, match=r"t\.none"):
-        check_rows(table, plain_rows(table), make_rules(lambda: [wrong]))
 
 
 def test_a_time_of_day_is_read_as_one() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,65 +14,10 @@ import pytest
 
 from include.lifecycle.ingestion import raw_tables
 from include.lifecycle.ingestion.csv_records import Records, read_records
-from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.ingestion.validation import validate
 from include.lifecycle.ingestion.verdicts import DayVerdict, UnreadableVerdictError
-from include.lifecycle.specs import DatasetSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
-from tests.page_language import broken_promises, code_in, loose_percentages, split_cells
-
-MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
-TABLES = ("orders", "visits", "refunds")
-ORDERS = "order_id,amount\n" + "".join(f"o{number:02d},{number}\n" for number in range(1, 21))
-VISITS = "visitor,pages\nv1,3\nv2,5\n"
-
-
-def order_rules() -> list[Any]:
-    import great_expectations.expectations as gxe
-
-    meta = {"rule_id": "orders.amount.range", "why": "<b>Nothing</b> is that dear."}
-    return [gxe.ExpectColumnValuesToBeBetween(column="amount", min_value=0, max_value=100, meta=meta)]
-
-
-SHOP = DatasetSpec(
-    name="shop",
-    title="The shop",
-    description="Orders and visits of a shop.",
-    key=("order_id",),
-    timezone="UTC",
-    schedule="@daily",
-    tables=(
-        TableSpec(
-            name="orders",
-            columns={"order_id": pl.String, "amount": pl.Float64},
-            key=("order_id",),
-            rules=order_rules,
-            min_rows=2,
-        ),
-        TableSpec(name="visits", columns={"visitor": pl.String, "pages": pl.Int64}, key=("visitor",), rules=list),
-        TableSpec(name="refunds", columns={"order_id": pl.String}, key=("order_id",), rules=list, optional=True),
-    ),
-    make_source=lambda settings, connect: pytest.fail("validation reads the lake only"),
-    features=lambda day, tables: pytest.fail("validation makes no features"),
-    history_days=dict.fromkeys(TABLES, 0),
-)
-
-
-@pytest.fixture
-def land(lake: Lake, run: RunInfo, tmp_path: Path) -> Any:
-    def land(day: date, counted: int | None = None, **tables: str | bytes) -> None:
-        for table, content in tables.items():
-            path = tmp_path / "table.csv"
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            lines = count_data_lines(path) if counted is None else None
-            lake.publish(SHOP.raw(table), day, [LocalFile(path, counted, lines)], run=run)
-
-    return land
-
-
-def validate_day(lake: Lake, day: date, run: RunInfo) -> DayVerdict:
-    [verdict] = validate(SHOP, lake, [day], run)
-    return verdict
+from tests.integration.validation.shop import MONDAY, ORDERS, SHOP, TABLES, TUESDAY, VISITS, page, validate_day
 
 
 def rows(lake: Lake, prefix: str, day: date, folder: Path) -> pl.DataFrame:
@@ -347,82 +291,3 @@ def test_a_run_that_is_killed_between_any_two_writes_is_completed_by_the_next(
     assert verdict.accepted
     assert [lake.days(SHOP.clean(table)) for table in TABLES] == [[MONDAY], [MONDAY], []]
     assert lake.days(SHOP.validation_prefix) == [MONDAY]
-
-
-def test_the_page_shows_data_as_text(lake: Lake, land: Any, run: RunInfo) -> None:
-    land(MONDAY, orders=ORDERS + "<script>alert(1)</script>,-1\n", visits=VISITS)
-
-    validate_day(lake, MONDAY, run)
-
-    html = page(lake, MONDAY)
-    assert "<script" not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    assert "&lt;b&gt;Nothing&lt;/b&gt; is that dear." in html
-
-
-@pytest.mark.parametrize("character", ["\u061c", "\u00ad", "\u2060", "\u202e", "\U000e0041", "\u3164"])
-def test_the_page_shows_characters_that_nobody_sees(lake: Lake, land: Any, run: RunInfo, character: str) -> None:
-    land(MONDAY, orders=f"{ORDERS}o{character}1,1\n", visits=VISITS)
-
-    validate_day(lake, MONDAY, run)
-
-    html = page(lake, MONDAY)
-    assert character not in html
-    assert f"o{character.encode('unicode_escape').decode()}1" in html
-
-
-def page(lake: Lake, day: date) -> str:
-    entry = lake.manifest(SHOP.validation_prefix, day).file("index.html")
-    body = lake.read_object(f"{SHOP.validation_prefix}/dt={day}/{entry.name}")
-    assert body is not None
-    assert code_in(body.decode()) == []
-    assert [*broken_promises(body.decode()), *split_cells(body.decode()), *loose_percentages(body.decode())] == []
-    return body.decode()
-
-
-def test_a_rejected_day_points_to_bad_rows_only_where_they_are_why(lake: Lake, land: Any, run: RunInfo) -> None:
-    land(MONDAY, orders=ORDERS + "o21,many\n", visits="visitor,pages\n")
-    land(TUESDAY, orders=ORDERS.replace(",1", ",-1"), visits=VISITS)
-
-    verdicts = validate(SHOP, lake, [MONDAY, TUESDAY], run)
-
-    assert verdicts[0].problems == ("visits has 0 rows, and the minimum is 1.",)
-    assert not verdicts[1].accepted
-    pages = [page(lake, day) for day in (MONDAY, TUESDAY)]
-    assert ["The rows below show what is wrong" in html for html in pages] == [False, True]
-
-
-def test_the_page_is_amber_only_where_the_share_of_bad_rows_leaves_that_of_recent_days(
-    lake: Lake, land: Any, run: RunInfo
-) -> None:
-    days = [MONDAY + timedelta(days=number) for number in range(9)]
-    for number, day in enumerate(days):
-        bad = {6: 0, 7: 5, 8: 2}.get(number, 1 + number % 2)
-        lines = "".join(f"o{order},{'x' if order < bad else order}\n" for order in range(100))
-        land(day, orders="order_id,amount\n" + lines, visits=VISITS)
-
-    verdicts = validate(SHOP, lake, days, run)
-
-    assert all(verdict.accepted for verdict in verdicts)
-    assert [badge(lake, day) for day in days] == ["Note"] * 5 + ["Good", "Good", "Attention", "Good"]
-    assert verdicts[7].tables["orders"].usual_bad_share == (0, 0.02)
-    assert "orders has 5 % bad rows; recent days had 0 % to 2 %." in page(lake, days[7]).replace("\u00a0", " ")
-
-
-def test_the_page_shows_what_the_source_gave_beside_what_became_of_it(lake: Lake, land: Any, run: RunInfo) -> None:
-    land(MONDAY, counted=21, orders=ORDERS + "o21,many\n")
-    land(MONDAY, visits=VISITS)
-
-    validate_day(lake, MONDAY, run)
-
-    cells = [
-        re.findall(r"<td[^>]*><span>(.*?)</span></td>", row)
-        for row in re.findall(r"(?s)<tr>.*?</tr>", page(lake, MONDAY))
-    ]
-    assert ["orders", "21", "21", "20", "1", "21", "yes"] in cells
-    assert ["visits", "\u2013", "2", "2", "0", "2", "yes"] in cells
-
-
-def badge(lake: Lake, day: date) -> str:
-    [word] = re.findall(r'<span class="status">(\w+)', page(lake, day))
-    return str(word)
