@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,13 +21,21 @@ from include.samples.settings import CompanySettings
 from include.stack.airflow_api import AirflowApi
 from include.stack.control import running
 from include.stack.s3 import s3_client
-from include.stack.settings import Ports, StackSettings
+from include.stack.settings import PROJECT_DIR, Ports, StackSettings
 from tests.conftest import free_port
 
 RUN_SECONDS = 600
+ENDED = ("success", "failed")
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 START = YESTERDAY - timedelta(days=4)
 COMPANY = CompanySettings(customers=3000, history_days=110, seed=11)
+
+
+def wait_until(is_so: Callable[[], bool], complaint: str) -> None:
+    end = time.monotonic() + RUN_SECONDS
+    while not is_so():
+        assert time.monotonic() < end, f"{complaint} within {RUN_SECONDS} s."
+        time.sleep(0.5)
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,8 @@ class World:
         return self.wait(dag_id, self.api.trigger(dag_id, form))
 
     def wait(self, dag_id: str, run_id: str) -> Finished:
-        end = time.monotonic() + RUN_SECONDS
-        while (state := self.api.run_state(dag_id, run_id)) in ("queued", "running"):
-            assert time.monotonic() < end, f"{dag_id} {run_id} is still {state} after {RUN_SECONDS} s."
-            time.sleep(0.5)
+        wait_until(lambda: self.api.run_state(dag_id, run_id) in ENDED, f"{dag_id} {run_id} has not ended")
+        state = self.api.run_state(dag_id, run_id)
         tasks: dict[str, str] = {}
         for instance in self.api.task_instances(dag_id, run_id):
             if tasks.get(instance["task_id"]) != "failed":
@@ -68,23 +75,34 @@ class World:
     def switch_on(self, dag_id: str) -> None:
         """Unpause a DAG, and wait for the run that is due then, which might come before or after one of ours."""
         self.api.unpause(dag_id)
-        end = time.monotonic() + RUN_SECONDS
-        while self.api.due_run(dag_id):
-            assert time.monotonic() < end, f"{dag_id} has not begun the run that is due within {RUN_SECONDS} s."
-            time.sleep(0.5)
+        wait_until(lambda: not self.api.due_run(dag_id), f"{dag_id} has not begun the run that is due")
         self.wait_until_quiet(dag_id)
+
+    def wait_for_scheduled_run(self, dag_id: str) -> str:
+        """Wait until the scheduler has made a run by itself; returns the newest one's id."""
+
+        def scheduled() -> list[str]:
+            return [run["dag_run_id"] for run in self.api.runs(dag_id) if run["run_type"] == "scheduled"]
+
+        wait_until(lambda: bool(scheduled()), f"The scheduler has made no run of {dag_id}")
+        return scheduled()[0]
 
     def wait_until_quiet(self, dag_id: str) -> None:
         """Wait until a DAG has no run that is queued or running."""
         for run in self.api.runs(dag_id):
             self.wait(dag_id, run["dag_run_id"])
 
-    def wait_for_predictions(self, model: str, day: date) -> None:
-        """Wait until the scoring that new features or a new champion wake has published a day, and is done."""
-        end = time.monotonic() + RUN_SECONDS
-        while day not in self.lake.days(f"predictions/{model}"):
-            assert time.monotonic() < end, f"Nothing has woken {model}_scoring for {day} within {RUN_SECONDS} s."
-            time.sleep(0.5)
+    def wait_for_predictions(self, model: str, day: date, made_of: str | None = None) -> None:
+        """Wait until the scoring that new features or a new champion wake has published a day, and is done.
+
+        `made_of` is the digest of the partition that the predictions must be made of; by default, of any.
+        """
+
+        def is_published() -> bool:
+            manifest = self.lake.find_manifest(f"predictions/{model}", day)
+            return manifest is not None and (made_of is None or made_of in manifest.inputs.values())
+
+        wait_until(is_published, f"Nothing has woken {model}_scoring for {day}")
         self.wait_until_quiet(f"{model}_scoring")
 
     def query(self, database: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -109,9 +127,16 @@ class World:
 
 
 @contextmanager
-def new_world(folder: Path) -> Iterator[World]:
-    """A stack of its own on free ports, with its state in `folder`."""
-    settings = StackSettings(state_dir=folder, ports=Ports(*(free_port() for _ in range(4))))
+def new_world(folder: Path, project: Path = PROJECT_DIR) -> Iterator[World]:
+    """A stack of its own on free ports, with its state in `folder`, that runs the code of `project`."""
+    settings = StackSettings(
+        state_dir=folder,
+        ports=Ports(*(free_port() for _ in range(4))),
+        project_dir=project,
+        dags_dir=project / "dags",
+        plugins_dir=project / "plugins",
+        airflow_settings_file=project / "airflow_settings.yaml",
+    )
     with running(settings), AirflowApi(settings) as api:
         yield World(settings, api)
 
@@ -123,6 +148,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
+def copied_project(folder: Path) -> Path:
+    """A copy of what a stack runs, whose code a test may change."""
+    for name in ("include", "dags", "plugins"):
+        shutil.copytree(PROJECT_DIR / name, folder / name)
+    for name in ("airflow.env", "airflow_settings.yaml"):
+        shutil.copy2(PROJECT_DIR / name, folder / name)
+    return folder
+
+
 def pass_days(world: World, until: date) -> None:
     """Let days pass at the company, without the DAG that would go on until yesterday."""
     with closing(psycopg2.connect(world.settings.postgres_dsn("company"))) as connection:
@@ -132,7 +166,7 @@ def pass_days(world: World, until: date) -> None:
 @pytest.fixture(scope="session")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A small company, trained and scored as of START, whose last four days are still to come."""
-    with new_world(tmp_path_factory.mktemp("company")) as made:
+    with new_world(tmp_path_factory.mktemp("company"), copied_project(tmp_path_factory.mktemp("project"))) as made:
         made.set_variable("sample_world", COMPANY.model_dump(mode="json", exclude_defaults=True))
         source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
         made.set_variable("customers_source", source)
