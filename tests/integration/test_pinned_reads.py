@@ -110,3 +110,28 @@ def test_some_of_the_pinned_days_are_the_same_manifests(
     assert some.scan(tmp_path / "read").collect()["x"].to_list() == [1]
     with pytest.raises(PartitionNotFoundError, match="No days were asked"):
         pinned.only([]).scan(tmp_path)
+
+
+def test_days_that_are_alike_are_one_scan_in_the_order_in_which_they_were_asked_for(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    days = [date(2026, 3, day) for day in (3, 1, 2)]
+    for day in days:
+        publish(day, day.day)
+
+    rows = lake.pin(PREFIX, days).scan(tmp_path / "read")
+
+    assert rows.explain().count("SCAN") == 1
+    assert rows.collect().rows() == [(day.day, day) for day in days]
+    assert rows.filter(pl.col("dt") == days[1]).collect().rows() == [(1, days[1])]
+
+
+def test_days_whose_columns_have_other_types_are_read_together(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
+    days = [date(2026, 3, day) for day in (1, 2, 3)]
+    for day, value in zip(days, (1, 2.5, 3), strict=True):
+        lake.publish_frame(PREFIX, day, pl.DataFrame({"x": [value]}), run=run, scratch=tmp_path)
+
+    rows = lake.pin(PREFIX, days).scan(tmp_path / "read").collect()
+
+    assert rows.rows() == list(zip((1.0, 2.5, 3.0), days, strict=True))
+    assert rows.schema == {"x": pl.Float64, "dt": pl.Date}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,12 @@ class Pinned:
             raise PartitionNotFoundError(
                 f"No days were asked of {self.bucket.uri(self.prefix)}; name at least one."
             )
-        return pl.concat(self.frames(scratch).values(), how="vertical_relaxed")
+        files = self._download_all(scratch)
+        # One scan for all days that are alike: a plan with a branch per day costs the square of their number.
+        alike = groupby(files, key=lambda day: list(self.manifests[day].schema_.items()))
+        paths = [[path for day in days for path in files[day]] for _, days in alike]
+        scans = [pl.scan_parquet(some, hive_partitioning=True, hive_schema={"dt": pl.Date}) for some in paths]
+        return pl.concat(scans, how="vertical_relaxed")
 
     def frames(self, scratch: Path) -> dict[date, pl.LazyFrame]:
         """The Parquet files of each day as a lazy frame, with the day in the column `dt`.
@@ -101,12 +107,8 @@ class Pinned:
         CorruptFileError
             As in `download`.
         """
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            files = list(pool.map(lambda day: self.download(day, scratch), self.days))
-        return {
-            day: pl.scan_parquet(paths).with_columns(dt=pl.lit(day))
-            for day, paths in zip(self.days, files, strict=True)
-        }
+        files = self._download_all(scratch)
+        return {day: pl.scan_parquet(paths).with_columns(dt=pl.lit(day)) for day, paths in files.items()}
 
     def read_json(self, day: date, plain_name: str) -> Any:
         """The content of a JSON file of a day.
@@ -123,6 +125,11 @@ class Pinned:
         if hashlib.sha256(body).hexdigest() != entry.sha256:
             raise CorruptFileError(corrupt_sentence(self._uri(day, entry)))
         return json.loads(body)
+
+    def _download_all(self, scratch: Path) -> dict[date, list[Path]]:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            files = pool.map(lambda day: self.download(day, scratch), self.days)
+            return dict(zip(self.days, files, strict=True))
 
     def _entry(self, day: date, plain_name: str) -> FileEntry:
         try:
