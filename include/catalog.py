@@ -10,5 +10,18 @@ from include.models.churn import CHURN
 from include.models.returns import RETURNS
 from include.models.volatility import VOLATILITY
 
-DATASETS: dict[str, DatasetSpec] = {dataset.name: dataset for dataset in (CUSTOMERS, MARKET)}
-MODELS: dict[str, ModelSpec] = {model.name: checked_against_task(model) for model in (CHURN, VOLATILITY, RETURNS)}
+DATASETS: dict[str, DatasetSpec] = {
+    dataset.name: dataset
+    for dataset in (
+        CUSTOMERS,
+        MARKET,
+    )
+}
+MODELS: dict[str, ModelSpec] = {
+    model.name: checked_against_task(model)
+    for model in (
+        CHURN,
+        VOLATILITY,
+        RETURNS,
+    )
+}

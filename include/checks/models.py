@@ -41,6 +41,29 @@ def assert_labels_fit(model: ModelSpec, day: date, features: pl.DataFrame, outco
     return labels
 
 
+def assert_decisions_fit(model: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
+    """`decide` keeps each row and adds a column; returns the columns that it adds.
+
+    Parameters
+    ----------
+    rows : features with key, `dt` and `label`, which stands in for the score.
+
+    Raises
+    ------
+    AssertionError
+        Says what is wrong with the decisions.
+    """
+    scored = rows.drop("label", "dt").with_columns(score=rows["label"].cast(pl.Float64))
+    if model.interval:
+        score = pl.col("score")
+        scored = scored.with_columns(score_low=score - 1, score_high=score + 1, coverage=pl.lit(0.8))
+    decided = model.decide(scored)
+    assert decided.height == rows.height, f"`decide` made {decided.height} rows of {rows.height}; keep each row."
+    added = [name for name in decided.columns if name not in scored.columns]
+    assert added, "`decide` adds no column; add what a person does with a score."
+    return decided.select(added)
+
+
 def assert_can_be_stored(model: ModelSpec, rows: pl.DataFrame) -> None:
     """Each candidate and the baseline can be fitted, stored and loaded, and predicts the same after it.
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from include.checks.datasets import assert_point_in_time, assert_regrouping_changes_nothing
-from include.checks.models import assert_can_be_stored, assert_labels_fit
+from include.checks.models import assert_can_be_stored, assert_decisions_fit, assert_labels_fit
 from include.lifecycle.failures import one_line
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.features import build_features
@@ -234,15 +233,8 @@ def _candidates(model: ModelSpec, rows: pl.DataFrame) -> str:
 
 
 def _decisions(model: ModelSpec, rows: pl.DataFrame) -> str:
-    scored: Any = rows.drop("label", "dt").with_columns(score=rows["label"].cast(pl.Float64))
-    if model.interval:
-        score = pl.col("score")
-        scored = scored.with_columns(score_low=score - 1, score_high=score + 1, coverage=pl.lit(0.8))
-    decided = model.decide(scored)
-    assert decided.height == rows.height, f"`decide` made {decided.height} rows of {rows.height}; keep each row."
-    added = [name for name in decided.columns if name not in scored.columns]
-    assert added, "`decide` adds no column; add what a person does with a score."
-    return f"`decide` adds {', '.join(added)}, e.g. {decided.select(added).row(0, named=True)}."
+    decided = assert_decisions_fit(model, rows)
+    return f"`decide` adds {', '.join(decided.columns)}, e.g. {decided.row(0, named=True)}."
 
 
 def _drift(model: ModelSpec, rows: pl.DataFrame) -> str:

@@ -22,7 +22,10 @@ CATALOG = "include/catalog.py"
 SETTINGS = "airflow_settings.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST_NAME = 50
-_IN_WHAT_IS_WRITTEN = {"CATEGORICAL", "DAY", "DAYS", "HISTORY_DAYS", "HORIZON", "NUMERIC", "TABLES"}
+_IN_WHAT_IS_WRITTEN = {
+    "ACT_FROM", "CATEGORICAL", "CLASSIFICATION_GATE", "HISTORY_DAYS", "KEY", "MADE", "NUMERIC", "REGRESSION_GATE",
+    "TABLE", "TRUSTED_TYPES",
+}  # fmt: skip
 """What these names mean in the files that are written, no dataset and no model can mean."""
 
 

@@ -57,7 +57,6 @@ class Proposal:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     first_day: date
-    last_day: date
     days: int
     rows_per_day: float
 
@@ -65,11 +64,6 @@ class Proposal:
     def is_classification(self) -> bool:
         """Whether a probability is predicted."""
         return self.yes is not None
-
-    @property
-    def is_yes(self) -> str:
-        """The label's value that means 1, as Python writes it; empty where a number is predicted."""
-        return repr(self.yes) if self.is_classification else ""
 
     @property
     def horizon(self) -> int:
@@ -141,7 +135,7 @@ def propose(wish: Wish, table: Table, ask: Ask) -> Proposal:
     known: list[date] = days.unique().sort().to_list()
     return Proposal(
         wish, table, shape, key, on, label, yes, no, None if shape == "events" else value, numeric, categorical,
-        known[0], known[-1], len(known), len(days) / len(known),
+        known[0], len(known), len(days) / len(known),
     )  # fmt: skip
 
 
@@ -181,6 +175,9 @@ def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[
     else:
         kinds = (pl.String(), pl.Int64())
         possible = [name for name in table.types if table.types[name] in kinds and _is_key(dated, (name,))]
+        # A measured number may tell the rows of a day apart by chance, but not the same ones come each day.
+        days_there_are = dated["dt"].n_unique()
+        possible = [n for n in possible if dated[n].n_unique() * days_there_are <= 2 * dated.height] or possible
         # A column that never repeats may be a remark as well.
         possible = [name for name in possible if dated[name].n_unique() <= dated.height / 2] or possible
         if not possible:

@@ -15,13 +15,18 @@ from include.scaffold.columns import ScaffoldError
 from include.scaffold.proposal import Proposal
 
 LAG_DAYS = 6
+MEAN_DAYS = 28
 _MOST_KNOWN_VALUES = 10
 _LONGEST_WORDS = 40
 _NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
-_TRUSTED = ("numpy.dtype", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor")
+_FEW_ROWS = 20
+_AS_PROPOSED = (
+    "drift_days", "first_day", "folds", "has_few_people", "horizon", "is_classification", "key", "label",
+    "max_bad_share", "shape", "value",
+)  # fmt: skip
 _FILES = {
-    "dataset": ("__init__.py", "tables.py", "rules.py", "features.py"),
-    "model": ("__init__.py", "label.py", "estimators.py", "decisions.py"),
+    "dataset": ("__init__.py", "features.py"),
+    "model": ("__init__.py",),
 }
 
 
@@ -40,9 +45,8 @@ def render(proposal: Proposal) -> dict[str, str]:
         for what, rendered in _FILES.items()
         for file in rendered
     }
-    for what, name in names.items():
-        text = templates.get_template(f"tests/test_{what}.py.jinja").render(values)
-        files[f"tests/unit/{what}s/{name}/test_{name}_{what}.py"] = text
+    tests = f"tests/unit/models/{proposal.wish.model}/test_{proposal.wish.model}.py"
+    files[tests] = templates.get_template("test.py.jinja").render(values)
     return files
 
 
@@ -58,7 +62,7 @@ def with_catalog_entries(catalog: str, dataset: str, model: str) -> str:
         imported = f"from include.{kind}s.{name} import {name.upper()}\n"
         catalog = _replaced(r"(?m)^(from include\.)", imported + r"\1", catalog, "an import of include")
         catalog = _replaced(
-            rf"(for {kind} in \([^)]*?),?\s*\)", rf"\1, {name.upper()})", catalog, f"`for {kind} in (...)`"
+            rf"(for {kind} in \([^)]*?)(,?\s*\))", rf"\1, {name.upper()}\2", catalog, f"`for {kind} in (...)`"
         )
     return catalog
 
@@ -111,10 +115,7 @@ def _with_doubled_dollars(value: Any) -> Any:
 
 def _values(proposal: Proposal) -> dict[str, Any]:
     wish = proposal.wish
-    task = "classification" if proposal.is_classification else "regression"
     segment = proposal.key[0] if proposal.key_is_category else None
-    used = bool(proposal.categorical or segment)
-    numeric = (*proposal.numeric, *_past(proposal))
     return {
         "dataset": wish.dataset,
         "DATASET": wish.dataset.upper(),
@@ -127,26 +128,21 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         "a_row": "the row"
         if proposal.shape == "series"
         else f"each {'row' if proposal.shape == 'events' else _words(proposal.key[0])}",
-        "task": task,
-        "numeric": numeric,
-        "model_categorical": f'("{segment}", *CATEGORICAL)' if segment else "CATEGORICAL",
-        "categorical_is_used": used,
-        "uses_dataset_categorical": bool(proposal.categorical),
-        "texts": _texts(proposal, segment),
+        "numeric": proposal.numeric,
+        "categorical": (segment, *proposal.categorical) if segment else proposal.categorical,
         "date": proposal.date_column,
+        "date_has_time": proposal.table.types[proposal.date_column] == pl.Datetime(),
         "segment_by": segment,
         "lag_days": LAG_DAYS,
-        "lag_why": ", the weekday of the day after" if task == "regression" else "",
-        "specs": _specs(proposal, task, segment),
-        "drift_rows": 100 if proposal.rows_per_day < 20 else 200,
+        "mean_days": MEAN_DAYS,
+        "history_days": MEAN_DAYS - 1 if proposal.value else 0,
+        "specs": _specs(proposal, segment),
+        "drift_rows": 100 if proposal.rows_per_day < _FEW_ROWS else 200,
         "act_from": _act_from(proposal),
-        **{name: getattr(proposal, name) for name in ("key", "label", "shape", "value", "categorical")},
-        **{name: getattr(proposal, name) for name in ("first_day", "last_day", "horizon", "folds", "is_yes")},
-        **{name: getattr(proposal, name) for name in ("max_bad_share", "drift_days", "has_few_people")},
+        **{name: getattr(proposal, name) for name in _AS_PROPOSED},
         **_of_rules(proposal),
         **_of_label(proposal),
-        **_of_baseline(proposal),
-        **_by_hand(proposal, numeric),
+        **_of_estimators(proposal),
     }
 
 
@@ -156,25 +152,11 @@ def _types(proposal: Proposal) -> dict[str, pl.DataType]:
     return {**proposal.table.types, **texts}
 
 
-def _past(proposal: Proposal) -> tuple[str, ...]:
-    """Features of the value's past. Snapshots of people are of few weekdays, so that those teach nothing there."""
-    if not proposal.value:
-        return ()
-    weekday = () if proposal.is_classification else ("weekday",)
-    return (f"{proposal.value}_lag_{LAG_DAYS}", f"{proposal.value}_mean_28", *weekday)
-
-
-def _texts(proposal: Proposal, segment: str | None) -> str:
-    if segment:
-        return f'["{segment}", *CATEGORICAL]' if proposal.categorical else f'["{segment}"]'
-    return "list(CATEGORICAL)"
-
-
-def _specs(proposal: Proposal, task: str, segment: str | None) -> list[str]:
-    names = ["GateSpec", "LabelSpec", "ModelSpec"]
+def _specs(proposal: Proposal, segment: str | None) -> list[str]:
+    names = ["ModelSpec"]
     names += ["DriftPolicy"] if proposal.drift_days or proposal.has_few_people else []
     names += ["SegmentsSpec"] if segment else []
-    names += ["SplitSpec"] if task == "regression" else []
+    names += [] if proposal.is_classification else ["SplitSpec"]
     return sorted(names)
 
 
@@ -189,108 +171,56 @@ def _act_from(proposal: Proposal) -> float:
 
 def _of_rules(proposal: Proposal) -> dict[str, Any]:
     table, known = proposal.table, {}
-    present = {}
-    if not proposal.is_classification and proposal.shape != "events":
-        present[proposal.label] = f"The label and the features are made of the {_words(proposal.label)}."
     for name in (*proposal.categorical, *((proposal.label,) if proposal.is_classification else ())):
         values = sorted(table.rows[name].drop_nulls().unique().to_list())
         if table.types[name] == pl.String() and len(values) <= _MOST_KNOWN_VALUES and name not in proposal.key:
             known[name] = values
     numbers = [name for name, dtype in _types(proposal).items() if dtype.is_numeric()]
     lows = {name: table.values(name).min() for name in numbers}
+    is_made_of_label = not proposal.is_classification and proposal.shape != "events"
     # An answer of 0 or 1 is a number here, too.
+    not_negative = [name for name, low in lows.items() if isinstance(low, int | float) and low >= 0]
+    kinds = {"at_least": not_negative, "is_its_day": True, "one_of": known, "present": is_made_of_label}
     return {
-        "present": present or {proposal.date_column: "A row without a date is of no day."},
+        "present": proposal.label if is_made_of_label else "",
         "known_values": known,
-        "not_negative": [name for name, low in lows.items() if isinstance(low, int | float) and low >= 0],
+        "not_negative": not_negative,
+        "rule_kinds": [*(kind for kind, is_used in kinds.items() if is_used), "row_rules"],
     }
 
 
 def _of_label(proposal: Proposal) -> dict[str, Any]:
-    label, yes = _words(proposal.label), proposal.is_yes
+    words, column = _words(proposal.label), f'pl.col("{proposal.label}")'
+    is_event = proposal.shape == "events"
     if not proposal.is_classification:
-        what = f"the {label} of a row" if proposal.shape == "events" else f"the {label} of the day after"
-        name = f"{proposal.label}_of_row" if proposal.shape == "events" else f"{proposal.label}_ahead"
         return {
-            "what": what,
-            "label_function": name,
-            "is_yes_words": "",
-            "is_yes_expression": "",
-            "label_expression": f'pl.col("{proposal.label}").cast(pl.Float64)',
+            "what": f"the {words} of a row" if is_event else f"the {words} of the day after",
+            "label_kind": "value_of_row" if is_event else "value_after",
+            "label_value": column if is_event else f'"{proposal.label}"',
         }
-    column = f'pl.col("{proposal.label}")'
-    expression = column if yes == "True" else f"({column} == {yes})"
-    what = f"whether {label} is {_plain(proposal.yes)}"
-    if proposal.shape != "events":
-        what += f" within {proposal.horizon} days"
+    within = "" if is_event else f" within {proposal.horizon} days"
     return {
-        "what": what,
-        "label_function": f"{proposal.label}_of_row"
-        if proposal.shape == "events"
-        else f"{proposal.label}_within_horizon",
-        "is_yes_words": _plain(proposal.yes),
-        "is_yes_expression": expression,
-        "label_expression": f"{expression}.cast(pl.Int8)",
+        "what": f"whether {words} is {_plain(proposal.yes)}{within}",
+        "label_kind": "value_of_row" if is_event else "happens_within",
+        "label_value": column if proposal.yes is True else f"{column} == {proposal.yes!r}",
     }
 
 
-def _of_baseline(proposal: Proposal) -> dict[str, Any]:
+def _of_estimators(proposal: Proposal) -> dict[str, str]:
     if proposal.is_classification:
-        trusted = (
-            "sklearn.calibration._CalibratedClassifier",
-            "sklearn.calibration._SigmoidCalibration",
-            *_TRUSTED,
-        )
-        return {
-            "baseline": "DummyClassifier",
-            "baseline_sentence": "The baseline says the rate of the past for all.",
-            "trusted_types": trusted,
-        }
-    if proposal.shape == "events":
-        return {
-            "baseline": "DummyRegressor",
-            "baseline_sentence": "The baseline says the mean of the past for all.",
-            "trusted_types": _TRUSTED,
-        }
-    return {
-        "baseline": "persistence",
-        "baseline_sentence": "The baseline says that today's value stays.",
-        "trusted_types": ("include.lifecycle.segments.Persistence", *_TRUSTED),
-    }
-
-
-def _by_hand(proposal: Proposal, numeric: tuple[str, ...]) -> dict[str, str]:
-    """Two keys with an outcome each, or a series of one, as the source of the generated tests writes them."""
-    series, events = proposal.shape == "series", proposal.shape == "events"
-    keys = [
-        {name: f'"{letter}"' if name != proposal.date_column else "DAY" for name in proposal.key}
-        for letter in "ab"
-    ]
-    keys = keys[:1] if series else keys
-    yes, no = (repr(proposal.yes), repr(proposal.no)) if proposal.is_classification else ("2.0", "3.0")
-    on = "DAY" if events else "after"
-    outcomes = [yes, no][: len(keys)]
-    rows = [{**key, proposal.label: outcome, "dt": on} for key, outcome in zip(keys, outcomes, strict=True)]
-    labels = (["1", "0"] if proposal.is_classification else ["2.0", "3.0"])[: len(keys)]
-    if proposal.is_classification:
-        scores, decision, decided = [{"score": "1.0"}, {"score": "0.0"}], "act", "[True, False]"
-    elif events:
-        scores, decision, decided = [{"score": "1.0"}, {"score": "4.0"}], "rank", "[2, 1]"
+        kind, sentence = "usual_rate", "The baseline says the rate of the past for all."
+    elif proposal.shape == "events":
+        kind, sentence = "usual_mean", "The baseline says the mean of the past for all."
     else:
-        scores, decision, decided = [{"score": "3.0", proposal.label: "2.0"}], "change", "[1.0]"
+        kind, sentence = "persistence", "The baseline says that today's value stays."
+    task = "classification" if proposal.is_classification else "regression"
     return {
-        "hand_features": _source(keys), "hand_rows": _source(rows), "hand_labels": f"[{', '.join(labels)}]",
-        "hand_scores": _source(scores), "decision": decision, "hand_decisions": decided,
-    }  # fmt: skip
-
-
-def _source(rows: list[dict[str, str]]) -> str:
-    """Dictionaries of source texts as source text."""
-    return (
-        "["
-        + ", ".join("{" + ", ".join(f'"{name}": {value}' for name, value in row.items()) + "}" for row in rows)
-        + "]"
-    )
+        "candidates": "classifiers" if proposal.is_classification else "regressors",
+        "gate": f"{task.upper()}_GATE",
+        "baseline_kind": kind,
+        "baseline": f'persistence("{proposal.label}")' if kind == "persistence" else f"{kind}()",
+        "baseline_sentence": sentence,
+    }
 
 
 def _title(name: str) -> str:

@@ -49,7 +49,7 @@ def test_include_never_imports_airflow(path: Path) -> None:
 
 @pytest.mark.parametrize("path", _modules("include/lifecycle"), ids=str)
 def test_the_engine_knows_no_dataset_and_no_model(path: Path) -> None:
-    own_data = ("include.sources", "include.checks", "include.scaffold")
+    own_data = ("include.sources", "include.toolkit", "include.checks", "include.scaffold")
     others = ("include.datasets", "include.models", "include.catalog", "include.samples", "include.stack")
     forbidden = (*others, *own_data)
     assert not {name for name in _imports(path) if name.startswith(forbidden)}

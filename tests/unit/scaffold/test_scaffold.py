@@ -86,12 +86,14 @@ def test_stores_over_many_days_are_a_panel(tmp_path: Path) -> None:
     assert not found.is_classification
     assert found.numeric == ("sold", "open")
     assert found.categorical == ("code", "city")
-    assert (found.first_day, found.last_day, found.days, found.rows_per_day) == (
-        date(2026, 1, 1),
-        date(2026, 1, 30),
-        30,
-        4.0,
-    )
+    assert (found.first_day, found.days, found.rows_per_day) == (date(2026, 1, 1), 30, 4.0)
+
+
+def test_a_number_that_tells_rows_apart_by_chance_is_no_key(tmp_path: Path) -> None:
+    header, *rows = PANEL.splitlines()
+    text = f"{header},stock\n" + "".join(f"{row},{7 * number % 97}\n" for number, row in enumerate(rows))
+
+    assert proposed(text, tmp_path, "Sold").key == ("store_id",)
 
 
 def test_a_row_a_day_is_a_series(tmp_path: Path) -> None:
@@ -110,19 +112,19 @@ def test_rows_that_are_all_new_are_events_whose_label_is_no_feature(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "given", "written"),
     [
-        (PANEL, {"label": "Sold"}, ["target_days=(HORIZON, HORIZON)"]),
-        (EVENTS, {"label": "paid", "key": "loan"}, ["target_days=(0, 0)"]),
-        (SERIES, {"label": "load"}, ["target_days=(HORIZON, HORIZON)"]),
-        (PANEL, {"label": "open"}, []),
+        (PANEL, {"label": "Sold"}, "value_after"),
+        (EVENTS, {"label": "paid", "key": "loan"}, "value_of_row"),
+        (SERIES, {"label": "load"}, "value_after"),
+        (PANEL, {"label": "open"}, "happens_within"),
     ],
     ids=["the next day's value", "the row's own", "a series", "any day of the horizon"],
 )
 def test_a_model_says_which_days_its_label_is_about(
-    text: str, given: dict[str, str], written: list[str], tmp_path: Path
+    text: str, given: dict[str, str], written: str, tmp_path: Path
 ) -> None:
     spec = render(proposed(text, tmp_path, **given))["include/models/sales/__init__.py"]
 
-    assert re.findall(r"target_days=\(.*?\)", spec) == written
+    assert re.findall(r"label=(\w+)\(", spec) == [written]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def test_the_catalog_has_one_more_dataset_and_model() -> None:
 
     assert "from include.datasets.shop import SHOP\n" in text
     assert "from include.models.sales import SALES\n" in text
-    assert "MARKET, SHOP)" in text
-    assert "SALES)" in text
+    assert re.search(r"MARKET,\s*SHOP,", text)
+    assert re.search(r"RETURNS,\s*SALES,", text)
     compile(text, CATALOG, "exec")
 
 

@@ -1,0 +1,63 @@
+"""Ready-made estimators: named without scikit-learn, and storable with the types that the toolkit trusts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.checks import assert_can_be_stored, example_features
+from include.models.churn import CHURN
+from include.toolkit.models import (
+    CLASSIFICATION_GATE,
+    REGRESSION_GATE,
+    TRUSTED_TYPES,
+    classifiers,
+    persistence,
+    regressors,
+    usual_mean,
+    usual_rate,
+)
+
+NUMERIC, CATEGORICAL = ("tenure", "monthly_charges"), ("contract",)
+
+
+def like_churn(**fields: Any) -> Any:
+    shared = {"numeric": NUMERIC, "categorical": CATEGORICAL, "trusted_types": TRUSTED_TYPES}
+    return type(CHURN).model_validate({**dict(CHURN), **shared, **fields})
+
+
+def test_classifiers_and_the_usual_rate_can_be_stored() -> None:
+    model = like_churn(
+        candidates=classifiers(NUMERIC, CATEGORICAL), baseline=usual_rate(), gate=CLASSIFICATION_GATE
+    )
+
+    assert_can_be_stored(model, example_features(model))
+
+
+@pytest.mark.parametrize("baseline", [usual_mean(), persistence("tenure")])
+def test_regressors_and_their_baselines_can_be_stored(baseline: Callable[[int], Any]) -> None:
+    model = like_churn(
+        task="regression",
+        candidates=regressors(NUMERIC, CATEGORICAL),
+        baseline=baseline,
+        gate=REGRESSION_GATE,
+        split=CHURN.split.model_copy(update={"holdout_share": 0.3, "folds": 2}),
+    )
+    rows = example_features(model)
+
+    assert_can_be_stored(model, rows.with_columns(label=pl.col("tenure").cast(pl.Float64)))
+
+
+def test_models_are_put_together_without_scikit_learn() -> None:
+    code = (
+        "import sys; from include.toolkit.models import *; import include.toolkit.labels, include.toolkit.rules; "
+        "classifiers(('a',), ()); regressors(('a',), ()); usual_rate(); persistence('a'); "
+        "assert not {'sklearn', 'pandas', 'great_expectations'} & set(sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
