@@ -24,6 +24,7 @@ from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training.snapshots import matured_days, spaced_days, split
+from include.lifecycle.training.training_set import refuse_missing_columns
 
 MOST_DAYS, MOST_ROWS = 400, 200_000
 _MOST_NAMED = 5
@@ -212,6 +213,7 @@ def _labelled(model: ModelSpec, sample: _Sample) -> pl.DataFrame:
     frames = []
     for day in days:
         features = sample.features([day])
+        refuse_missing_columns(model, features)
         window = model.label_window(day, outcome_days)
         labels = assert_labels_fit(model, day, features, outcomes.filter(pl.col("dt").is_in(window)))
         frames.append(features.join(labels, on=list(model.dataset.key)))

@@ -66,7 +66,7 @@ REQUEST = TrainingRequest(AS_OF, trials=4, seed=7, run=RUN)
 def rows(day: date, broken: str | None = None) -> pl.DataFrame:
     """Features and label of a day: the label is a symbol's own multiple of a feature, and a little noise."""
     random = np.random.default_rng(day.toordinal())
-    frame = pl.DataFrame({"symbol": list(SLOPES)}).with_columns(
+    frame = pl.DataFrame({"symbol": list(SLOPES), "years": [10, 9, None, 9]}).with_columns(
         **{name: pl.Series(random.uniform(0.1, 1, len(SLOPES))) for name in VOLATILITY.numeric}
     )
     noise = pl.Series(random.normal(0, 0.01, len(SLOPES)))
@@ -77,7 +77,9 @@ def rows(day: date, broken: str | None = None) -> pl.DataFrame:
     )
 
 
-def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequence[str] = ()) -> None:
+def publish(
+    lake: Lake, scratch: Path, broken: str | None = None, young: Sequence[str] = (), model: ModelSpec = MODEL
+) -> None:
     """Features, outcomes and training set; `broken` lacks a feature, `young` are there on the last 20 days."""
     for day in DAYS:
         frame = rows(day, broken).filter(~pl.col("symbol").is_in(young) | (day in DAYS[-20:]))
@@ -86,7 +88,7 @@ def publish(lake: Lake, scratch: Path, broken: str | None = None, young: Sequenc
             (MARKET.clean("prices"), frame.select("symbol")),
         ):
             lake.publish_frame(prefix, day, columns, run=RUN, scratch=scratch, inputs=VERSION)
-    assemble(MODEL, lake, REQUEST)
+    assemble(model, lake, REQUEST)
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +264,40 @@ def test_batches_of_other_data_are_refused(lake: Lake, tmp_path: Path) -> None:
         train(MODEL, lake, REQUEST)
 
 
+def test_the_holdout_is_measured_by_a_column_that_is_neither_key_nor_feature(lake: Lake, tmp_path: Path) -> None:
+    model = changed(MODEL, candidates=lambda: CANDIDATES[:1], segments={"by": "years", "per_task": None})
+    publish(lake, tmp_path, model=model)
+
+    train(model, lake, REQUEST)
+
+    segments = staged_record(lake, model.name, AS_OF).segments
+    assert list(segments) == ["9", "10", "missing"]
+    assert all(set(measured) >= {"skill", "rmse"} for measured in segments.values())
+
+
+def test_a_number_in_categorical_is_fitted_by_its_values_and_the_missing_ones(lake: Lake, tmp_path: Path) -> None:
+    model = changed(MODEL, categorical=("symbol", "years"), segments={"by": "years"})
+    publish(lake, tmp_path, model=model)
+
+    batches = stage_batches(model, lake, REQUEST)
+    for number in range(len(batches)):
+        fit_batch(model, lake, REQUEST, number)
+
+    training_set = TrainingSet.read(model, lake, AS_OF, tmp_path)
+    fits = collect(model, lake, REQUEST, training_set, tmp_path)
+    assert batches == [["10", "9"], ["missing"]]
+    assert set(fits.estimators["har_per_symbol"]) == {"10", "9", "missing"}
+
+
+def test_features_without_the_column_of_the_segments_are_refused_with_what_to_change(
+    lake: Lake, tmp_path: Path
+) -> None:
+    model = changed(MODEL, segments={"by": "region", "per_task": None})
+
+    with pytest.raises(ValueError, match=r"The features lack \['region'\], .* `segments\.by`"):
+        publish(lake, tmp_path, model=model)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -282,5 +318,7 @@ def test_candidates_and_segments_per_task_must_agree(change: dict[str, Any]) -> 
     "change", [{"segments": {"by": None}}, {"split": {"folds": 1}}, {"categorical": ()}], ids=str
 )
 def test_a_spec_with_segments_to_fit_says_what_it_lacks(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"has `segments\.per_task`, which needs at least 2"):
+    with pytest.raises(
+        ValueError, match=r"at least 2 `split\.folds` .* as each row is answered by the model of its"
+    ):
         ModelSpec(**dict(changed(MODEL, **change)))

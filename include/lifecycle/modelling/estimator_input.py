@@ -41,6 +41,11 @@ def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
     ).to_pandas()
 
 
+def segment_names(model: ModelSpec) -> pl.Expr:
+    """The segment of each row as text, as `to_matrix` writes categorical columns: missing is one, too."""
+    return pl.col(str(model.segments.by)).cast(pl.String).fill_null(MISSING)
+
+
 def predict(estimator: Any, frame: pl.DataFrame, model: ModelSpec) -> NDArray[np.float64]:
     """The score of each row of `frame`, as the estimator sees its features."""
     return task_of(model).predict(estimator, to_matrix(frame, model))

@@ -143,11 +143,20 @@ class GateSpec(Spec):
 class SegmentsSpec(Spec):
     """The parts of the rows that are looked at, or learnt from, one by one."""
 
-    by: str | None = Field(None, description="Key column by whose values the holdout is measured one by one.")
+    by: str | None = Field(
+        None,
+        description=(
+            "Column of the features by whose values the holdout is measured one by one, a text or a number; it "
+            "need be neither key, `numeric` nor `categorical`. Missing values are a segment."
+        ),
+    )
     per_task: int | None = Field(
         None,
         ge=1,
-        description="Mapped tasks fit so many segments each; None: no candidate is fitted on each segment alone.",
+        description=(
+            "Mapped tasks fit so many segments each; `by` is then a `categorical` column, by which a model of "
+            "segments chooses who answers. None: no candidate is fitted on each segment alone."
+        ),
     )
 
 
@@ -211,7 +220,8 @@ class ModelSpec(Spec):
         if self.segments.per_task and not (self.split.folds > 1 and self.segments.by in self.categorical):
             raise ValueError(
                 f"Model {self.name!r} has `segments.per_task`, which needs at least 2 `split.folds` and "
-                f"`segments.by` ({self.segments.by!r}) among its `categorical` features."
+                f"`segments.by` ({self.segments.by!r}) among its `categorical` features, as each row is answered "
+                "by the model of its segment; list it there, also a number, which is then read as text."
             )
         return self
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from include.lifecycle.modelling.estimator_input import segment_names
 from include.lifecycle.modelling.intervals import coverage, width_fault
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.modelling.tuning import best
@@ -78,12 +79,12 @@ def _results(model: ModelSpec, fitted: Fitted) -> dict[str, Any]:
 
 
 def _segment_metrics(model: ModelSpec, fitted: Fitted) -> dict[str, Metrics]:
-    """The candidate's metrics on the holdout rows of each segment, by its name."""
+    """The candidate's metrics on the holdout rows of each segment, by its name, in the order of its values."""
     if model.segments.by is None:
         return {}
-    segments = fitted.holdout.partition_by(model.segments.by, as_dict=True)
-    task = task_of(model)
-    return {str(name): task.measure(rows, "candidate_score") for (name,), rows in sorted(segments.items())}
+    rows, task = fitted.holdout.sort(model.segments.by, nulls_last=True, maintain_order=True), task_of(model)
+    segments = rows.group_by(segment_names(model), maintain_order=True)
+    return {str(name): task.measure(segment, "candidate_score") for (name,), segment in segments}
 
 
 def _parts(model: ModelSpec, rows: SplitRows) -> dict[str, Any]:

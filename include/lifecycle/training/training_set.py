@@ -175,11 +175,27 @@ def within(rows: pl.DataFrame, part: Part) -> pl.DataFrame:
 
 def _joined(model: ModelSpec, features: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """The rows of a day that have features and a label, with the columns that a training needs."""
+    refuse_missing_columns(model, features)
     key = model.dataset.key
-    scale = (model.interval.scale,) if model.interval else ()
-    columns = dict.fromkeys((*key, "dt", *model.features, *scale, "label"))
     rows = features.join(labels.select(*key, "label"), on=key)
-    return rows.select(*columns).sort(key[::-1])
+    return rows.select(*dict.fromkeys((*key, "dt", *_read_columns(model), "label"))).sort(key[::-1])
+
+
+def refuse_missing_columns(model: ModelSpec, features: pl.DataFrame) -> None:
+    """Raise ValueError where features lack a column that a training of the model reads."""
+    absent = [name for name in _read_columns(model) if name not in features.columns]
+    if absent:
+        raise ValueError(
+            f"The features lack {absent}, which model {model.name!r} reads; build them again, or correct the "
+            "model's `numeric`, `categorical`, `segments.by` or `interval.scale`."
+        )
+
+
+def _read_columns(model: ModelSpec) -> tuple[str, ...]:
+    """The columns of the features that a training reads besides the key, each once."""
+    scale = model.interval.scale if model.interval else None
+    others = [name for name in (scale, model.segments.by) if name is not None]
+    return tuple(dict.fromkeys((*model.features, *others)))
 
 
 def _publish(
