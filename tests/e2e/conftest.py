@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from include.lifecycle.storage.lake import Lake
 from include.samples.database import ensure_history
@@ -29,6 +31,20 @@ ENDED = ("success", "failed")
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 START = YESTERDAY - timedelta(days=4)
 COMPANY = CompanySettings(customers=3000, history_days=110, seed=11)
+
+
+class ByStack(LoadFileScheduling):
+    """Keeps the modules that share a stack in one process, where several processes share the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(super()._split_scope(nodeid))
+        if file.stem.startswith("test_sample_company"):
+            return "company"
+        return "world" if file.stem in ("test_market", "test_telco") else file.stem
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByStack:
+    return ByStack(config, log)
 
 
 def wait_until(is_so: Callable[[], bool], complaint: str) -> None:
@@ -141,9 +157,9 @@ def new_world(folder: Path, project: Path = PROJECT_DIR) -> Iterator[World]:
         yield World(settings, api)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world of its own for each test module."""
+    """A world that the modules share, each with a dataset of its own."""
     with new_world(tmp_path_factory.mktemp("world")) as made:
         yield made
 

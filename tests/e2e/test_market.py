@@ -60,9 +60,9 @@ def test_every_session_has_prices_and_rows_without_trade_are_in_quarantine(marke
     assert market.lake.days(MARKET.clean("prices")) == sessions
     quarantined = market.lake.scan(MARKET.quarantine("prices"), sessions, tmp_path).collect()
     assert set(quarantined["broken_rules"].explode()) == {"prices.volume.traded"}
-    manifests = [market.lake.manifest(MARKET.raw("prices"), day).rows for day in sessions]
+    raw = market.lake.pin(MARKET.raw("prices"), sessions).manifests.values()
     clean = market.lake.scan(MARKET.clean("prices"), sessions, tmp_path).select(pl.len()).collect().item()
-    assert sum(manifests) == clean + quarantined.height
+    assert sum(manifest.rows for manifest in raw) == clean + quarantined.height
 
 
 def test_each_symbol_is_fitted_in_a_mapped_task_and_compared_with_the_pooled_models(scored: World) -> None:
