@@ -15,47 +15,17 @@ import pytest
 
 from include.lifecycle.monitoring.drift import monitor
 from include.lifecycle.monitoring.reference import Reference
-from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
+from include.lifecycle.specs import DriftPolicy, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
+from tests.specs import people_dataset, people_model, unused
 
 DAY = date(2026, 11, 20)
 TRAINED = date(2026, 10, 1)
 CUSTOMERS = 3_000
-
-
-def nothing(*_: Any) -> Any:
-    raise AssertionError("The drift report does not need this part of the spec.")
-
-
 REFERENCE = Reference(TRAINED, model_version=3)
-
-
-DATASET = DatasetSpec(
-    name="people",
-    title="People",
-    description="",
-    key=("person",),
-    timezone="UTC",
-    schedule="@daily",
-    tables=(TableSpec(name="people", columns={"person": pl.String}, key=("person",), rules=nothing),),
-    make_source=nothing,
-    features=nothing,
-    history_days={"people": 0},
-)
-MODEL = ModelSpec(
-    name="leaving",
-    title="Leaving",
-    description="",
-    dataset=DATASET,
+MODEL = people_model(
     numeric=("charges", "senior", "age"),
     categorical=("contract", "internet"),
-    task="classification",
-    label=LabelSpec(make=nothing, table="people", horizon_days=30, delay_days=5),
-    candidates=nothing,
-    baseline=nothing,
-    gate=GateSpec(metric="average_precision"),
-    decide=nothing,
-    trusted_types=(),
     drift=DriftPolicy(window_days=3, sample_rows=2_000),
 )
 WINDOW = [DAY - timedelta(days) for days in (2, 1, 0)]
@@ -276,11 +246,8 @@ def test_the_days_that_exist_are_compared_and_the_others_named(world: World, pos
 
 
 def test_a_key_that_is_a_whole_number_and_a_feature_is_compared(world: World, postgres: Any) -> None:
-    numbered = DATASET.model_copy(
-        update={
-            "tables": (TableSpec(name="people", columns={"person": pl.Int64}, key=("person",), rules=nothing),)
-        }
-    )
+    numbers = TableSpec(name="people", columns={"person": pl.Int64}, key=("person",), rules=unused)
+    numbered = people_dataset(tables=(numbers,))
     for numeric, categorical in ((("charges", "person"), ("contract",)), (("charges",), ("contract", "person"))):
         model = MODEL.model_copy(
             update={

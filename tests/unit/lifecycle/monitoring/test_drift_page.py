@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from datetime import date
 from html import unescape
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,40 +20,18 @@ from include.lifecycle.monitoring.drift_verdict import decide
 from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.reporting.distribution_chart import _round_ticks, distribution, label
-from include.lifecycle.specs import DatasetSpec, DriftPolicy, GateSpec, LabelSpec, ModelSpec, TableSpec
+from include.lifecycle.specs import DriftPolicy, ModelSpec
+from tests.specs import people_dataset, people_model
 
 DAYS = tuple(date(2026, 11, day) for day in (18, 19, 20))
 
 
-def unused(*_: Any) -> Any:
-    raise AssertionError("The drift page does not need this part of the spec.")
-
-
-MODEL = ModelSpec(
+MODEL = people_model(
     name="churn",
     title="Customer churn",
-    description="",
-    dataset=DatasetSpec(
-        name="customers",
-        title="",
-        description="",
-        key=("customer_id",),
-        timezone="UTC",
-        schedule="@daily",
-        tables=(TableSpec(name="people", columns={"customer_id": pl.String}, key=("customer_id",), rules=unused),),
-        make_source=unused,
-        features=unused,
-        history_days={"people": 0},
-    ),
+    dataset=people_dataset(name="customers"),
     numeric=("charges",),
     categorical=("payment",),
-    task="classification",
-    label=LabelSpec(make=unused, table="people", horizon_days=30, delay_days=5),
-    candidates=unused,
-    baseline=unused,
-    gate=GateSpec(metric="average_precision"),
-    decide=unused,
-    trusted_types=(),
     drift=DriftPolicy(window_days=3),
 )
 EVERY_DAY_COUNTS = MODEL.model_copy(update={"drift": DriftPolicy(window_days=3, all_days_of_a_key=True)})
