@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from airflow.timetables.trigger import CronTriggerTimetable
 
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
-from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
+from ml_lifecycle.schedules import from_next_time, in_words
 
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
@@ -49,12 +47,7 @@ def monitoring(model: ModelSpec) -> DAG:
             window=model.drift.window_days,
             schedule=in_words(model.schedule.monitoring, model.dataset.timezone),
         ),
-        schedule=CronTriggerTimetable(
-            model.schedule.monitoring,
-            timezone=model.dataset.timezone,
-            interval=timedelta(days=1),
-            run_immediately=NOT_AT_ONCE,
-        ),
+        schedule=from_next_time(model.schedule.monitoring, model.dataset.timezone),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,

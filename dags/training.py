@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from airflow.timetables.trigger import CronTriggerTimetable
 
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
@@ -17,7 +16,7 @@ from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY, TRAINING
 from ml_lifecycle.forms import training_form
 from ml_lifecycle.operators import PushModelOperator
-from ml_lifecycle.schedules import NOT_AT_ONCE, in_words
+from ml_lifecycle.schedules import from_next_time, in_words
 
 DOC = """
 Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
@@ -55,12 +54,7 @@ def training(model: ModelSpec) -> DAG:
             schedule=in_words(model.schedule.training, model.dataset.timezone),
             segments=SEGMENTS_DOC if model.segments.per_task else "",
         ),
-        schedule=CronTriggerTimetable(
-            model.schedule.training,
-            timezone=model.dataset.timezone,
-            interval=timedelta(days=1),
-            run_immediately=NOT_AT_ONCE,
-        ),
+        schedule=from_next_time(model.schedule.training, model.dataset.timezone),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,

@@ -1,16 +1,20 @@
-"""When a new DAG begins, and schedules in words, as a DAG's docs say them."""
+"""When a DAG runs, as a timetable and in the words of its docs."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-NOT_AT_ONCE = timedelta(0)
-"""For `run_immediately`: a DAG that is unpaused waits for its next time.
+from airflow.timetables.trigger import CronTriggerTimetable
 
-With False, Airflow 3.3 makes up for a time that is less than a tenth of the interval ago: on Mondays a weekly DAG
-would run once more than on other days.
-"""
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def from_next_time(cron: str, timezone: str) -> CronTriggerTimetable:
+    """Runs at the times of a cron expression, for the day before; an unpaused DAG waits for the next of them."""
+    # With False instead, Airflow 3.3 makes up for a time that is less than a tenth of the interval ago: a weekly
+    # DAG that is unpaused on a Monday would run once more.
+    never = timedelta(0)
+    return CronTriggerTimetable(cron, timezone=timezone, interval=timedelta(days=1), run_immediately=never)
 
 
 def in_words(cron: str, timezone: str) -> str:
