@@ -163,10 +163,16 @@ def _quarantined(verdicts: Sequence[DayVerdict]) -> str:
 
 def _with_features(sample: _Sample) -> tuple[Finding, _Sample]:
     build_features(sample.dataset, sample.lake, sample.days, _RUN)
-    features = sample.features(sample.days)
+    return found_in(sample.features(sample.days)), sample
+
+
+def found_in(features: pl.DataFrame) -> Finding:
+    """How many features there are, and which of them never have a value."""
     missing = features.null_count().sum_horizontal().item() / max(features.height * features.width, 1)
     text = f"{features.height:,} rows of {features.width - 1} columns; {1 - missing:.0%} of the values are there."
-    return Finding("features", text), sample
+    if empty := [column.name for column in features if column.null_count() == features.height]:
+        text += f" Never a value: {', '.join(empty)}. Does it look back further than `history_days`?"
+    return Finding("features", text)
 
 
 def _point_in_time(sample: _Sample) -> str:
@@ -250,7 +256,8 @@ def _drift(model: ModelSpec, rows: pl.DataFrame) -> str:
         for name, column in compare(samples, model.numeric, model.categorical, policy).columns.items()
         if column.exceeded
     ]
-    return f"Between the halves of the sample, {', '.join(drifted) if drifted else 'nothing'} drifts."
+    found = f"these drift: {', '.join(drifted)}" if drifted else "nothing drifts"
+    return f"Between the halves of the sample, {found}."
 
 
 def _some(sentences: Sequence[str]) -> str:

@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(
-        f"Written: include/datasets/{wish.dataset}, include/models/{wish.model} and tests of both; {CATALOG} and "
-        f"{SETTINGS} have a line more.\nNext: make check-data DATASET={wish.dataset}"
+        f"Written: include/datasets/{wish.dataset}, include/models/{wish.model}, a test of both, and entries for "
+        f"them in {CATALOG} and {SETTINGS}.\nNext: make check-data DATASET={wish.dataset}"
     )
     return 0
 

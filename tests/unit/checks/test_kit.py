@@ -11,13 +11,16 @@ import pytest
 
 from include.checks import (
     assert_can_be_stored,
+    assert_decisions_fit,
     assert_labels_fit,
     assert_point_in_time,
     assert_regrouping_changes_nothing,
     assert_rules_can_be_run,
     example_features,
     example_rows,
+    promises_of,
 )
+from include.checks.walkthrough import found_in
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.modelling.model_files import UntrustedModelError
 from include.lifecycle.specs import DatasetSpec, ModelSpec, TableSpec
@@ -122,6 +125,15 @@ def test_rules_are_run_on_made_up_rows() -> None:
     assert set(broken) <= {rule.meta["rule_id"] for rule in table.rules()}
 
 
+def test_features_that_never_have_a_value_are_named() -> None:
+    features = pl.DataFrame(
+        {"store": ["a", "b"], "sold": [None, 1.0], "sold_lag_60": [None, None], "dt": [DAY, DAY]}
+    )
+
+    assert "Never a value: sold_lag_60. Does it look back further" in found_in(features).text
+    assert "Never" not in found_in(features.drop("sold_lag_60")).text
+
+
 def with_label(make: Callable[..., pl.DataFrame]) -> ModelSpec:
     return CHURN.model_copy(update={"label": CHURN.label.model_copy(update={"make": make})})
 
@@ -153,3 +165,47 @@ def test_candidates_are_stored_with_trusted_types_alone() -> None:
 def test_a_spec_that_does_not_fit_its_task_is_named_before_anything_is_fitted() -> None:
     with pytest.raises(ValueError, match="the task 'clustering', which has no module"):
         assert_can_be_stored(CHURN.model_copy(update={"task": "clustering"}), example_features(CHURN))
+
+
+@pytest.mark.parametrize(
+    ("decide", "sentence"),
+    [
+        (lambda scores: scores.head(1).with_columns(act=True), "made 1 rows of 2; keep each row"),
+        (lambda scores: scores, "adds no column"),
+    ],
+)
+def test_decisions_that_do_not_fit_the_scores_are_named(
+    decide: Callable[..., pl.DataFrame], sentence: str
+) -> None:
+    rows = pl.DataFrame({"customer_id": ["a", "b"], "dt": [DAY, DAY], "label": [0, 1]})
+
+    with pytest.raises(AssertionError, match=sentence):
+        assert_decisions_fit(CHURN.model_copy(update={"decide": decide}), rows)
+
+
+def broken_promises(*specs: DatasetSpec | ModelSpec) -> set[str]:
+    """The names of the cases that fail of the test that `promises_of` makes."""
+    [parametrised] = promises_of(*specs).pytestmark  # type: ignore[attr-defined]
+    broken = set()
+    for case in parametrised.args[1]:
+        try:
+            promises_of(*specs)(*case.values)
+        except AssertionError:
+            broken.add(case.id)
+    return broken
+
+
+def test_a_test_of_promises_fails_in_the_one_that_is_broken() -> None:
+    assert broken_promises(dataset(mean_since(3))) == set()
+    assert broken_promises(dataset(of_the_day_after)) == {"shop: features know nothing of later days"}
+
+
+def test_a_model_that_labels_nobody_breaks_a_promise() -> None:
+    def everybody(day: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
+        return features.select("customer_id", label=pl.lit(1))
+
+    def nobody(day: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
+        return everybody(day, features, outcomes).clear()
+
+    assert broken_promises(with_label(everybody)) == set()
+    assert broken_promises(with_label(nobody)) == {"churn: labels fit the features"}
