@@ -50,7 +50,8 @@ def test_each_listing_is_what_is_written(path: str, listing: str, project: Path)
     assert listing in (project / path).read_text()
 
 
-def test_the_label_of_members_is_what_is_written(project: Path) -> None:
-    [label] = re.findall(r"`(happens_within\(.*?\))`", PAGE)
+@pytest.mark.parametrize(("model", "kind"), [("demand", "value_after"), ("leaving", "happens_within")])
+def test_the_label_of_each_model_is_what_is_written(model: str, kind: str, project: Path) -> None:
+    [label] = re.findall(rf"`({kind}\(.*?\))`", PAGE)
 
-    assert f"label={label}," in (project / "include/models/leaving/__init__.py").read_text()
+    assert f"label={label}," in (project / f"include/models/{model}/__init__.py").read_text()
