@@ -21,7 +21,7 @@ import mlflow
 import polars as pl
 
 from benchmarks.market_day import accepted, names
-from benchmarks.scheduled_week import World, run_etl, run_performance, run_scoring, stage_training
+from benchmarks.scheduled_week import SEED, TRIALS, World, run_etl, run_performance, run_scoring, stage_training
 from benchmarks.scoring import BUCKET
 from include.catalog import DATASETS, MODELS
 from include.datasets.customers import CUSTOMERS
@@ -35,6 +35,8 @@ from include.lifecycle.scoring.prediction_files import predictions_table
 from include.lifecycle.specs import Extracted, ModelSpec, Source
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import LocalFile, partition
+from include.lifecycle.training.record import TrainingRequest
+from include.lifecycle.training.training_set import assemble
 from include.portfolio import planning, publish
 from include.portfolio.inputs import PORTFOLIO, REPORT
 from include.portfolio.settings import PortfolioSettings
@@ -110,6 +112,8 @@ def make(world: World, history: int, scratch: Path) -> None:
     _make_portfolios(world, first)
     for model in MODELS.values():
         _note_loads(world, model)
+        # What the training set notes of the lake is of the times of writing that there are now.
+        assemble(model, world.lake, TrainingRequest(LAST, TRIALS, SEED, world.run))
         run_performance(world, model, LAST)
     for dataset in DATASETS.values():  # yesterday's run has noted until when all is dealt with
         plan(dataset, world.lake, world.sources[dataset.name](), None, LAST)

@@ -7,7 +7,7 @@ from datetime import datetime
 from airflow.sdk import dag, get_current_context, task
 
 from include.catalog import DATASETS
-from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.look_back import LOOK_BACK
 from ml_lifecycle import assets
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.defaults import DEFAULTS, HEAVY

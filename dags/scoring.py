@@ -9,7 +9,7 @@ from airflow.sdk import DAG, TriggerRule, dag, get_current_context, task, task_g
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
-from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.look_back import LOOK_BACK
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
 from ml_lifecycle.days import requested_range

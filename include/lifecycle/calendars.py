@@ -16,10 +16,6 @@ DAYS_THAT_TELL = 2 * STRAY_DAYS + 1
 """So many days from an end tell which of them are strays."""
 
 
-LOOK_BACK = timedelta(days=180)
-"""So far before the newest day that is done a scheduled look for days that are not goes back at first."""
-
-
 def first_plausible(days: Sequence[date]) -> date:
     """The first of some days that is no stray, as a lone 1970-01-01 is that would stretch the whole calendar.
 

@@ -106,14 +106,18 @@ def write(past: Past, settings: PortfolioSettings, scratch: Path) -> list[LocalF
     return [LocalFile(scratch / CARRIED), *files]
 
 
-def find(portfolio: Pinned, day: date, settings: PortfolioSettings) -> Carried | None:
+def find(
+    portfolio: Pinned, day: date, settings: PortfolioSettings, first_price_day: date | None
+) -> Carried | None:
     """What a portfolio of `day` carries on from; None if it has to start from scratch.
 
     That is where there is no earlier portfolio, or that was made by other code or settings, or begins too early.
+    It is also where older prices have come since, e.g. by a backfill.
 
     Parameters
     ----------
     portfolio : the earlier portfolio, pinned to its one day, or to none.
+    first_price_day : the first day with prices of those that a portfolio of `day` looks at.
     """
     for before, manifest in portfolio.manifests.items():
         if CARRIED in {file.plain_name for file in manifest.files}:
@@ -122,8 +126,10 @@ def find(portfolio: Pinned, day: date, settings: PortfolioSettings) -> Carried |
                 record = Carried.model_validate(portfolio.read_json(before, CARRIED))
             except ValidationError:
                 return None  # Other code wrote it.
+            has_all = first_price_day is None or record.first <= first_price_day
             is_late = record.begins is None or record.begins >= settings.backtest_start(day)
-            if is_late and record.first >= settings.prices_start(day) and record.method == method(settings):
+            is_late = is_late and record.first >= settings.prices_start(day)
+            if has_all and is_late and record.method == method(settings):
                 return record
     return None
 

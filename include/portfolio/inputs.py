@@ -13,7 +13,7 @@ import polars as pl
 
 from include.datasets.market.calendar import SESSIONS_PER_YEAR
 from include.datasets.market.features import RETURNS as FEATURE_SESSIONS
-from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.look_back import LOOK_BACK
 from include.lifecycle.storage.lake import Lake, Pinned
 from include.models.returns.label import HORIZON
 from include.portfolio import carried
@@ -98,9 +98,7 @@ def pin(lake: Lake, day: date, settings: PortfolioSettings) -> Sources:
     """
     before = previous_day(lake, day)
     previous = lake.pin(PORTFOLIO, [] if before is None else [before])
-    record = carried.find(previous, day, settings)
-    if record and lake.days(PRICES, settings.prices_start(day), record.first - timedelta(days=1)):
-        record = None  # Older prices have come since, e.g. by a backfill.
+    record = carried.find(previous, day, settings, lake.oldest(PRICES, settings.prices_start(day)))
     since = record.last + timedelta(days=1) if record else settings.prices_start(day)
     return Sources(
         prices=lake.pin(PRICES, sorted({*lake.days(PRICES, since, day), day})),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from include.lifecycle.calendars import LOOK_BACK
+from include.lifecycle.look_back import Look, undone_days
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, partition
 from include.portfolio import inputs as sources
@@ -25,10 +25,9 @@ def plan(lake: Lake, requested: tuple[date, date] | None, settings: PortfolioSet
 
     Without a request these are the days that have prices and predictions of both models, from the first one that
     has no portfolio, or one of other inputs or settings than there are now: each portfolio starts from the one
-    before, so all later ones follow. They are looked for from LOOK_BACK before the newest portfolio on; where the
-    oldest of these days is not done, there may be more before it, and all of the history is looked at. A day whose
-    portfolio was refused (see `make_or_refuse`) is done until its inputs or the settings change. A requested range
-    (both ends included) is made whatever the lake has.
+    before, so all later ones follow. How far back they are looked for, see `undone_days`. A day whose portfolio
+    was refused (see `make_or_refuse`) is done until its inputs or the settings change. A requested range (both
+    ends included) is made whatever the lake has.
 
     Raises
     ------
@@ -56,14 +55,13 @@ def _undone(lake: Lake, settings: PortfolioSettings) -> list[date]:
     changed = _settings_written(lake, settings)
     if changed is None:
         return _ready({prefix: lake.written(prefix) for prefix in _NEEDED})
+
+    def look(since: date) -> Look:
+        found = _found(lake, since, changed)
+        return Look(found.ready, found.undone(lake, settings), found.written[PORTFOLIO])
+
     newest = latest.usable(lake, PORTFOLIO)
-    if newest:
-        look = _look(lake, newest.day - LOOK_BACK, changed)
-        undone = look.undone(lake, settings)
-        is_lost = newest.day not in look.written[PORTFOLIO]
-        if not is_lost and undone[:1] != look.ready[:1]:
-            return undone
-    return _look(lake, date.min, changed).undone(lake, settings)
+    return undone_days(newest.day if newest else None, date.min, look)
 
 
 def _settings_written(lake: Lake, settings: PortfolioSettings) -> datetime | None:
@@ -83,7 +81,7 @@ def _ready(written: Mapping[str, Mapping[date, datetime]]) -> list[date]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Found:
     """What was written when, by prefix, and since when the settings are those of now."""
 
     written: Mapping[str, Mapping[date, datetime]]
@@ -125,6 +123,6 @@ class _Look:
         return [*times, self.written[PORTFOLIO][before]] if before in self.written[PORTFOLIO] else times
 
 
-def _look(lake: Lake, since: date, changed: datetime) -> _Look:
+def _found(lake: Lake, since: date, changed: datetime) -> _Found:
     written = {prefix: lake.written(prefix, since) for prefix in (*_NEEDED, PORTFOLIO, REPORT)}
-    return _Look(written, _ready(written), changed)
+    return _Found(written, _ready(written), changed)

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.monitoring import performance
@@ -20,7 +21,8 @@ from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.lifecycle.training.record import BASELINE
 from include.models.churn import CHURN
-from tests.integration.churn_history import day, features_of, labels_of, publish_history
+from tests.integration.churn_history import CHURNS, day, features_of, labels_of, publish_history
+from tests.integration.s3_requests import requests_of
 
 SNAPSHOTS = [day(number) for number in range(0, 20)]
 FIRST, SECOND = day(45), day(52)
@@ -89,6 +91,37 @@ def test_carrying_on_and_measuring_all_anew_give_the_same_bytes(
     recomputed = performance.monitor(
         CHURN, predicted, postgres, SECOND, replace(run, code_version="other code"), REFERENCE
     )
+
+    assert carried == recomputed
+    assert outcomes_file(predicted, SECOND) == carried_file
+
+
+@pytest.mark.parametrize(("kind", "moment"), [("features", 40), ("predictions", 60), ("outcomes", 90)])
+def test_what_is_corrected_while_a_report_is_made_is_not_carried_on_as_it_was(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path, kind: str, moment: int
+) -> None:
+    def correct(number: int) -> None:
+        if number != moment:
+            return
+        if kind == "features":
+            others = features_of(SNAPSHOTS[3]).head(400)
+            inputs = version_input(CHURN.dataset)
+            prefix = CHURN.dataset.features_prefix
+            predicted.publish_frame(prefix, SNAPSHOTS[3], others, run=run, scratch=tmp_path, inputs=inputs)
+        elif kind == "outcomes":
+            others = predicted.scan(CHURNS, [day(12)], tmp_path).collect().drop("dt").head(1)
+            predicted.publish_frame(CHURNS, day(12), others, run=run, scratch=tmp_path)
+        else:
+            predict(predicted, run, tmp_path, SNAPSHOTS[3], 0.4)
+
+    with requests_of(predicted, correct) as made:
+        performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+    assert len(made) > moment
+    carried = performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
+    carried_file = outcomes_file(predicted, SECOND)
+
+    other_code = replace(run, code_version="other code")
+    recomputed = performance.monitor(CHURN, predicted, postgres, SECOND, other_code, REFERENCE)
 
     assert carried == recomputed
     assert outcomes_file(predicted, SECOND) == carried_file

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -20,6 +17,7 @@ from include.lifecycle.training.training import train
 from include.lifecycle.training.training_set import TrainingSet, assemble
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, churns_of, day, features_of, request
+from tests.integration.s3_requests import requests_of
 from tests.specs import changed
 from tests.training_records import staged_record
 
@@ -88,25 +86,11 @@ def world(main_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(main_lake, tmp_path_factory.mktemp("world"))
 
 
-@contextmanager
-def requests_of(lake: Lake, act: Callable[[int], None] = lambda _: None) -> Iterator[list[tuple[str, str]]]:
-    """The name and the key of each request; `act` is called before each, with its number from 1."""
-    made: list[tuple[str, str]] = []
-    number = itertools.count(1)
-
-    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
-        made.append((model.name, params.get("Key") or params.get("Prefix", "")))
-        act(next(number))
-
-    lake.client.meta.events.register("provide-client-params.s3", note)
-    yield made
-    lake.client.meta.events.unregister("provide-client-params.s3", note)
-
-
 @pytest.mark.parametrize("moment", [1, 2, 3, 5, 20, 30, 33, 50, 58, 61, 64])
 def test_a_training_set_names_what_it_was_read_from_whenever_the_etl_replaces_that(
     world: World, tmp_path: Path, moment: int
 ) -> None:
+    world.replace()
     version = world.version
 
     with requests_of(world.lake, lambda number: world.replace() if number == moment else None):
@@ -156,6 +140,8 @@ def test_labels_that_somebody_replaces_after_they_were_assembled_are_not_learnt_
 
 
 def test_a_training_reads_each_partition_once_and_nothing_but_its_set_when_it_learns(world: World) -> None:
+    world.replace(OUTCOMES)
+
     with requests_of(world.lake) as assembling:
         assemble(QUICK, world.lake, request(AS_OF))
     with requests_of(world.lake) as training:
@@ -165,6 +151,7 @@ def test_a_training_reads_each_partition_once_and_nothing_but_its_set_when_it_le
     days = {known for snapshot in SNAPSHOTS for known in QUICK.label_window(snapshot, OUTCOMES)}
     assert set(read.values()) == {1}
     assert len(read) == 2 * (len(SNAPSHOTS) + len(days))
-    assert [name for name, _ in assembling].count("ListObjectsV2") <= 2 + len(SNAPSHOTS) + 1
+    # Outcomes and features for the days, both and labels for what there was, the earlier set, and the new labels.
+    assert [name for name, _ in assembling].count("ListObjectsV2") == 7
     prefixes = {key.partition("/dt=")[0] for _, key in training}
     assert prefixes == {QUICK.training_rows_prefix, QUICK.staging_prefix}

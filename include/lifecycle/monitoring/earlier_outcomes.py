@@ -1,9 +1,9 @@
-"""What an earlier report of performance found, for the days of which nothing has been written since."""
+"""What an earlier report of performance found, for the days of which nothing has been replaced since."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from include.lifecycle.monitoring.performance_verdict import KIND
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Pinned, RunInfo, partition
 from include.lifecycle.storage.manifests import UNKNOWN_VERSION, CorruptFileError
-from include.lifecycle.training.labels import Windows
+from include.lifecycle.training.listings import marked_days
 
 log = logging.getLogger(__name__)
 
@@ -39,42 +39,34 @@ class EarlierOutcomes:
 
 
 def find(
-    model: ModelSpec, lake: Lake, day: date, windows: Windows, reference: Pinned, run: RunInfo
+    model: ModelSpec, lake: Lake, day: date, marks: Mapping[date, str], reference: Pinned, run: RunInfo
 ) -> EarlierOutcomes:
-    """Those of the days of `windows` that the newest report before `day` has as they would be found now.
+    """Those of the days of `marks` that the newest report before `day` has as they would be found now.
 
-    That report was made by the same code beside the same baseline, its outcomes can be read, and features,
-    predictions, labels and the outcomes in the day's window were written before it.
+    That report was made by the same code beside the same baseline, its outcomes can be read, and it has noted the
+    same mark of the day: features, predictions, labels and the outcomes in the day's window are still those that
+    it was made of.
     """
     prefix = model.report_prefix(KIND)
-    reports = lake.written(prefix, day - _RECENT, day - timedelta(days=1))
-    if not windows or not reports or run.code_version == UNKNOWN_VERSION:
-        return EarlierOutcomes()
-    newest = max(reports)
-    made, (before, _) = reports[newest], lake.pin_readable(prefix, [newest])
-    manifest = before.manifests.get(newest)
-    if manifest is None:
-        return EarlierOutcomes()
-    if manifest.code_version != run.code_version or not reference.inputs.items() <= manifest.inputs.items():
-        return EarlierOutcomes()
-    of_a_day = (model.dataset.features_prefix, model.predictions_prefix, model.labels_prefix)
-    outcomes = model.dataset.clean(model.label.table)
-    first = min(day for window in windows.values() for day in (*windows, *window))
-    written = {prefix: lake.written(prefix, first, day) for prefix in (*of_a_day, outcomes)}
+    newest = lake.days(prefix, day - _RECENT, day - timedelta(days=1))[-1:]
+    before, _ = lake.pin_readable(prefix, newest if run.code_version != UNKNOWN_VERSION else [])
+    for reported, manifest in before.manifests.items():
+        days = marked_days(manifest.inputs, marks)
+        is_of_same_code = manifest.code_version == run.code_version
+        if days and is_of_same_code and reference.inputs.items() <= manifest.inputs.items():
+            return _outcomes(model, before, reported, days)
+    return EarlierOutcomes()
 
-    def is_unchanged(other: date) -> bool:
-        times = [written[prefix].get(other) for prefix in of_a_day]
-        times += [written[outcomes].get(known) for known in windows[other]]
-        is_named = all(partition(prefix, other) in manifest.inputs for prefix in of_a_day)
-        return is_named and all(time is not None and time < made for time in times)
 
-    days = tuple(other for other in windows if is_unchanged(other))
-    rows = _rows(before, newest) if days else None
+def _outcomes(model: ModelSpec, report: Pinned, reported: date, days: Sequence[date]) -> EarlierOutcomes:
+    """The outcomes of some days as a report has them; none where they cannot be read."""
+    rows = _rows(report, reported)
     if rows is None:
         return EarlierOutcomes()
-    paths = [partition(prefix, other) for prefix in of_a_day for other in days]
-    inputs = {path: manifest.inputs[path] for path in paths}
-    return EarlierOutcomes(days, inputs, {other: rows[other,] for other in days if (other,) in rows})
+    of_a_day = (model.dataset.features_prefix, model.predictions_prefix, model.labels_prefix)
+    paths = [partition(prefix, day) for prefix in of_a_day for day in days]
+    inputs = {path: report.manifests[reported].inputs[path] for path in paths}
+    return EarlierOutcomes(tuple(days), inputs, {day: rows[day,] for day in days if (day,) in rows})
 
 
 def _rows(report: Pinned, day: date) -> dict[tuple[Any, ...], pl.DataFrame] | None:

@@ -36,6 +36,7 @@ from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
 from include.lifecycle.training.labels import Windows, publish_labels
+from include.lifecycle.training.listings import list_partitions, noted
 from include.lifecycle.training.record import BASELINE
 from include.lifecycle.training.snapshots import matured_days, missing_outcomes
 
@@ -80,14 +81,17 @@ def monitor(
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         trained = lake.pin(model.reference_prefix(reference.model_version), [reference.day])
-        earlier = earlier_outcomes.find(model, lake, day, windows, trained, run)
+        listing = list_partitions(model, lake, windows, model.predictions_prefix)
+        earlier = earlier_outcomes.find(model, lake, day, listing.marks(), trained, run)
         new = {other: window for other, window in windows.items() if other not in earlier.days}
         read = _pin(model, lake, new, trained, run, scratch)
         rows = _in_order(windows, {**earlier.rows, **_outcomes(model, read, scratch)})
         evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
         files = _write_files(model, day, verdict, rows, scratch)
-        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs={**earlier.inputs, **read.inputs})
+        marks = listing.with_published(read.labels).marks()
+        inputs = {**earlier.inputs, **read.inputs, **noted(marks)}
+        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs)
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)

@@ -8,8 +8,8 @@ from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from include.lifecycle.calendars import LOOK_BACK
 from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
+from include.lifecycle.look_back import Look, undone_days
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring.prediction_files import (
     PredictionsError,
@@ -31,11 +31,9 @@ def plan(
     """The days to score now, oldest first, each with the version that was champion for it.
 
     Without a request these are the days that have features and no predictions made from them, and for which there
-    was a champion that had not seen their future: its scores would be hindsight passed off as history. They are
-    looked for from LOOK_BACK before the newest published day on, so that a look costs the same after ten years as
-    after one. Where the oldest of these days is to be scored, there may be more before it: then all of the history
-    is looked at. A requested range (both ends included) is scored whatever the lake has, days from before the
-    first champion with the present one.
+    was a champion that had not seen their future: its scores would be hindsight passed off as history. How far
+    back they are looked for, see `undone_days`. A requested range (both ends included) is scored whatever the lake
+    has, days from before the first champion with the present one.
 
     Raises
     ------
@@ -63,18 +61,16 @@ def plan(
 def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, first: date) -> list[date]:
     """Days from `first` on, oldest first, that have features and are not done."""
     named = latest.usable(lake, model.predictions_prefix)
-    since = max(first, named.day - LOOK_BACK) if named else first
-    look = _look(model, lake, connection, since, named)
-    unscored = look.unscored()
-    is_lost = named is not None and named.day not in look.predicted
-    is_more_before = bool(unscored) and unscored[0] == min(look.built)
-    if since > first and (is_lost or is_more_before):
-        return _look(model, lake, connection, first, named).unscored()
-    return unscored
+
+    def look(since: date) -> Look:
+        found = _found(model, lake, connection, since, named)
+        return Look(found.built, found.unscored(), found.predicted)
+
+    return undone_days(named.day if named else None, first, look)
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Found:
     """What there is from a day on: when features and predictions were written, and what the warehouse has loaded.
 
     `named` is what `latest.json` says.
@@ -122,9 +118,9 @@ class _Look:
         return is_of_features and manifest.digest == self.loaded[day].digest
 
 
-def _look(
+def _found(
     model: ModelSpec, lake: Lake, connection: extensions.connection, since: date, named: latest.Latest | None
-) -> _Look:
+) -> _Found:
     built, predicted = (
         lake.written(prefix, since) for prefix in (model.dataset.features_prefix, model.predictions_prefix)
     )
@@ -132,7 +128,7 @@ def _look(
     unnoted = {day: predicted[day] for day in predicted if day not in loaded}
     if unnoted:
         loaded |= _adopt_loads(model, lake, connection, unnoted)
-    return _Look(model, lake, built, predicted, loaded, named)
+    return _Found(model, lake, built, predicted, loaded, named)
 
 
 def _adopt_loads(

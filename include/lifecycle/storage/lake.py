@@ -9,7 +9,8 @@ manifest that cannot be read counts as none for whoever publishes the partition.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -77,22 +78,22 @@ class Lake(Bucket):
 
     def written(self, prefix: str, since: date = date.min, until: date = date.max) -> dict[date, datetime]:
         """Each day from `since` to `until` with a manifest, and when that was written, by the server's clock."""
-        end = f"{partition(prefix, until)}/{MANIFEST}"
-        listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since))
-        written = (
-            (partition_of(item["Key"]), item) for item in takewhile(lambda item: item["Key"] <= end, listed)
-        )
-        return {
-            found.day: item["LastModified"]
-            for found, item in written
-            if found and found.prefix == prefix and found.name == MANIFEST
-        }
+        listed = self._listed(prefix, since, until)
+        return {place.day: item["LastModified"] for place, item in listed if place.name == MANIFEST}
 
-    def oldest(self, prefix: str) -> date | None:
-        """The first day of `prefix` that has a manifest, for the price of one request."""
-        found = (partition_of(item["Key"]) for item in self.objects(f"{prefix}/dt="))
-        days = (file.day for file in found if file and file.prefix == prefix and file.name == MANIFEST)
-        return next(days, None)
+    def stamps(self, prefix: str, since: date = date.min, until: date = date.max) -> dict[date, str]:
+        """Each day from `since` to `until` with a manifest, and what changes whenever one of its files does.
+
+        That is the time of writing, which a server may cut to the second, and the ETag, which is of the bytes.
+        """
+        said: dict[date, dict[str, str]] = defaultdict(dict)
+        for place, item in self._listed(prefix, since, until):
+            said[place.day][place.name] = f"{place.name} {item['LastModified'].timestamp()} {item['ETag']}"
+        return {day: "\n".join(files.values()) for day, files in said.items() if MANIFEST in files}
+
+    def oldest(self, prefix: str, since: date = date.min) -> date | None:
+        """The first day of `prefix` from `since` on that has a manifest, for the price of one request."""
+        return next((place.day for place, _ in self._listed(prefix, since) if place.name == MANIFEST), None)
 
     def newest(self, prefix: str, since: date = date.min) -> tuple[date, Manifest] | None:
         """The newest day from `since` on whose manifest can be read, with it."""
@@ -287,6 +288,15 @@ class Lake(Bucket):
         frame.write_parquet(path, statistics=False, row_group_size=BATCH_ROWS)
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
+
+    def _listed(self, prefix: str, since: date = date.min, until: date = date.max) -> Iterator[tuple[Place, Any]]:
+        """The files of the days from `since` to `until`, each with what the listing says of it."""
+        end = f"{partition(prefix, until)}0"  # the character after the slash
+        listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since))
+        for item in takewhile(lambda item: item["Key"] < end, listed):
+            found = partition_of(item["Key"])
+            if found and found.prefix == prefix:
+                yield found, item
 
     def _write(self, prefix: str, day: date, manifest: Manifest, paths: Mapping[FileEntry, Path]) -> None:
         folder = partition(prefix, day)

@@ -33,7 +33,7 @@ class Bucket:
         return [item["Key"] for item in self.objects(prefix)]
 
     def objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
-        """All objects that start with `prefix`, as S3 lists them: `Key`, `Size` and `LastModified` of each."""
+        """`Key`, `Size`, `LastModified` and `ETag` of all objects that start with `prefix`, as S3 lists them."""
         pages = self.client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
             yield from page.get("Contents", ())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -9,9 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
+from include.lifecycle.ingestion.source_digest import source_digest
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake, Manifest, Pinned, RunInfo, partition
+from include.lifecycle.storage.lake import CorruptFileError, Lake, Manifest, Pinned, RunInfo
 from include.lifecycle.storage.pinned import CONNECTIONS
+
+log = logging.getLogger(__name__)
 
 Windows = Mapping[date, Sequence[date]]
 """By day, the days of outcomes that its labels are made of."""
@@ -23,54 +29,52 @@ def publish_labels(
     """The labels of some days as they are published; those that are missing or of other inputs are made first.
 
     A label says what was known when it matured, whatever became known later: the labels of a day do not depend on
-    the day on which they are made. Labels that were written after all that they are made of are taken as they are;
-    of the others, manifests are compared.
+    the day on which they are made. Labels that the present code made of the same features and outcomes are taken
+    as they are, unless their file is damaged; to tell, the manifests of all of these are read.
 
     Parameters
     ----------
     features : the features of all days of `windows`.
     """
-    labels = _published(model, lake, windows)
-    newer = _newer_than_inputs(model, lake, windows, labels)
-    doubtful = [day for day in windows if day not in newer]
-    known = sorted({other for day in doubtful for other in windows[day]})
+    published, _ = lake.pin_readable(model.labels_prefix, windows)
+    known = sorted({other for window in windows.values() for other in window})
     outcomes = lake.pin(model.dataset.clean(model.label.table), known)
-    for day in doubtful:
-        window = outcomes.only(windows[day])
-        inputs = features.only([day]).inputs | window.inputs
-        if day not in labels or labels[day].inputs != inputs:
-            frame = pl.read_parquet(features.download(day, scratch))
-            made = model.label.make(day, frame, window.scan(scratch)).sort(model.dataset.key)
-            labels[day] = lake.publish_frame(
-                model.labels_prefix, day, made, run=run, scratch=scratch, inputs=inputs
-            )
+    version = {f"code/{model.name}/labels": label_version(model)}
+    inputs = {
+        day: features.only([day]).inputs | outcomes.only(window).inputs | version
+        for day, window in windows.items()
+    }
+    present = [day for day, manifest in published.manifests.items() if manifest.inputs == inputs[day]]
+    labels = _undamaged(published.only(present), scratch)
+    missing = [day for day in windows if day not in labels]
+    frames = outcomes.only(sorted({other for day in missing for other in windows[day]})).frames(scratch)
+    for day in missing:
+        of_day = pl.read_parquet(features.download(day, scratch))
+        so_far = pl.concat([frames[other] for other in windows[day]])
+        made = model.label.make(day, of_day, so_far).sort(model.dataset.key)
+        labels[day] = lake.publish_frame(
+            model.labels_prefix, day, made, run=run, scratch=scratch, inputs=inputs[day]
+        )
     return Pinned(lake, model.labels_prefix, {day: labels[day] for day in windows})
 
 
-def _published(model: ModelSpec, lake: Lake, windows: Windows) -> dict[date, Manifest]:
-    if not windows:
-        return {}
-    days = sorted(windows.keys() & set(lake.days(model.labels_prefix, min(windows), max(windows))))
+def label_version(model: ModelSpec) -> str:
+    """Digest of the code that makes the model's labels, and of the key by which they are sorted."""
+    said = json.dumps([source_digest(model.label.make), model.dataset.key])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _undamaged(labels: Pinned, scratch: Path) -> dict[date, Manifest]:
+    """The manifests of those labels whose files can be read; these are in `scratch` then."""
+
+    def is_readable(day: date) -> bool:
+        try:
+            labels.download(day, scratch)
+        except CorruptFileError as error:
+            log.warning("It is written again: %s", error)
+            return False
+        return True
+
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        found = zip(days, pool.map(lambda day: lake.usable_manifest(model.labels_prefix, day), days), strict=True)
-        return {day: manifest for day, manifest in found if manifest is not None}
-
-
-def _newer_than_inputs(
-    model: ModelSpec, lake: Lake, windows: Windows, labels: Mapping[date, Manifest]
-) -> set[date]:
-    """The days whose labels name all that they are to be made of, and were written after it."""
-    if not labels:
-        return set()
-    features, outcomes = model.dataset.features_prefix, model.dataset.clean(model.label.table)
-    asked = sorted({*labels, *(other for day in labels for other in windows[day])})
-    made, built, arrived = (
-        lake.written(prefix, asked[0], asked[-1]) for prefix in (model.labels_prefix, features, outcomes)
-    )
-
-    def is_newer(day: date) -> bool:
-        paths = {partition(features, day), *(partition(outcomes, other) for other in windows[day])}
-        times = [built.get(day), *(arrived.get(other) for other in windows[day])]
-        return labels[day].inputs.keys() == paths and all(time and time < made[day] for time in times)
-
-    return {day for day in labels if is_newer(day)}
+        found = zip(labels.days, pool.map(is_readable, labels.days), strict=True)
+        return {day: labels.manifests[day] for day, can_be_read in found if can_be_read}

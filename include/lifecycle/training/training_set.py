@@ -1,13 +1,17 @@
 """The training set: features and matured labels of the days that a training learns from.
 
-`assemble` decides once which days these are, reads each partition once, publishes the labels, and puts the rows
-aside with the digests of what they were read from. Batches of segments and the training read this set and nothing
-else, whatever the ETL does meanwhile.
+`assemble` decides once which days these are, and puts their rows aside with the digests of what they were read
+from. Days that an earlier set has, and of which nothing has been written since, are taken from it; of the others
+each partition is read once, and the labels are published. Batches of segments and the training read this set and
+nothing else, whatever the ETL does meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,9 +20,12 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from include.lifecycle.ingestion.feature_version import renewed_feature_days
+from include.lifecycle.ingestion.source_digest import source_digest
 from include.lifecycle.modelling import tuning
 from include.lifecycle.specs import ModelSpec, Spec
-from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, partition
+from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, Manifest, Pinned, partition
+from include.lifecycle.training.labels import label_version, publish_labels
+from include.lifecycle.training.listings import list_partitions, marked_days, noted, without_marks
 from include.lifecycle.training.record import TrainingRequest
 from include.lifecycle.training.snapshots import (
     NothingToLearnError,
@@ -27,6 +34,8 @@ from include.lifecycle.training.snapshots import (
     missing_outcomes,
     spaced_days,
 )
+
+log = logging.getLogger(__name__)
 
 _ROWS = "rows.parquet"
 _DAYS = "days.json"
@@ -72,13 +81,24 @@ class TrainingSet:
         PartitionNotFoundError
             If none was; run `assemble` first.
         """
-        staged = lake.pin(model.training_rows_prefix, [as_of])
+        return cls.of(lake.pin(model.training_rows_prefix, [as_of]), scratch)
+
+    @classmethod
+    def of(cls, staged: Pinned, scratch: Path) -> TrainingSet:
+        """A set that is pinned to its one day; fetched by way of the folder `scratch`.
+
+        Raises
+        ------
+        CorruptFileError
+            If one of its files is missing or damaged.
+        """
+        [as_of] = staged.days
         [path] = staged.download(as_of, scratch, _ROWS)
         by_day = pl.read_parquet(path).partition_by("dt", as_dict=True)
         return cls(
             rows={day: frame for (day,), frame in by_day.items()},
             missing=TrainingDays.model_validate(staged.read_json(as_of, _DAYS)).missing,
-            sources=staged.manifests[as_of].inputs,
+            sources=without_marks(staged.manifests[as_of].inputs),
             inputs=staged.inputs,
         )
 
@@ -102,25 +122,25 @@ def assemble(model: ModelSpec, lake: Lake, request: TrainingRequest) -> Manifest
         If the request's budget is too small for the model's candidates.
     """
     tuning.shares(model, request.trials)
-    days = choose_days(model, lake, request.as_of)
-    known = sorted({day for window in days.windows.values() for day in window})
-    outcomes = lake.pin(model.dataset.clean(model.label.table), known)
-    features = lake.pin(model.dataset.features_prefix, days.windows)
+    days, method = choose_days(model, lake, request.as_of), _method(model)
+    listing = list_partitions(model, lake, days.windows)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        feature_frames, outcome_frames = features.frames(scratch), outcomes.frames(scratch)
-        rows, sources = [], features.inputs
-        for day, window in days.windows.items():
-            of_day = feature_frames[day].collect()
-            so_far = pl.concat([outcome_frames[other] for other in window])
-            labels = model.label.make(day, of_day.drop("dt"), so_far).sort(model.dataset.key)
-            read = features.only([day]).inputs | outcomes.only(window).inputs
-            published = lake.publish_frame(
-                model.labels_prefix, day, labels, run=request.run, scratch=scratch, inputs=read
-            )
-            sources[partition(model.labels_prefix, day)] = published.digest
-            rows.append(_joined(model, of_day, labels))
-    return _publish(model, lake, request, days, pl.concat(rows, how="vertical_relaxed"), sources)
+        rows, sources = _carried(model, lake, request.as_of, listing.marks(method), scratch)
+        new = {
+            day: window
+            for day, window in days.windows.items()
+            if partition(model.labels_prefix, day) not in sources
+        }
+        features = lake.pin(model.dataset.features_prefix, new)
+        labels = publish_labels(model, lake, new, features, request.run, scratch)
+        rows |= _read(model, features, labels, scratch)
+        sources |= features.inputs | labels.inputs
+    frames = [rows[day] for day in days.windows if day in rows]
+    # Concatenated, frames of different types would have those of all.
+    is_uniform = all(frame.schema == frames[0].schema for frame in frames)
+    marks = listing.with_published(labels).marks(method) if is_uniform else {}
+    return _publish(model, lake, request, days, frames, sources | noted(marks))
 
 
 def choose_days(model: ModelSpec, lake: Lake, as_of: date) -> TrainingDays:
@@ -173,12 +193,49 @@ def within(rows: pl.DataFrame, part: Part) -> pl.DataFrame:
     return rows.filter(pl.col("dt").is_in(part.days))
 
 
+def _carried(
+    model: ModelSpec, lake: Lake, as_of: date, marks: Mapping[date, str], scratch: Path
+) -> tuple[dict[date, pl.DataFrame], dict[str, str]]:
+    """Rows and sources of the days that the newest set until a day has with the same mark."""
+    prefix = model.training_rows_prefix
+    newest = lake.days(prefix, as_of - timedelta(days=model.split.look_back_days), as_of)[-1:]
+    earlier, _ = lake.pin_readable(prefix, newest)
+    days = [day for manifest in earlier.manifests.values() for day in marked_days(manifest.inputs, marks)]
+    if not days:
+        return {}, {}
+    try:
+        found = TrainingSet.of(earlier, scratch)
+    except LakeError as error:
+        log.warning("The training set of %s is not carried on: %s", *newest, error)
+        return {}, {}
+    if not found.rows:
+        return {}, {}
+    return {day: found.rows[day] for day in days if day in found.rows}, found.sources_of(days)
+
+
+def _read(model: ModelSpec, features: Pinned, labels: Pinned, scratch: Path) -> dict[date, pl.DataFrame]:
+    """By day, the rows that have features and a label."""
+    known, followed = features.frames(scratch), labels.frames(scratch)
+    return {day: _joined(model, known[day].collect(), followed[day].collect()) for day in labels.days}
+
+
+def _method(model: ModelSpec) -> str:
+    """Digest of all that makes rows of features and outcomes: the code, and what the spec says of it."""
+    said = json.dumps([source_digest(_joined), label_version(model), model.dataset.key, _columns(model)])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _columns(model: ModelSpec) -> list[str]:
+    """The columns that a training needs, each once."""
+    return list(dict.fromkeys((*model.dataset.key, "dt", *_read_columns(model), "label")))
+
+
 def _joined(model: ModelSpec, features: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """The rows of a day that have features and a label, with the columns that a training needs."""
     refuse_missing_columns(model, features)
     key = model.dataset.key
     rows = features.join(labels.select(*key, "label"), on=key)
-    return rows.select(*dict.fromkeys((*key, "dt", *_read_columns(model), "label"))).sort(key[::-1])
+    return rows.select(_columns(model)).sort(key[::-1])
 
 
 def refuse_missing_columns(model: ModelSpec, features: pl.DataFrame) -> None:
@@ -203,13 +260,14 @@ def _publish(
     lake: Lake,
     request: TrainingRequest,
     days: TrainingDays,
-    rows: pl.DataFrame,
-    sources: Mapping[str, str],
+    frames: Sequence[pl.DataFrame],
+    inputs: Mapping[str, str],
 ) -> Manifest:
+    rows = pl.concat(frames, how="vertical_relaxed").rechunk()
     with TemporaryDirectory() as folder:
         path, days_path = Path(folder) / _ROWS, Path(folder) / _DAYS
         rows.write_parquet(path, statistics=False)
         days_path.write_text(days.model_dump_json(indent=2))
         files = [LocalFile(path, rows.height), LocalFile(days_path)]
         prefix, schema = model.training_rows_prefix, rows.schema
-        return lake.publish(prefix, request.as_of, files, run=request.run, schema=schema, inputs=sources)
+        return lake.publish(prefix, request.as_of, files, run=request.run, schema=schema, inputs=inputs)

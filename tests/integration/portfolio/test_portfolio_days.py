@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from include.lifecycle import look_back
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.portfolio import carried, planning, publish
@@ -142,7 +143,7 @@ def test_older_prices_that_come_later_are_in_the_back_test_of_the_next_day(
 def test_where_the_oldest_day_that_is_looked_at_is_not_done_all_of_the_history_is_looked_at(
     market: Lake, postgres: Any, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "LOOK_BACK", timedelta(days=3))
+    monkeypatch.setattr(look_back, "LOOK_BACK", timedelta(days=3))
     for day in DAYS[-8:]:
         predict(market, run, tmp_path, day)
     make_all(market, postgres, run)

@@ -97,7 +97,7 @@ def in_steps(ends: Sequence[int], folder: Path) -> Past:
     for end in ends:
         if past is not None:
             portfolio = left_by(past, folder / str(start))
-            record = carried.find(portfolio, day(end - 1), SETTINGS)
+            record = carried.find(portfolio, day(end - 1), SETTINGS, FIRST)
             assert record is not None
             past = carried.read(portfolio, record, folder)
         past, start = carry_on(past, sessions(start, end), SETTINGS), end
@@ -147,22 +147,27 @@ def portfolio(tmp_path: Path) -> Folder:
 def test_a_portfolio_of_other_settings_is_not_carried_on(portfolio: Folder) -> None:
     costlier = SETTINGS.model_copy(update={"cost_basis_points": 20.0})
 
-    assert carried.find(portfolio, day(100), SETTINGS) is not None
-    assert carried.find(portfolio, day(100), costlier) is None
+    assert carried.find(portfolio, day(100), SETTINGS, FIRST) is not None
+    assert carried.find(portfolio, day(100), costlier, FIRST) is None
 
 
 def test_a_portfolio_of_other_code_is_not_carried_on(portfolio: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carried, "_CODE", carried._CODE[1:])
 
-    assert carried.find(portfolio, day(100), SETTINGS) is None
+    assert carried.find(portfolio, day(100), SETTINGS, FIRST) is None
+
+
+def test_a_portfolio_is_not_carried_on_where_older_prices_have_come_since(portfolio: Folder) -> None:
+    assert carried.find(portfolio, day(100), SETTINGS, FIRST - timedelta(days=1)) is None
+    assert carried.find(portfolio, day(100), SETTINGS, FIRST + timedelta(days=1)) is not None
 
 
 def test_once_the_back_test_begins_in_a_later_year_it_is_not_carried_on(portfolio: Folder) -> None:
     last_year, next_year = date(FIRST.year + 10, 12, 31), date(FIRST.year + 11, 1, 2)
 
-    assert carried.find(portfolio, last_year, SETTINGS) is not None
-    assert carried.find(portfolio, next_year, SETTINGS) is None
+    assert carried.find(portfolio, last_year, SETTINGS, FIRST) is not None
+    assert carried.find(portfolio, next_year, SETTINGS, FIRST) is None
 
 
 def test_a_new_year_changes_nothing_while_the_history_is_shorter_than_the_back_test(portfolio: Folder) -> None:
-    assert carried.find(portfolio, date(FIRST.year + 1, 1, 2), SETTINGS) is not None
+    assert carried.find(portfolio, date(FIRST.year + 1, 1, 2), SETTINGS, FIRST) is not None
