@@ -21,7 +21,7 @@ def run(settings: StackSettings, console: Console) -> int:
     request = main_job.Request.from_environment(os.environ)
     control.start(settings, console)
     main_job.run(settings, console, lambda: health.refuse_given_up(settings), request)
-    summary.show(settings, console)
+    summary.show(settings, console, request.dataset)
     summary.show_addresses(settings, console)
     return 0
 

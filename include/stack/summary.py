@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.catalog import MODELS
+from include.datasets.market import MARKET
 from include.lifecycle.modelling.tasks import present_names, task_of
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.reporting.pages import percent
@@ -17,15 +18,18 @@ from include.stack.settings import HOST, StackSettings
 SIGNALS = ("symbol", "signal", "expected_return", "expected_volatility", "reason")
 
 
-def show(services: Services, console: Console) -> None:
-    """Print what the main job left behind, read afresh from the registry and the lake."""
+def show(services: Services, console: Console, dataset: str | None = None) -> None:
+    """Print what the main job left behind, of one dataset or all, read afresh from the registry and the lake."""
     for model in MODELS.values():
+        if dataset not in (None, model.dataset.name):
+            continue
         _heading(console, model.title)
         _show_champion(console, model, results.champion(services, model.name))
         _show_predictions(services, console, model.name, results.latest_predictions(services, model.name))
         _show_drift(services, console, model.name, results.newest_report(services, model.name))
-    _show_signals(services, console)
-    _show_portfolio(services, console)
+    if dataset in (None, MARKET.name):
+        _show_signals(services, console)
+        _show_portfolio(services, console)
 
 
 def show_addresses(settings: StackSettings, console: Console) -> None:
@@ -71,7 +75,11 @@ def _show_predictions(services: Services, console: Console, model: str, newest: 
         _line(console, "file", results.s3_uri(services, key))
         if services.lake_dir:
             _line(console, "", str(services.lake_dir / key))
-    _line(console, "download", f"{services.airflow_pages}/ml/predictions/{model}/latest/predictions.csv")
+    _line(
+        console,
+        "download",
+        f"{services.airflow_pages}/ml/predictions/{model}/latest/predictions.csv (with a login)",
+    )
 
 
 def _show_drift(services: Services, console: Console, model: str, report: results.Report | None) -> None:

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from datetime import date
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -14,11 +16,16 @@ import pytest
 from rich.console import Console
 
 from include.lifecycle.promotion.registry import VERDICT_TAG
+from include.models.churn import CHURN
 from include.models.returns import RETURNS
+from include.models.volatility import VOLATILITY
 from include.portfolio.strategies import MAXIMUM_SHARPE, MINIMUM_VARIANCE
 from include.stack import results, summary
 from include.stack.errors import StackError
 from include.stack.settings import StackSettings
+
+RESULTS = ("champion", "latest_predictions", "newest_report")
+ALL_TITLES = (CHURN.title, VOLATILITY.title, RETURNS.title, "Signals", "Portfolio")
 
 
 class OneObject:
@@ -92,6 +99,29 @@ def test_the_summary_says_where_two_strategies_hold_the_same(
     shown = console.export_text()
     assert "25.0 %" in shown
     assert ("Maximum Sharpe holds the same as minimum variance" in shown) == is_noted
+
+
+@pytest.mark.parametrize(
+    ("dataset", "titles"),
+    [
+        ("customers", {CHURN.title}),
+        ("market", {VOLATILITY.title, RETURNS.title, "Signals", "Portfolio"}),
+        (None, {CHURN.title, VOLATILITY.title, RETURNS.title, "Signals", "Portfolio"}),
+    ],
+)
+def test_the_summary_is_of_the_dataset_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, dataset: str | None, titles: set[str]
+) -> None:
+    monkeypatch.setattr(summary, "results", SimpleNamespace(**dict.fromkeys(RESULTS, lambda *_: None)))
+    for title in ("Signals", "Portfolio"):
+        show = partial(summary._heading, text=title)
+        monkeypatch.setattr(summary, f"_show_{title.lower()}", lambda _, console, show=show: show(console))
+    console = Console(record=True, width=200)
+
+    summary.show(StackSettings(), console, dataset)
+
+    lines = set(console.export_text().splitlines())
+    assert {title for title in ALL_TITLES if title in lines} == titles
 
 
 def test_the_summary_loads_no_solver() -> None:
