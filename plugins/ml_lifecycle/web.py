@@ -10,7 +10,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Depends, FastAPI, Request, Response, status
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -22,6 +22,8 @@ LATEST = "latest"
 
 # A page may run its scripts, but in an origin of its own: out of reach of Airflow's session.
 HEADERS = {"Content-Security-Policy": "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox"}
+
+NO_TOKEN = "Send a token of Airflow, as `Authorization: Bearer <token>`; a POST to /auth/token gives one.\n"
 
 # Airflow mounts a plugin's applications without any check. What a run made is for those who may see the run.
 may_read = requires_access_dag("GET", DagAccessEntity.RUN)
@@ -67,9 +69,11 @@ def to_date(day: str) -> date:
 
 
 async def _explain(request: Request, error: Exception) -> Response:
-    """Send whoever is not logged in to Airflow's login, and from there back."""
+    """Send a browser that is not logged in to the login, and from there back; tell a program what it lacks."""
     status_code = error.status_code if isinstance(error, HTTPException) else status.HTTP_404_NOT_FOUND
     if status_code == status.HTTP_401_UNAUTHORIZED:
+        if "text/html" not in request.headers.get("Accept", ""):
+            return PlainTextResponse(NO_TOKEN, status_code, headers={"WWW-Authenticate": "Bearer"})
         return RedirectResponse(get_auth_manager().get_url_login(next_url=str(request.url)))
     if status_code == status.HTTP_403_FORBIDDEN:
         return html(published_pages.forbidden(), status_code)

@@ -71,11 +71,22 @@ def test_who_is_not_logged_in_sees_nothing_and_is_sent_to_the_login(
 ) -> None:
     monkeypatch.setattr(web, "get_auth_manager", SimpleAuthManager)
 
-    answer = TestClient(app, follow_redirects=False).get(path)
+    answer = TestClient(app, follow_redirects=False).get(path, headers={"Accept": "text/html,*/*;q=0.8"})
 
     assert answer.status_code == 307
     assert answer.headers["location"] == f"/auth/login?{urlencode({'next': f'http://testserver{path}'})}"
     assert answer.text == ""
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/csv", ""])
+def test_a_program_without_a_token_is_told_so_and_gets_no_page_for_a_file(accept: str) -> None:
+    client = TestClient(predictions.app, follow_redirects=False)
+
+    answer = client.get("/churn/2026-03-01/predictions.csv", headers={"Accept": accept})
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.text == web.NO_TOKEN
 
 
 def test_a_report_is_shown_in_an_origin_of_its_own(browser: TestClient) -> None:
