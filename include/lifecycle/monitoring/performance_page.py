@@ -32,7 +32,7 @@ _ADVICE = {
     ),
     "intervals off": ("Take the intervals with care. {model}_training fits new ones to recent outcomes."),
     "not enough evidence": (
-        "Wait: an outcome is known {delay} {unit}s after the prediction. If days are missing, run "
+        "Wait for data: an outcome is known {delay} {unit}s after the prediction. If days are missing, run "
         "{dataset}_etl and {model}_scoring for them."
     ),
 }

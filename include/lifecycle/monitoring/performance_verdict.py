@@ -25,7 +25,7 @@ class PerformanceEvidence(Spec):
     days : days with predictions whose outcomes are known, oldest first.
     shortage : what the outcomes lack to be measured, or None.
     measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
-    next_outcomes_on : the day on which outcomes of further predictions become known; None where none are waiting.
+    next_outcomes_on : the day whose data make further outcomes known; None where no predictions wait for theirs.
     coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
     """
 
@@ -59,7 +59,7 @@ def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdic
 def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictName, str]:
     if evidence.rows < model.drift.min_rows:
         day = evidence.next_outcomes_on
-        waiting = f" The next outcomes will be known on {day} at the earliest." if day else ""
+        waiting = f" The next outcomes are known once data until {day} have arrived." if day else ""
         needed = f"a verdict needs {model.drift.min_rows}.{waiting}"
         return "not enough evidence", f"The outcomes of {evidence.rows} predictions are known; {needed}"
     if evidence.shortage:

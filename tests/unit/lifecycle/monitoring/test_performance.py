@@ -42,7 +42,7 @@ def test_days_are_those_with_known_outcomes_and_the_next_ones_are_announced() ->
     html = render_performance(CHURN, DAYS[-1], decide(found, CHURN), outcomes(CHURN.task).clear())
 
     assert "Predictions with known outcomes</dt><dd>0 days</dd>" in html
-    assert "a verdict needs 500. The next outcomes will be known on 2026-12-21 at the earliest." in html
+    assert "a verdict needs 500. The next outcomes are known once data until 2026-12-21 have arrived." in html
 
 
 @pytest.mark.parametrize(

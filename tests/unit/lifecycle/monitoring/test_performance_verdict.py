@@ -123,7 +123,7 @@ def test_the_reason_of_a_classification_gives_both_figures() -> None:
 
 @pytest.mark.parametrize(
     ("day", "waiting"),
-    [(None, ""), (date(2026, 12, 21), " The next outcomes will be known on 2026-12-21 at the earliest.")],
+    [(None, ""), (date(2026, 12, 21), " The next outcomes are known once data until 2026-12-21 have arrived.")],
 )
 def test_too_few_outcomes_say_when_there_will_be_more_where_that_is_known(day: date | None, waiting: str) -> None:
     verdict = decide(evidence(CHURN, rows=499, next_outcomes_on=day), CHURN)
