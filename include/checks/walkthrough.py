@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -169,10 +171,17 @@ def _with_features(sample: _Sample) -> tuple[Finding, _Sample]:
 def found_in(features: pl.DataFrame) -> Finding:
     """How many features there are, and which of them never have a value."""
     missing = features.null_count().sum_horizontal().item() / max(features.height * features.width, 1)
-    text = f"{features.height:,} rows of {features.width - 1} columns; {1 - missing:.0%} of the values are there."
+    text = (
+        f"{features.height:,} rows of {features.width - 1} columns; {_share(1 - missing)} of the values are there."
+    )
     if empty := [column.name for column in features if column.null_count() == features.height]:
         text += f" Never a value: {', '.join(empty)}. Does it look back further than `history_days`?"
     return Finding("features", text)
+
+
+def _share(share: float) -> str:
+    """A share in per cent, rounded down, so that only all is 100 %."""
+    return f"{math.floor(1000 * share) / 10:g} %"
 
 
 def _point_in_time(sample: _Sample) -> str:
@@ -230,7 +239,10 @@ def _split(model: ModelSpec, rows: pl.DataFrame) -> str:
     parts = split(rows["dt"].unique().to_list(), model)
     shortfall = task_of(model).label_shortfall(rows["label"])
     assert not shortfall, f"The labels have {shortfall}; give more days or more rows."
-    return f"{len(parts.holdout.days)} of {rows['dt'].n_unique()} snapshots judge, separated by {parts.by}."
+    return (
+        f"{len(parts.holdout.days)} of {rows['dt'].n_unique()} snapshots judge, separated by {parts.by}; a "
+        f"training takes those of its last {model.split.look_back_days} days (`look_back_days`)."
+    )
 
 
 def _candidates(model: ModelSpec, rows: pl.DataFrame) -> str:
@@ -242,7 +254,12 @@ def _candidates(model: ModelSpec, rows: pl.DataFrame) -> str:
 
 def _decisions(model: ModelSpec, rows: pl.DataFrame) -> str:
     decided = assert_decisions_fit(model, rows)
-    return f"`decide` adds {', '.join(decided.columns)}, e.g. {decided.row(0, named=True)}."
+    example = ", ".join(f"{name} {_shown(value)}" for name, value in decided.row(0, named=True).items())
+    return f"`decide` adds {', '.join(decided.columns)}; e.g. {example}."
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _drift(model: ModelSpec, rows: pl.DataFrame) -> str:

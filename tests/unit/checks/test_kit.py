@@ -134,6 +134,13 @@ def test_features_that_never_have_a_value_are_named() -> None:
     assert "Never" not in found_in(features.drop("sold_lag_60")).text
 
 
+def test_a_share_of_nearly_all_is_not_rounded_to_all() -> None:
+    features = pl.DataFrame({"store": ["a"] * 8000, "sold": [None, *[1.0] * 7999], "dt": [DAY] * 8000})
+
+    assert "; 99.9 % of the values are there." in found_in(features).text
+    assert "; 100 % of the values are there." in found_in(features.drop("sold")).text
+
+
 def with_label(make: Callable[..., pl.DataFrame]) -> ModelSpec:
     return CHURN.model_copy(update={"label": CHURN.label.model_copy(update={"make": make})})
 
