@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 from typing import Any
+
+import polars as pl
 
 from include.lifecycle.deferred import Deferred
 
@@ -17,16 +21,30 @@ from include.lifecycle.deferred import Deferred
 def source_digest(function: Callable[..., Any]) -> str:
     """SHA-256 of the function's module and of all modules of the same project that it imports, directly or not.
 
-    Two modules of one project have the first part of their names in common, e.g. `include`.
+    Two modules of one project have the first part of their names in common, e.g. `include`. The arguments of a
+    `partial` count, as they stand in a module that the function does not import.
 
     Raises
     ------
     ValueError
         If the source of one of these cannot be read.
     """
+    given: list[Any] = []
     while isinstance(function, partial | Deferred):
+        if isinstance(function, partial):
+            given += [function.args, function.keywords]
         function = function.func if isinstance(function, partial) else function.resolve()
-    return _digest_of(function.__module__)
+    code = _digest_of(function.__module__)
+    if not given:
+        return code
+    return hashlib.sha256(json.dumps([code, given], sort_keys=True, default=_argument).encode()).hexdigest()
+
+
+def _argument(value: Any) -> str:
+    """What an argument says, where JSON has no word for it."""
+    if isinstance(value, pl.Expr):
+        return value.meta.serialize(format="json")  # the text of an expression is cut short
+    return source_digest(value) if isinstance(value, FunctionType | partial | Deferred) else repr(value)
 
 
 @cache

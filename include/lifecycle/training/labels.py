@@ -59,7 +59,7 @@ def publish_labels(
 
 
 def label_version(model: ModelSpec) -> str:
-    """Digest of the code that makes the model's labels, and of the key by which they are sorted."""
+    """Digest of the code that makes the model's labels, what it is given, and the key by which they are sorted."""
     said = json.dumps([source_digest(model.label.make), model.dataset.key])
     return hashlib.sha256(said.encode()).hexdigest()
 

@@ -39,6 +39,9 @@ def make(days, tables):
 '''
 WINDOWS = "WINDOW = 7\n"
 
+NUMBERS = itertools.count()
+"""Of the packages that the tests write: a digest is remembered by the name of its module."""
+
 Project = Callable[..., Callable[..., Any]]
 
 
@@ -46,11 +49,10 @@ Project = Callable[..., Callable[..., Any]]
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """Writes a package of its own with the modules `features` and `windows`, and gives its `features.make`."""
     monkeypatch.syspath_prepend(tmp_path)
-    numbers = itertools.count()
     packages: list[str] = []
 
     def write(features: str = CODE, windows: str = WINDOWS) -> Callable[..., Any]:
-        package = f"project_{next(numbers)}"
+        package = f"project_{next(NUMBERS)}"
         packages.append(package)
         (tmp_path / package).mkdir()
         for name, text in {"__init__": "", "features": features, "windows": windows}.items():
@@ -76,11 +78,40 @@ def test_the_digest_is_that_of_what_the_code_says(project: Project) -> None:
     assert one != source_digest(project(windows="WINDOW = 8\n"))
 
 
-def test_a_function_with_arguments_given_or_a_deferred_one_has_the_digest_of_its_module(project: Project) -> None:
+def test_a_deferred_function_has_the_digest_of_its_module(project: Project) -> None:
     make = project()
 
-    assert source_digest(partial(make, [])) == source_digest(make)
     assert source_digest(Deferred(f"{make.__module__}:make")) == source_digest(make)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({"column": "price"}, {"column": "cost"}, id="text"),
+        pytest.param({"since": date(2026, 1, 1)}, {"since": date(2026, 1, 2)}, id="day"),
+        pytest.param({"event": pl.col("x") > 1}, {"event": pl.col("x") > 2}, id="expression"),
+        pytest.param(
+            {"event": pl.col("x").is_in([*range(50), 50, *range(50)])},
+            {"event": pl.col("x").is_in([*range(50), 51, *range(50)])},
+            id="long expression",
+        ),
+    ],
+)
+def test_the_arguments_of_a_function_count(project: Project, one: dict[str, Any], other: dict[str, Any]) -> None:
+    make = project()
+
+    digests = {source_digest(partial(make, **given)) for given in (one, dict(one), other, {})}
+
+    assert len(digests) == 3
+    assert source_digest(partial(partial(make, 1), **one)) != source_digest(partial(make, **one))
+
+
+def test_the_code_of_a_function_that_is_an_argument_counts(project: Project) -> None:
+    package_free = CODE.replace("from {package}.windows import WINDOW", "WINDOW = 7")
+    make, same, changed = (project(text) for text in (package_free, package_free, CODE))
+
+    assert source_digest(partial(make, same)) == source_digest(partial(make, make))
+    assert source_digest(partial(make, changed)) != source_digest(partial(make, make))
 
 
 def test_code_that_is_in_no_file_is_refused_by_name() -> None:
