@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from include.lifecycle.training.record import BASELINE
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, day, features_of, labels_of, publish_history
 from tests.integration.s3_requests import requests_of
+from tests.specs import changed
 
 SNAPSHOTS = [day(number) for number in range(0, 20)]
 FIRST, SECOND = day(45), day(52)
@@ -125,6 +127,23 @@ def test_what_is_corrected_while_a_report_is_made_is_not_carried_on_as_it_was(
 
     assert carried == recomputed
     assert outcomes_file(predicted, SECOND) == carried_file
+
+
+def everybody_left(of: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
+    labels = CHURN.label.make(of, features, outcomes)
+    return labels.with_columns(label=pl.lit(1, labels.schema["label"]))
+
+
+def test_labels_of_code_that_is_not_committed_yet_are_made_again(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+    other = changed(CHURN, label={"make": everybody_left})
+
+    performance.monitor(other, predicted, postgres, SECOND, run, REFERENCE)
+
+    [path] = predicted.download(REPORT, SECOND, tmp_path, performance.OUTCOMES)
+    assert pl.read_parquet(path)["label"].unique().to_list() == [1]
 
 
 def test_a_damaged_report_is_not_carried_on_and_stops_no_later_one(

@@ -35,7 +35,7 @@ from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
-from include.lifecycle.training.labels import Windows, publish_labels
+from include.lifecycle.training.labels import Windows, label_version, publish_labels
 from include.lifecycle.training.listings import list_partitions, noted
 from include.lifecycle.training.record import BASELINE
 from include.lifecycle.training.snapshots import matured_days, missing_outcomes
@@ -81,15 +81,15 @@ def monitor(
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         trained = lake.pin(model.reference_prefix(reference.model_version), [reference.day])
-        listing = list_partitions(model, lake, windows, model.predictions_prefix)
-        earlier = earlier_outcomes.find(model, lake, day, listing.marks(), trained, run)
+        listing, method = list_partitions(model, lake, windows, model.predictions_prefix), label_version(model)
+        earlier = earlier_outcomes.find(model, lake, day, listing.marks(method), trained, run)
         new = {other: window for other, window in windows.items() if other not in earlier.days}
         read = _pin(model, lake, new, trained, run, scratch)
         rows = _in_order(windows, {**earlier.rows, **_outcomes(model, read, scratch)})
         evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
         files = _write_files(model, day, verdict, rows, scratch)
-        marks = listing.with_published(read.labels).marks()
+        marks = listing.with_published(read.labels).marks(method)
         inputs = {**earlier.inputs, **read.inputs, **noted(marks)}
         lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs)
     # Also without rows: whoever looks finds an empty table.

@@ -38,7 +38,7 @@ class Listing:
     outcomes: str
     stamps: Mapping[str, str]
 
-    def marks(self, method: str = "") -> dict[date, str]:
+    def marks(self, method: str) -> dict[date, str]:
         """By day, a digest of all that was said of it, and of the method by which its rows are made.
 
         A day that lacks one of its partitions has none.
