@@ -131,6 +131,65 @@ def test_whatever_is_replaced_while_trainings_read_none_of_it_is_carried_on(
                 assert history.digests(prefix, named).items() <= inputs.items()
 
 
+def publish_features(lake: Lake, scratch: Path, snapshot: date, features: pl.DataFrame) -> None:
+    prefix, version = WEEKLY.dataset.features_prefix, version_input(WEEKLY.dataset)
+    lake.publish_frame(prefix, snapshot, features, run=RUN, scratch=scratch, inputs=version)
+
+
+def test_days_without_rows_are_carried_on_too(history: Lake, tmp_path: Path) -> None:
+    for snapshot in SNAPSHOTS[1:3]:
+        publish_features(history, tmp_path, snapshot, features_of(snapshot).clear())
+    assemble(WEEKLY, history, request(FIRST))
+
+    assert days_read(WEEKLY, history, SECOND) == SNAPSHOTS[5:6]
+
+    carried = history.manifest(ROWS, SECOND)
+    recomputed = anew(WEEKLY, history, SECOND)
+    assert (carried.files, carried.inputs) == (recomputed.files, recomputed.inputs)
+
+
+def test_days_that_are_all_without_rows_are_read_again(history: Lake, tmp_path: Path) -> None:
+    for snapshot in SNAPSHOTS[1:5]:
+        publish_features(history, tmp_path, snapshot, features_of(snapshot).clear())
+    assemble(WEEKLY, history, request(FIRST))
+
+    of_those_days_alone = changed(WEEKLY, split={"look_back_days": (FIRST - SNAPSHOTS[1]).days})
+    assert days_read(of_those_days_alone, history, FIRST) == SNAPSHOTS[1:5]
+
+    assert history.manifest(ROWS, FIRST).rows == 0
+
+
+def test_a_type_that_one_day_alone_has_is_not_carried_on_in_the_others(history: Lake, tmp_path: Path) -> None:
+    column = WEEKLY.numeric[0]
+    for snapshot in SNAPSHOTS[1:6]:
+        publish_features(history, tmp_path, snapshot, features_of(snapshot).cast({column: pl.Float32}))
+    assemble(WEEKLY, history, request(FIRST))
+
+    assemble(WEEKLY, history, request(SECOND))
+
+    carried = history.manifest(ROWS, SECOND)
+    assert carried.schema_[column] == "Float32"
+    assert carried.files == anew(WEEKLY, history, SECOND).files
+
+
+def test_labels_that_are_replaced_as_soon_as_they_are_published_are_not_carried_on(
+    history: Lake, tmp_path: Path
+) -> None:
+    labels, of = WEEKLY.labels_prefix, SNAPSHOTS[2]
+
+    def replace(_: int) -> None:
+        if made[-1] == ("ListObjectsV2", f"{labels}/dt=") and made.count(made[-1]) == 2:
+            published = history.pin(labels, [of])
+            others = published.scan(tmp_path).collect().drop("dt").with_columns(1 - pl.col("label"))
+            inputs = published.manifests[of].inputs
+            history.publish_frame(labels, of, others, run=RUN, scratch=tmp_path, inputs=inputs)
+
+    with requests_of(history, replace) as made:
+        assemble(WEEKLY, history, request(FIRST))
+
+    assert days_read(WEEKLY, history, SECOND) == [of, SNAPSHOTS[5]]
+
+
 def opposite(of: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
     return CHURN.label.make(of, features, outcomes).with_columns(1 - pl.col("label"))
 

@@ -208,9 +208,9 @@ def _carried(
     except LakeError as error:
         log.warning("The training set of %s is not carried on: %s", *newest, error)
         return {}, {}
-    if not found.rows:
-        return {}, {}
-    return {day: found.rows[day] for day in days if day in found.rows}, found.sources_of(days)
+    rows = {day: found.rows[day] for day in days if day in found.rows}
+    # A set of days without rows has the columns of these days, so they are read.
+    return (rows, found.sources_of(days)) if rows else ({}, {})
 
 
 def _read(model: ModelSpec, features: Pinned, labels: Pinned, scratch: Path) -> dict[date, pl.DataFrame]:

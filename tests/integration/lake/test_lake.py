@@ -28,7 +28,7 @@ from include.lifecycle.storage.lake import (
     RunInfo,
     partition_of,
 )
-from tests.damage import delete
+from tests.damage import delete, flip
 from tests.integration.lake.things import DAY, PREFIX, publish
 
 
@@ -69,6 +69,27 @@ def test_days_are_listed_from_the_one_asked_for_on(lake: Lake, run: RunInfo, tmp
     assert lake.days(PREFIX, since=days[2] + timedelta(days=1)) == []
     assert lake.days(PREFIX, until=days[1]) == days[:2]
     assert list(lake.written(PREFIX)) == days
+
+
+def test_a_stamp_changes_with_any_file_of_the_day_also_within_the_second_that_a_server_tells(
+    lake: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects_of = Lake.objects
+
+    def within_a_second(*asked: Any, **more: Any) -> Iterator[Any]:
+        return (item | {"LastModified": run.started_at} for item in objects_of(*asked, **more))
+
+    monkeypatch.setattr(Lake, "objects", within_a_second)
+    publish(lake, run, tmp_path, [1, 2])
+    stamps = [lake.stamps(PREFIX)]
+    for name in (lake.manifest(PREFIX, DAY).files[0].name, "manifest.json"):
+        flip(lake, f"{PREFIX}/dt={DAY}/{name}")
+        stamps.append(lake.stamps(PREFIX))
+
+    assert lake.stamps(PREFIX) == stamps[-1]
+    assert len({stamp[DAY] for stamp in stamps}) == len(stamps)
+    delete(lake, f"{PREFIX}/dt={DAY}/manifest.json")
+    assert lake.stamps(PREFIX) == {}
 
 
 def test_the_oldest_and_the_newest_day_are_those_with_a_manifest(lake: Lake, run: RunInfo, tmp_path: Path) -> None:
