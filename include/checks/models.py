@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,8 @@ from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.tasks import checked_against_task
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training.rehearsal import fitted_and_loaded
+from include.toolkit.estimators import NaiveForecast
+from include.toolkit.keys import lasting
 
 SEED = 7
 
@@ -62,6 +64,36 @@ def assert_decisions_fit(model: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
     added = [name for name in decided.columns if name not in scored.columns]
     assert added, "`decide` adds no column; add what a person does with a score."
     return decided.select(added)
+
+
+def assert_naive_forecast_fits(model: ModelSpec, rows: pl.DataFrame) -> None:
+    """A baseline that says the value of the target's weekday reads that of the weekday which the label is of.
+
+    Parameters
+    ----------
+    rows : features with key and `dt`; only days whose weekday before is there, too, are looked at.
+
+    Raises
+    ------
+    AssertionError
+        Says of which day it should be.
+    """
+    baseline = model.baseline(SEED)
+    if not isinstance(baseline, NaiveForecast):
+        return
+    first, last = model.label.target_days or (1, model.label.horizon_days)
+    assert first == last, (
+        f"The baseline of {model.name!r} says the value of one day, and the label is of the days {first} to "
+        f"{last} after; take another baseline."
+    )
+    by, ago = lasting(model.dataset.key, rows.schema), timedelta(days=-last % 7)
+    before = rows.select(*by, pl.col("dt") + ago, should_be=baseline.column)
+    found = rows.join(before, on=[*by, "dt"]).filter(pl.col(baseline.same_weekday) != pl.col("should_be"))
+    assert found.is_empty(), (
+        f"The label of {model.name!r} is of {last} days after, and {baseline.same_weekday!r} is not the "
+        f"{baseline.column!r} of that weekday, {ago.days} days before. Give the feature and the label the "
+        "same number of days ahead."
+    )
 
 
 def assert_can_be_stored(model: ModelSpec, rows: pl.DataFrame) -> None:

@@ -14,7 +14,12 @@ from typing import Any
 import polars as pl
 
 from include.checks.datasets import assert_point_in_time, assert_regrouping_changes_nothing
-from include.checks.models import assert_can_be_stored, assert_decisions_fit, assert_labels_fit
+from include.checks.models import (
+    assert_can_be_stored,
+    assert_decisions_fit,
+    assert_labels_fit,
+    assert_naive_forecast_fits,
+)
 from include.lifecycle.failures import one_line
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.features import build_features
@@ -246,6 +251,7 @@ def _split(model: ModelSpec, rows: pl.DataFrame) -> str:
 
 
 def _candidates(model: ModelSpec, rows: pl.DataFrame) -> str:
+    assert_naive_forecast_fits(model, rows)
     few = rows.sample(min(rows.height, 500), seed=7)
     assert_can_be_stored(model, few if not task_of(model).label_shortfall(few["label"]) else rows)
     names = ", ".join(candidate.name for candidate in model.candidates())

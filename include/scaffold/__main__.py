@@ -23,8 +23,8 @@ SETTINGS = "airflow_settings.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST_NAME = 50
 _IN_WHAT_IS_WRITTEN = {
-    "ACT_FROM", "CATEGORICAL", "CLASSIFICATION_GATE", "HISTORY_DAYS", "KEY", "MADE", "NUMERIC", "REGRESSION_GATE",
-    "TABLE", "TRUSTED_TYPES",
+    "ACT_FROM", "CATEGORICAL", "CLASSIFICATION_GATE", "DAYS_AHEAD", "HISTORY_DAYS", "KEY", "MADE", "NUMERIC",
+    "REGRESSION_GATE", "TABLE", "TRUSTED_TYPES",
 }  # fmt: skip
 """What these names mean in the files that are written, no dataset and no model can mean."""
 

@@ -20,6 +20,7 @@ _MOST_KNOWN_VALUES = 10
 _LONGEST_WORDS = 40
 _NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _FEW_ROWS = 20
+_MOST_DECIMALS = 6
 _AS_PROPOSED = (
     "drift_days", "first_day", "folds", "has_few_people", "horizon", "is_classification", "key", "label",
     "max_bad_share", "shape", "value",
@@ -143,6 +144,7 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         **_of_rules(proposal),
         **_of_label(proposal),
         **_of_estimators(proposal),
+        **_of_forecast(proposal),
     }
 
 
@@ -194,7 +196,7 @@ def _of_label(proposal: Proposal) -> dict[str, Any]:
     is_event = proposal.shape == "events"
     if not proposal.is_classification:
         return {
-            "what": f"the {words} of a row" if is_event else f"the {words} of the day after",
+            "what": f"the {words} of a row" if is_event else f"the {words}",
             "label_kind": "value_of_row" if is_event else "value_after",
             "label_value": column if is_event else f'"{proposal.label}"',
         }
@@ -206,19 +208,31 @@ def _of_label(proposal: Proposal) -> dict[str, Any]:
     }
 
 
+def _of_forecast(proposal: Proposal) -> dict[str, Any]:
+    """The column that names a predicted number, with as many decimals as the file has, but one at least."""
+    decimals = proposal.table.rows[proposal.label].str.extract(r"\.(\d+)$").drop_nulls()
+    name = f"{proposal.label}_forecast"
+    return {
+        "is_forecast": proposal.shape != "events" and not proposal.is_classification,
+        "forecast": f"{proposal.label}_predicted" if name in proposal.table.types else name,
+        "decimals": min(max(map(len, decimals), default=1), _MOST_DECIMALS),
+    }
+
+
 def _of_estimators(proposal: Proposal) -> dict[str, str]:
     if proposal.is_classification:
         kind, sentence = "usual_rate", "The baseline says the rate of the past for all."
     elif proposal.shape == "events":
         kind, sentence = "usual_mean", "The baseline says the mean of the past for all."
     else:
-        kind, sentence = "persistence", "The baseline says that today's value stays."
+        kind, sentence = "naive_forecast", "The baseline says today's, or the same weekday's."
+    of = f'"{proposal.label}", "{proposal.label}_same_weekday"' if kind == "naive_forecast" else ""
     task = "classification" if proposal.is_classification else "regression"
     return {
         "candidates": "classifiers" if proposal.is_classification else "regressors",
         "gate": f"{task.upper()}_GATE",
         "baseline_kind": kind,
-        "baseline": f'persistence("{proposal.label}")' if kind == "persistence" else f"{kind}()",
+        "baseline": f"{kind}({of})",
         "baseline_sentence": sentence,
     }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -20,6 +22,7 @@ from include.lifecycle.specs import Candidate
 
 if TYPE_CHECKING:
     import optuna
+    import pandas as pd
 
 Names = Sequence[str]
 
@@ -108,6 +111,41 @@ def build_usual_mean(seed: int) -> DummyRegressor:
 def build_persistence(column: str, seed: int) -> Persistence:
     """The column of today stays as it is."""
     return Persistence(column)
+
+
+class NaiveForecast(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Says a column's present value, or that of the target's weekday: which was closer in what was learnt from.
+
+    The naive forecast and the seasonal one with the season of a week (Hyndman and Athanasopoulos, "Forecasting:
+    principles and practice", 3rd ed., ch. 5.2). Present values stand in for those of the weekday that are missing.
+
+    Parameters
+    ----------
+    column : the feature with the present value.
+    same_weekday : the feature with the newest value of the target's weekday.
+    """
+
+    def __init__(self, column: str, same_weekday: str) -> None:
+        self.column = column
+        self.same_weekday = same_weekday
+
+    def fit(self, X: pd.DataFrame, y: NDArray[np.float64]) -> Self:
+        """Find out which of the two has the smaller squared error on the rows that have both."""
+        errors = (X[[self.column, self.same_weekday]].sub(y, axis=0) ** 2).dropna().mean()
+        self.is_weekly_ = bool(errors[self.same_weekday] < errors[self.column])
+        return self
+
+    def predict(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """The column that was closer."""
+        today, weekly = X[self.column], X[self.same_weekday]
+        said = weekly.fillna(today) if self.is_weekly_ else today
+        values: NDArray[np.float64] = said.to_numpy(dtype=np.float64)
+        return values
+
+
+def build_naive_forecast(column: str, same_weekday: str, seed: int) -> NaiveForecast:
+    """The column stays, or is as on the target's weekday."""
+    return NaiveForecast(column, same_weekday)
 
 
 def _scaled_and_one_hot(numeric: Names, categorical: Names) -> ColumnTransformer:

@@ -16,12 +16,18 @@ from include.toolkit.keys import lasting
 Days = Sequence[date]
 Tables = Mapping[str, pl.LazyFrame]
 Features = Iterator[tuple[date, pl.DataFrame]]
+_DAYS_OF_A_WEEK = 7
 _TODAY = pl.col("dt").max()
 
 
 def lag(column: str, days: int) -> pl.Expr:
     """The column's value so many days before; null where there is no row of that day."""
     return pl.col(column).filter(pl.col("dt") == _TODAY - timedelta(days=days)).first()
+
+
+def same_weekday(column: str, days_ahead: int) -> pl.Expr:
+    """The column's newest value of the weekday so many days ahead, which is today's value for 7 days."""
+    return lag(column, days=-days_ahead % _DAYS_OF_A_WEEK)
 
 
 def trailing_mean(column: str, days: int) -> pl.Expr:

@@ -18,6 +18,7 @@ CLASSIFICATION_GATE = GateSpec(metric="average_precision", leakage_threshold=("r
 REGRESSION_GATE = GateSpec(metric="skill_lower_bound", leakage_threshold=("skill", 0.9))
 TRUSTED_TYPES = (
     "include.lifecycle.segments.Persistence",
+    "include.toolkit.estimators.NaiveForecast",
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -49,3 +50,13 @@ def usual_mean() -> Callable[[int], Any]:
 def persistence(column: str) -> Callable[[int], Any]:
     """The baseline that says the feature `column` stays as it is."""
     return partial(Deferred(f"{_ESTIMATORS}:build_persistence"), column)
+
+
+def naive_forecast(column: str, same_weekday: str) -> Callable[[int], Any]:
+    """The baseline that says `column` stays, or is as on the target's weekday, whichever was closer in the past.
+
+    Parameters
+    ----------
+    same_weekday : the feature that `include.toolkit.features.same_weekday` makes of `column`.
+    """
+    return partial(Deferred(f"{_ESTIMATORS}:build_naive_forecast"), column, same_weekday)

@@ -109,7 +109,7 @@ def _leakage_warnings(model: ModelSpec, metrics: Metrics) -> list[str]:
         return []
     return [
         f"The holdout {task_of(model).metrics[name].within} of {metrics[f'holdout_{name}']:.3f} is above "
-        f"{limit:g}, which is too good to be true: look for a feature that knows the outcome."
+        f"{limit:g}, which is too good to be true: look for a feature that knows the outcome, or a weak baseline."
     ]
 
 

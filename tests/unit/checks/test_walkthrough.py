@@ -1,16 +1,23 @@
-"""`make check-data` says what a model's spec asks of features that do not have it."""
+"""`make check-data` says what a model's spec asks of features that do not have it, and what it found."""
 
 from __future__ import annotations
 
-from datetime import date
+from contextlib import nullcontext
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+import pytest
 
+from include.checks.models import assert_naive_forecast_fits
 from include.checks.walkthrough import _decisions, _model, _split
 from include.datasets.market import MARKET
+from include.lifecycle.specs import LabelSpec
 from include.models.volatility import VOLATILITY
+from include.toolkit.features import features_by_key, same_weekday
+from include.toolkit.labels import happens_within, value_after
+from include.toolkit.models import naive_forecast
 from tests.specs import changed
 
 ROWS = pl.DataFrame(
@@ -22,6 +29,43 @@ def test_a_split_of_the_sample_says_why_a_training_may_take_fewer_snapshots() ->
     said = _split(VOLATILITY, ROWS)
 
     assert f"a training takes those of its last {VOLATILITY.split.look_back_days} days (`look_back_days`)." in said
+
+
+@pytest.mark.parametrize(
+    ("days_ahead", "label", "sentence"),
+    [
+        (3, value_after("shop", ("symbol",), "sold", days=3), None),
+        (7, value_after("shop", ("symbol",), "sold", days=7), None),
+        (
+            1,
+            value_after("shop", ("symbol",), "sold", days=3),
+            "is of 3 days after, and 'weekly' is not the 'sold' of that weekday, 4 days before",
+        ),
+        (
+            1,
+            happens_within("shop", ("symbol",), pl.col("sold") > 0, days=2),
+            "is of the days 1 to 2 after; take another baseline",
+        ),
+    ],
+)
+def test_a_baseline_of_another_weekday_than_the_labels_is_named(
+    days_ahead: int, label: LabelSpec, sentence: str | None
+) -> None:
+    # given: what two symbols sold, and a baseline that reads what they sold on the weekday so many days ahead
+    model = VOLATILITY.model_copy(update={"label": label, "baseline": naive_forecast("sold", "weekly")})
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(30)]
+    sold = [(name, day, 1.7 * day.toordinal() + len(name)) for name in ("A", "BB") for day in days]
+    table = pl.LazyFrame(sold, schema=["symbol", "dt", "sold"], orient="row")
+    made = {"weekly": same_weekday("sold", days_ahead)}
+    features = features_by_key(days, table, ("symbol",), 6, ("sold", "weekly"), made)
+    rows = pl.concat([frame.with_columns(dt=pl.lit(day)) for day, frame in features])
+
+    # when
+    with pytest.raises(AssertionError) if sentence else nullcontext() as error:
+        assert_naive_forecast_fits(model, rows)
+
+    # then
+    assert sentence is None or sentence in str(error.value)
 
 
 def test_an_example_of_a_decision_has_no_digits_that_mean_nothing() -> None:

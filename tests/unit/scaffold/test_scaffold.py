@@ -128,6 +128,23 @@ def test_a_model_says_which_days_its_label_is_about(
 
 
 @pytest.mark.parametrize(
+    ("text", "forecast", "decimals"),
+    [
+        (SERIES, "load_forecast", 1),
+        (SERIES.replace(",7\n", ",7.125\n"), "load_forecast", 3),
+        (re.sub(r",", ",5,", SERIES).replace("5,load", "load_forecast,load"), "load_predicted", 1),
+    ],
+)
+def test_a_forecast_has_a_column_of_its_own_rounded_as_the_file_is(
+    text: str, forecast: str, decimals: int, tmp_path: Path
+) -> None:
+    spec = render(proposed(text, tmp_path, "load"))["include/models/sales/__init__.py"]
+
+    assert f"{forecast}=forecast," in spec
+    assert f'pl.col("score").round({decimals})' in spec
+
+
+@pytest.mark.parametrize(
     ("text", "given", "sentence"),
     [
         (PANEL, {}, "Which column is to be predicted"),

@@ -5,10 +5,20 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import polars as pl
+import pytest
 
 from include.lifecycle.ingestion.source_digest import source_digest
 from include.toolkit import features as toolkit_features
-from include.toolkit.features import Days, Features, Tables, features_by_key, lag, trailing_mean, weekday
+from include.toolkit.features import (
+    Days,
+    Features,
+    Tables,
+    features_by_key,
+    lag,
+    same_weekday,
+    trailing_mean,
+    weekday,
+)
 
 DAY = date(2026, 3, 2)  # a Monday
 MADE = {"sold_lag_2": lag("sold", days=2), "sold_mean_3": trailing_mean("sold", days=3), "weekday": weekday()}
@@ -43,6 +53,17 @@ def test_lag_mean_and_weekday_are_of_the_keys_own_days() -> None:
         "sold_mean_3": [4.0, 3.0],
         "weekday": [1, 1],
     }
+
+
+@pytest.mark.parametrize(("days_ahead", "ago"), [(1, 6), (3, 4), (6, 1), (7, 0), (8, 6), (14, 0)])
+def test_the_same_weekday_is_the_newest_one_of_the_target(days_ahead: int, ago: int) -> None:
+    table = rows(a={day: float(day) for day in range(15)})
+
+    made = {"found": same_weekday("sold", days_ahead)}
+    [(_, features)] = features_by_key([DAY], table, ("store",), 14, ("found",), made)
+
+    assert features["found"].to_list() == [ago]
+    assert (DAY + timedelta(days=days_ahead)).weekday() == (DAY - timedelta(days=ago)).weekday()
 
 
 def test_an_expression_of_ones_own_sees_the_history_and_no_more() -> None:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -17,6 +19,7 @@ from include.toolkit.models import (
     REGRESSION_GATE,
     TRUSTED_TYPES,
     classifiers,
+    naive_forecast,
     persistence,
     regressors,
     usual_mean,
@@ -39,7 +42,7 @@ def test_classifiers_and_the_usual_rate_can_be_stored() -> None:
     assert_can_be_stored(model, example_features(model))
 
 
-@pytest.mark.parametrize("baseline", [usual_mean(), persistence("tenure")])
+@pytest.mark.parametrize("baseline", [usual_mean(), persistence("tenure"), naive_forecast(*NUMERIC)])
 def test_regressors_and_their_baselines_can_be_stored(baseline: Callable[[int], Any]) -> None:
     model = like_churn(
         task="regression",
@@ -53,10 +56,29 @@ def test_regressors_and_their_baselines_can_be_stored(baseline: Callable[[int], 
     assert_can_be_stored(model, rows.with_columns(label=pl.col("tenure").cast(pl.Float64)))
 
 
+WEEKDAYS = pd.DataFrame({"sold": [1.0, 2.0, 3.0], "sold_same_weekday": [8.0, 9.0, np.nan]})
+
+
+@pytest.mark.parametrize(("labels", "said"), [([1, 3, 9], [1, 2, 3]), ([8, 8, 3], [8, 9, 3])])
+def test_a_naive_forecast_says_what_was_closer_where_both_are_known(labels: list[int], said: list[int]) -> None:
+    forecast = naive_forecast("sold", "sold_same_weekday")(7)
+
+    assert forecast.fit(WEEKDAYS, np.array(labels)).predict(WEEKDAYS).tolist() == said
+
+
+def test_without_a_week_of_history_a_naive_forecast_says_the_present_value() -> None:
+    young = WEEKDAYS.assign(sold_same_weekday=np.nan)
+
+    said = naive_forecast("sold", "sold_same_weekday")(7).fit(young, np.zeros(3)).predict(young)
+
+    assert said.tolist() == [1, 2, 3]
+
+
 def test_models_are_put_together_without_scikit_learn() -> None:
     code = (
         "import sys; from include.toolkit.models import *; import include.toolkit.labels, include.toolkit.rules; "
         "classifiers(('a',), ()); regressors(('a',), ()); usual_rate(); persistence('a'); "
+        "naive_forecast('a', 'b'); "
         "assert not {'sklearn', 'pandas', 'great_expectations'} & set(sys.modules)"
     )
 
