@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,19 @@ def test_labels_of_code_that_is_not_committed_yet_are_made_again(
 
     [path] = predicted.download(REPORT, SECOND, tmp_path, performance.OUTCOMES)
     assert pl.read_parquet(path)["label"].unique().to_list() == [1]
+
+
+def test_the_last_day_of_outcomes_that_a_report_looks_at_has_not_said_all(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    features = features_of(SECOND)
+    predicted.publish_frame(CHURN.dataset.features_prefix, SECOND, features, run=run, scratch=tmp_path)
+    predict(predicted, run, tmp_path, SECOND, 0.2)
+    last_look = SECOND + timedelta(days=CHURN.drift.outcome_days)
+
+    verdict = performance.monitor(CHURN, predicted, postgres, last_look, run, REFERENCE)
+
+    assert verdict.days == ()
 
 
 def test_a_damaged_report_is_not_carried_on_and_stops_no_later_one(

@@ -112,6 +112,16 @@ def test_a_source_of_one_single_day_is_learnt_from_however_long_ago_that_was(mak
     assert list(choose_days(CHURN, lake, day(1000)).windows) == [day(0)]
 
 
+def test_a_single_day_of_outcomes_within_the_look_back_has_not_said_all_where_there_were_others(
+    make_lake: MakeLake,
+) -> None:
+    lake = make_lake([day(0), day(100)], until=day(101), without=[day(number) for number in range(1, 101)])
+    model = changed(CHURN, split={"look_back_days": 50})
+
+    with pytest.raises(NothingToLearnError, match=f"last outcomes of {day(101)}"):
+        choose_days(model, lake, day(140))
+
+
 def test_nothing_that_is_learnt_from_was_unknown_on_the_holdout_s_day(training: TrainingRecord) -> None:
     days, [fold] = training.days, training.folds
 

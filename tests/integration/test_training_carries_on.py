@@ -213,6 +213,13 @@ def test_a_set_of_another_model_or_other_code_is_not_carried_on(history: Lake, o
     assert carried.files == anew(other, history, SECOND).files
 
 
+def test_a_set_whose_rows_other_code_has_made_is_not_carried_on(history: Lake) -> None:
+    with patch.object(training_set, "source_digest", lambda _: "of other code"):
+        assemble(WEEKLY, history, request(FIRST))
+
+    assert days_read(WEEKLY, history, SECOND) == SNAPSHOTS[1:6]
+
+
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_labels_are_written_again_though_the_earlier_set_has_them(history: Lake, kind: str) -> None:
     assemble(WEEKLY, history, request(FIRST))
