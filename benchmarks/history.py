@@ -45,6 +45,7 @@ from include.datasets.market import MARKET
 from include.lifecycle.storage.lake import Lake, RunInfo
 
 HISTORIES = (90, 365, 3650)
+TABLE_WIDTH = 120
 MAX_RATIO = 1.2
 STAGES = ("ETL", "scoring", "portfolio", "training", "drift", "performance")
 RUN = RunInfo("benchmark", datetime(2026, 3, 9, tzinfo=UTC), "benchmark")
@@ -150,7 +151,8 @@ def _sum(by_stage: Mapping[str, Cost]) -> Cost:
 def main(share: float = 1.0) -> list[Ratio]:
     histories = sorted({max(min(HISTORIES), round(share * history)) for history in HISTORIES})
     costs = {history: in_a_new_process(measure, history) for history in histories}
-    Console().print(_table(costs))
+    # In a log, rich would cut the twelve columns to 80 characters.
+    Console(width=TABLE_WIDTH).print(_table(costs))
     first, last = (_sum(costs[history]) for history in (histories[0], histories[-1]))
     what = f"a week after {histories[-1]:,} days / after {histories[0]:,}"
     return [
