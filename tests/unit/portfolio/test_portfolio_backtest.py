@@ -62,6 +62,31 @@ def test_nothing_up_to_a_day_depends_on_what_comes_after() -> None:
     assert not before.returns.equals(after.returns)
 
 
+def test_the_first_purchase_is_on_a_first_of_january_and_looks_at_the_window_alone() -> None:
+    returns = daily((date(2017, 1, 1) - START).days + 1)
+    too_old = pl.col("date") < date(2016, 1, 1) - timedelta(SHORT.window_sessions)
+    changed = returns.with_columns(
+        pl.when(too_old).then(-3 * pl.col(name)).otherwise(pl.col(name)).alias(name) for name in "ABCD"
+    )
+    settings = SHORT.model_copy(update={"backtest_years": 1})
+    made, other = walk_forward(returns, settings), walk_forward(changed, settings)
+
+    assert made.returns["date"].min() == date(2016, 1, 1)
+    assert made.returns.equals(other.returns)
+    assert made.weights.equals(other.weights)
+
+
+def test_a_symbol_that_is_listed_later_changes_no_weight_until_it_can_be_bought() -> None:
+    returns = daily(110)
+    listed = returns.with_columns(A=pl.when(pl.col("date") >= START + timedelta(70)).then("A"))
+    alone = walk_forward(returns.drop("A"), SHORT)
+
+    made = walk_forward(listed, SHORT)
+
+    assert made.returns.equals(alone.returns)
+    assert made.weights.filter(pl.col("weight") > 0).equals(alone.weights.filter(pl.col("weight") > 0))
+
+
 def test_weights_are_of_the_session_before_the_first_that_they_earn() -> None:
     made = walk_forward(daily(), SHORT)
 
@@ -104,6 +129,16 @@ def test_a_symbol_enters_once_its_window_is_full() -> None:
     entered = START + timedelta(50 + 60 - 1)
     assert (weights.filter(pl.col("date") < entered)["weight"] == 0).all()
     assert (weights.filter(pl.col("date") >= entered)["weight"] > 0).all()
+
+
+def test_a_symbol_that_was_not_traded_on_a_few_days_of_its_window_is_bought() -> None:
+    is_halted = pl.int_range(pl.len()).is_between(10, 12)
+    returns = daily(80).with_columns(D=pl.when(~is_halted).then("D"))
+
+    weights = walk_forward(returns, SHORT.model_copy(update={"min_history": 50})).weights
+
+    assert (weights.filter(symbol="D", strategy=EQUAL_WEIGHT)["weight"] > 0).all()
+    assert set(weights["symbol"]) == {"A", "B", "C", "D"}
 
 
 def test_the_first_purchase_is_when_enough_symbols_for_the_weight_cap_have_their_history() -> None:
