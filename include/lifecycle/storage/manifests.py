@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -96,7 +96,7 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """Hash of the content alone: the version of the data, whoever wrote it and whenever."""
         content = {"files": [file.model_dump() for file in self.files], "schema": self.schema_}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return json_sha256(content)
 
     def file(self, plain_name: str) -> FileEntry:
         """The file published under that name; NoSuchFileError names those there are."""
@@ -159,6 +159,11 @@ def partition_of(key: str) -> Place | None:
         log.warning("%s is passed over: %r is no day, which is written as YYYY-MM-DD.", key, found["day"])
         return None
     return Place(found["prefix"], day, found["name"])
+
+
+def json_sha256(content: Any) -> str:
+    """SHA-256 of content as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

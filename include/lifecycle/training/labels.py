@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ import polars as pl
 from include.lifecycle.ingestion.source_digest import source_digest
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import CorruptFileError, Lake, Manifest, Pinned, RunInfo
+from include.lifecycle.storage.manifests import json_sha256
 from include.lifecycle.storage.pinned import CONNECTIONS
 
 log = logging.getLogger(__name__)
@@ -60,8 +59,7 @@ def publish_labels(
 
 def label_version(model: ModelSpec) -> str:
     """Digest of the code that makes the model's labels, what it is given, and the key by which they are sorted."""
-    said = json.dumps([source_digest(model.label.make), model.dataset.key])
-    return hashlib.sha256(said.encode()).hexdigest()
+    return json_sha256([source_digest(model.label.make), model.dataset.key])
 
 
 def _undamaged(labels: Pinned, scratch: Path) -> dict[date, Manifest]:

@@ -7,14 +7,13 @@ replaced what meanwhile, and the day can be carried on without being read.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Pinned, partition
+from include.lifecycle.storage.manifests import json_sha256
 from include.lifecycle.training.labels import Windows
 
 _MARKS = "listed/"
@@ -48,8 +47,7 @@ class Listing:
             paths = [partition(prefix, day) for prefix in self.prefixes]
             paths += [partition(self.outcomes, known) for known in window]
             if all(path in self.stamps for path in paths):
-                said = json.dumps([method, [(path, self.stamps[path]) for path in paths]])
-                marks[day] = hashlib.sha256(said.encode()).hexdigest()
+                marks[day] = json_sha256([method, [(path, self.stamps[path]) for path in paths]])
         return marks
 
     def with_published(self, labels: Pinned) -> Listing:

@@ -8,8 +8,6 @@ nothing else, whatever the ETL does meanwhile.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from include.lifecycle.ingestion.source_digest import source_digest
 from include.lifecycle.modelling import tuning
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LakeError, LocalFile, Manifest, Pinned, partition
+from include.lifecycle.storage.manifests import json_sha256
 from include.lifecycle.training.labels import label_version, publish_labels
 from include.lifecycle.training.listings import list_partitions, marked_days, noted, without_marks
 from include.lifecycle.training.record import TrainingRequest
@@ -221,8 +220,7 @@ def _read(model: ModelSpec, features: Pinned, labels: Pinned, scratch: Path) -> 
 
 def _method(model: ModelSpec) -> str:
     """Digest of all that makes rows of features and outcomes: the code, and what the spec says of it."""
-    said = json.dumps([source_digest(_joined), label_version(model), model.dataset.key, _columns(model)])
-    return hashlib.sha256(said.encode()).hexdigest()
+    return json_sha256([source_digest(_joined), label_version(model), model.dataset.key, _columns(model)])
 
 
 def _columns(model: ModelSpec) -> list[str]:
