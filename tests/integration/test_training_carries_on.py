@@ -1,4 +1,4 @@
-"""A training set carries on from the one before, and has what it would have if all were read anew."""
+"""A training set carries on from the one before, and has what it would have if all were read again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def history(lake: Lake, tmp_path: Path) -> Lake:
     return lake
 
 
-def anew(model: ModelSpec, lake: Lake, as_of: date) -> Manifest:
+def from_scratch(model: ModelSpec, lake: Lake, as_of: date) -> Manifest:
     """The training set without an earlier one to carry on from."""
     with patch.object(training_set, "_carried", lambda *_: ({}, {})):
         return assemble(model, lake, request(as_of))
@@ -105,7 +105,7 @@ def test_a_weekly_training_reads_the_new_day_and_has_the_bytes_of_one_that_reads
     assert days_read(WEEKLY, history, SECOND) == SNAPSHOTS[5:6]
 
     carried = history.manifest(ROWS, SECOND)
-    recomputed = anew(WEEKLY, history, SECOND)
+    recomputed = from_scratch(WEEKLY, history, SECOND)
     assert (carried.files, carried.inputs) == (recomputed.files, recomputed.inputs)
 
 
@@ -121,7 +121,7 @@ def test_whatever_is_replaced_while_trainings_read_none_of_it_is_carried_on(
 
         carried = assemble(WEEKLY, history, request(as_of))
 
-        recomputed = anew(WEEKLY, history, as_of)
+        recomputed = from_scratch(WEEKLY, history, as_of)
         assert (carried.files, carried.inputs) == (recomputed.files, recomputed.inputs)
         for snapshot in training_set.choose_days(WEEKLY, history, as_of).windows:
             inputs = history.manifest(WEEKLY.labels_prefix, snapshot).inputs
@@ -144,7 +144,7 @@ def test_days_without_rows_are_carried_on_too(history: Lake, tmp_path: Path) -> 
     assert days_read(WEEKLY, history, SECOND) == SNAPSHOTS[5:6]
 
     carried = history.manifest(ROWS, SECOND)
-    recomputed = anew(WEEKLY, history, SECOND)
+    recomputed = from_scratch(WEEKLY, history, SECOND)
     assert (carried.files, carried.inputs) == (recomputed.files, recomputed.inputs)
 
 
@@ -169,7 +169,7 @@ def test_a_type_that_one_day_alone_has_is_not_carried_on_in_the_others(history: 
 
     carried = history.manifest(ROWS, SECOND)
     assert carried.schema_[column] == "Float32"
-    assert carried.files == anew(WEEKLY, history, SECOND).files
+    assert carried.files == from_scratch(WEEKLY, history, SECOND).files
 
 
 def test_labels_that_are_replaced_as_soon_as_they_are_published_are_not_carried_on(
@@ -210,7 +210,7 @@ def test_a_set_of_another_model_or_other_code_is_not_carried_on(history: Lake, o
     carried = history.manifest(ROWS, SECOND)
     for labels in history.keys(f"{WEEKLY.labels_prefix}/"):
         history.client.delete_object(Bucket=history.bucket, Key=labels)
-    assert carried.files == anew(other, history, SECOND).files
+    assert carried.files == from_scratch(other, history, SECOND).files
 
 
 def test_a_set_whose_rows_other_code_has_made_is_not_carried_on(history: Lake) -> None:
