@@ -10,6 +10,7 @@ from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.catalog import MODELS
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
 from ml_lifecycle.days import run_day
@@ -123,7 +124,7 @@ def training(model: ModelSpec) -> DAG:
         @task(outlets=[champion_asset])
         def announce_champion(verdict: dict[str, Any]) -> None:
             """Wake those who wait for another champion; skipped where the champion stays."""
-            if verdict["verdict"] == "keep":
+            if verdict["verdict"] not in CHAMPION_CHANGES:
                 raise AirflowSkipException(f"Version {verdict['version']} stays champion.")
             get_current_context()["outlet_events"][champion_asset].extra = verdict
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, get_args
 
 import psycopg2
 import pytest
@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.promotion import ledger
-from include.lifecycle.promotion.actions import CHAMPION_CHANGES, VERDICTS
+from include.lifecycle.promotion.actions import Action
 from include.lifecycle.promotion.ledger import Aliases, Entry, LedgerConflictError
 
+ACTIONS = {action for group in get_args(Action) for action in get_args(group)}
 JANUARY, FEBRUARY, MARCH = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 
 
@@ -72,12 +73,12 @@ def test_a_ledger_of_any_earlier_shape_keeps_its_entries_and_takes_every_action(
     later = entry(2, 1, 2, digests={"2": "ab"})
 
     ledger.record(postgres, later)
-    for action in ("keep", "baseline", "rollback", "fallback"):
+    for action in ACTIONS - {"promote"}:
         ledger.record(postgres, entry(2, 2, 2, action=action, run_id=action))
 
     history = ledger.entries(postgres, "churn")
     assert history[:2] == [entry(1, None, 1), later]
-    assert {found.action for found in history} == VERDICTS | CHAMPION_CHANGES | {"fallback"}
+    assert {found.action for found in history} == ACTIONS
     assert [ledger.digest_of(history, version) for version in (1, 2)] == [None, "ab"]
     assert ledger.replay(history) == Aliases(champion=2)
     with pytest.raises(psycopg2.Error, match="append-only"), postgres, postgres.cursor() as cursor:
@@ -122,8 +123,25 @@ def test_the_versions_for_a_day_are_the_champion_and_those_it_replaced(postgres:
 
     assert ledger.choices_as_of(history, JANUARY - timedelta(days=1)) == ()
     assert ledger.choices_as_of(history, JANUARY) == (1,)
-    assert ledger.choices_as_of(history, FEBRUARY) == (1, 2)
-    assert ledger.choices_as_of(history, MARCH) == (4, 1, 2)
+    assert ledger.choices_as_of(history, FEBRUARY) == (1,)
+    assert ledger.choices_as_of(history, MARCH) == (4, 1)
+
+
+def test_a_version_that_was_rolled_back_is_no_choice_until_it_is_in_force_again() -> None:
+    history = [
+        entry(1, None, 1),
+        entry(2, 1, 2, effective_from=FEBRUARY),
+        entry(3, 2, 3, effective_from=MARCH),
+        entry(2, 3, 2, action="rollback", effective_from=FEBRUARY),
+    ]
+    undone = [*history, entry(3, 2, 3, action="rollback", effective_from=MARCH)]
+
+    assert ledger.choices_as_of(history, MARCH) == (2, 1)
+    assert ledger.choices_as_of(history, FEBRUARY) == (2, 1)
+    assert ledger.choices_as_of(undone, MARCH) == (3, 1)
+    # The version that is in force again had seen the future of these days, so the other one keeps them.
+    assert ledger.choices_as_of(undone, FEBRUARY) == (2, 1)
+    assert ledger.choices_as_of([*undone, entry(4, 3, 4, effective_from=MARCH)], MARCH) == (4, 3, 1)
 
 
 def test_an_empty_ledger_knows_no_champion(postgres: Any) -> None:
@@ -150,6 +168,51 @@ def test_a_candidate_evaluated_twice_in_a_run_keeps_its_first_entry(postgres: An
 
     assert again == first
     assert ledger.entries(postgres, "churn") == [first]
+
+
+def test_a_proposal_its_answer_and_what_else_a_run_does_are_each_recorded_once(
+    postgres: Any,
+) -> None:
+    steps = [
+        entry(1, None, 1),
+        entry(2, 1, 1, action="propose", run_id="weekly"),
+        entry(2, 1, 1, action="shadow", run_id="weekly"),
+        entry(2, 1, 2, action="approve", run_id="weekly"),
+        entry(2, 2, 2, action="repair", run_id="weekly"),
+    ]
+    for step in steps:
+        ledger.record(postgres, step)
+        ledger.record(postgres, step)
+
+    late = ledger.record(postgres, entry(2, 2, 2, action="reject", run_id="weekly"))
+
+    assert late.action == "approve"
+    assert ledger.entries(postgres, "churn") == steps
+
+
+def test_a_challenger_is_one_from_its_shadow_until_it_is_withdrawn_or_champion() -> None:
+    shadow = entry(2, 1, 1, action="shadow", run_id="shadow")
+    beside = [entry(1, None, 1), shadow]
+
+    assert ledger.replay(beside) == Aliases(1, 2)
+    assert ledger.replay([*beside, entry(3, 1, 3)]) == Aliases(3, 2)
+    assert ledger.replay([*beside, entry(2, 1, 1, action="keep")]) == Aliases(1, 2)
+    assert ledger.replay([*beside, entry(2, 1, 2)]) == Aliases(2)
+    assert ledger.replay([*beside, entry(2, 1, 1, action="withdraw")]) == Aliases(1)
+    assert ledger.replay([*beside, entry(3, 1, 1, action="withdraw")]) == Aliases(1, 2)
+    assert ledger.replay([*beside, entry(3, 1, 1, action="shadow")]) == Aliases(1, 3)
+    assert ledger.replay([entry(1, None, 1), entry(1, 1, 1, action="shadow")]) == Aliases(1)
+
+
+@pytest.mark.parametrize("action", ["reject", "fallback", "shadow", "withdraw", "repair"])
+def test_what_changes_no_champion_is_recorded_beside_whichever_there_is(postgres: Any, action: Any) -> None:
+    ledger.record(postgres, entry(1, None, 1))
+    ledger.record(postgres, entry(2, 1, 2))
+
+    recorded = ledger.record(postgres, entry(3, 1, 1, action=action))
+
+    assert (recorded.from_version, recorded.to_version) == (2, 2)
+    assert ledger.champion(postgres, "churn") == 2
 
 
 def test_a_decision_against_a_former_champion_is_refused(postgres: Any) -> None:

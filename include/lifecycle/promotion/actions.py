@@ -1,14 +1,27 @@
-"""What can happen to the champion of a model: one vocabulary for the gate, the ledger and its table."""
+"""What can happen to the versions of a model: one vocabulary for the policies, the ledger and its table."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-Verdict = Literal["promote", "keep", "baseline"]
-"""What the gate decides: the candidate becomes champion, the champion stays, the baseline becomes champion."""
+Verdict = Literal["promote", "refresh", "keep", "baseline", "propose"]
+"""What the gate decides: the candidate becomes champion because it is better, or because the champion is old and
+the candidate no worse; the champion stays; the baseline becomes champion; a person is asked first."""
 
-Action = Verdict | Literal["rollback", "fallback"]
-"""What the ledger records: a verdict, the return to a former version, or a champion that scoring cannot use."""
+Answer = Literal["approve", "reject"]
+"""What a person answers to a proposal."""
 
-VERDICTS: frozenset[Action] = frozenset({"promote", "keep", "baseline"})
-CHAMPION_CHANGES: frozenset[Action] = frozenset({"promote", "baseline", "rollback"})
+Action = Verdict | Answer | Literal["rollback", "fallback", "shadow", "withdraw", "repair"]
+"""What the ledger records: a verdict, an answer, the return to a former version, a champion that cannot score,
+a version that becomes challenger or is one no longer, or aliases that differed and were set again."""
+
+VERDICTS: frozenset[Action] = frozenset({"promote", "refresh", "keep", "baseline", "propose"})
+ANSWERS: frozenset[Action] = frozenset({"approve", "reject"})
+CHAMPION_CHANGES: frozenset[Action] = frozenset({"promote", "refresh", "baseline", "approve", "rollback"})
+BESIDE_ANY_CHAMPION: frozenset[Action] = frozenset({"reject", "fallback", "shadow", "withdraw", "repair"})
+"""Actions that leave the champion alone, whichever it is by the time that they are recorded."""
+
+
+def alternatives(action: Action) -> frozenset[Action]:
+    """The actions of which a run takes at most one for a candidate: one verdict, one answer, one of each other."""
+    return next((group for group in (VERDICTS, ANSWERS) if action in group), frozenset({action}))

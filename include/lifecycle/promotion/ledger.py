@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2.extras import Json
 
-from include.lifecycle.promotion.actions import CHAMPION_CHANGES, VERDICTS, Action
+from include.lifecycle.promotion.actions import (
+    BESIDE_ANY_CHAMPION,
+    CHAMPION_CHANGES,
+    VERDICTS,
+    Action,
+    alternatives,
+)
 from include.lifecycle.promotion.ledger_migrations import MIGRATIONS
 from include.lifecycle.storage.migrations import migrate
 from include.lifecycle.storage.warehouse import locked
@@ -32,8 +38,9 @@ class Entry:
 
     Attributes
     ----------
-    action : `fallback` where scoring could not use `candidate` and used others instead; the champion stays.
-    candidate : the version that the gate evaluated, that a rollback asked for, or that could not be used.
+    action : see `actions.Action`.
+    candidate : the version that was evaluated, proposed, approved, rejected, rolled back to, made challenger or
+        withdrawn as one, or that could not be used; of a repair, one that an alias names again.
     from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
     effective_from : the first day whose data `to_version` is for, the last day of data that its training knew: it
         has seen the future of the days before. Without meaning where the champion was kept.
@@ -67,10 +74,10 @@ _COLUMNS = ", ".join(column.name for column in fields(Entry))
 
 
 def record(connection: extensions.connection, entry: Entry) -> Entry:
-    """Append an entry and commit; a candidate that has an entry of the same run keeps it.
+    """Append an entry and commit; a candidate keeps the verdict, or the answer, that the same run recorded first.
 
-    A fallback changes no champion, so it is recorded beside the present one. Returns the entry that the ledger
-    holds.
+    What changes no champion, such as a fallback, is recorded beside the present one. Returns the entry that the
+    ledger holds.
 
     Raises
     ------
@@ -79,11 +86,11 @@ def record(connection: extensions.connection, entry: Entry) -> Entry:
     """
     migrate(connection, "ledger", MIGRATIONS)
     with locked(connection, "ml.ledger") as cursor:
-        present = _select_one(cursor, entry.model, entry.run_id, entry.candidate)
+        present = _find(cursor, entry)
         if present is not None:
             return present
         champion = _champion(cursor, entry.model)
-        if entry.action == "fallback":
+        if entry.action in BESIDE_ANY_CHAMPION:
             entry = replace(entry, from_version=champion, to_version=champion)
         if champion != entry.from_version:
             raise LedgerConflictError(
@@ -150,20 +157,30 @@ def choices_as_of(history: Iterable[Entry], day: date) -> tuple[int, ...]:
     """The versions to score data of `day` with, best first: those in force whose training had not seen later days.
 
     `history` is a model's entries, oldest first. The first version is the champion as of the day, the others are
-    those it replaced, the latest first, for where it cannot be used. Empty where each was trained on data after
-    `day`.
+    those it replaced, the latest first, for where it cannot be used. One that was rolled back is none of them
+    until it comes into force again. Empty where each was trained on data after `day`.
     """
-    chosen = [
-        entry.to_version
-        for entry in history
-        if entry.action in CHAMPION_CHANGES and entry.effective_from <= day and entry.to_version is not None
-    ]
-    return tuple(dict.fromkeys(reversed(chosen)))
+    chosen: list[int] = []
+    for entry in history:
+        if entry.action in CHAMPION_CHANGES and entry.effective_from <= day and entry.to_version is not None:
+            gone = {entry.to_version, entry.from_version if entry.action == "rollback" else None}
+            chosen = [entry.to_version, *(version for version in chosen if version not in gone)]
+    return tuple(chosen)
 
 
 def champion_as_of(history: Iterable[Entry], day: date) -> int | None:
     """The version to score data of `day` with, or None; see `choices_as_of`."""
     return next(iter(choices_as_of(history, day)), None)
+
+
+def in_force_from(history: Iterable[Entry], version: int) -> date | None:
+    """The first day whose data a version was for when it first became champion; None where it never was."""
+    starts = (
+        entry.effective_from
+        for entry in history
+        if entry.action in CHAMPION_CHANGES and entry.to_version == version
+    )
+    return next(starts, None)
 
 
 def digest_of(history: Iterable[Entry], version: int) -> str | None:
@@ -175,7 +192,8 @@ def digest_of(history: Iterable[Entry], version: int) -> str | None:
 def replay(history: Iterable[Entry]) -> Aliases:
     """The aliases that a model's entries, oldest first, lead to.
 
-    A version that was refused is no challenger: that is only one that scores beside the champion.
+    A challenger is a version that was sent to score in shadow, until it is withdrawn or becomes champion; one that
+    the gate refused is none.
 
     Raises
     ------
@@ -189,16 +207,24 @@ def replay(history: Iterable[Entry]) -> Aliases:
                 f"Model {entry.model!r}: the entry of run {entry.run_id!r} starts from version "
                 f"{entry.from_version}, but the champion then was {aliases.champion}; the ledger is damaged."
             )
-        if entry.action == "fallback":
-            continue
-        aliases = Aliases(entry.to_version)
+        challenger = _challenger(entry, aliases.challenger)
+        aliases = Aliases(entry.to_version, None if challenger == entry.to_version else challenger)
     return aliases
 
 
-def _select_one(cursor: extensions.cursor, model: str, run_id: str, candidate: int) -> Entry | None:
+def _challenger(entry: Entry, before: int | None) -> int | None:
+    """The challenger after an entry, where the champion is another version."""
+    if entry.action == "shadow":
+        return entry.candidate
+    return None if entry.action == "withdraw" and entry.candidate == before else before
+
+
+def _find(cursor: extensions.cursor, entry: Entry) -> Entry | None:
+    """The entry of the same run that stands in the place of another one."""
     cursor.execute(
-        f"select {_COLUMNS} from ml.ledger where model = %s and run_id = %s and candidate = %s",
-        (model, run_id, candidate),
+        f"select {_COLUMNS} from ml.ledger "
+        "where model = %s and run_id = %s and candidate = %s and action = any(%s)",
+        (entry.model, entry.run_id, entry.candidate, sorted(alternatives(entry.action))),
     )
     row = cursor.fetchone()
     return None if row is None else Entry(*row)

@@ -37,4 +37,21 @@ alter table ml.ledger drop constraint if exists ledger_action_check;
 alter table ml.ledger add constraint ledger_action_check
     check (action in ('promote', 'keep', 'baseline', 'rollback', 'fallback'));
 """,
+    # Proposals and their answers, refreshes, challengers and repairs. Of a candidate, a run has one verdict, one
+    # answer and one of each other action.
+    """
+alter table ml.ledger drop constraint if exists ledger_action_check;
+alter table ml.ledger add constraint ledger_action_check check (action in (
+    'promote', 'refresh', 'keep', 'baseline', 'propose', 'approve', 'reject', 'rollback', 'fallback', 'shadow',
+    'withdraw', 'repair'
+));
+alter table ml.ledger drop constraint if exists ledger_model_run_id_candidate_key;
+create unique index if not exists ledger_once on ml.ledger (model, run_id, candidate, (
+    case
+        when action in ('promote', 'refresh', 'keep', 'baseline', 'propose') then 'verdict'
+        when action in ('approve', 'reject') then 'answer'
+        else action
+    end
+));
+""",
 )

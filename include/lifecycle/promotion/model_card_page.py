@@ -42,7 +42,7 @@ def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) 
         [evidence.candidate_score, evidence.champion_score, evidence.baseline_score]
     )
     reason = " ".join(entry.reason.split("\n"))
-    was_promoted = entry.action == "promote"
+    was_promoted = entry.candidate == entry.to_version != entry.from_version
     measured = f"{metric} {own or 'not measured'}"
     headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {measured}; "
     if entry.action == "baseline":

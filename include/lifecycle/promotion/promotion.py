@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES, Action, Verdict
 from include.lifecycle.promotion.evidence import gather_evidence
 from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
 from include.lifecycle.promotion.push import push_model
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REASON_SEPARATOR = "\n"
+_STANDINGS: dict[Action, str] = {
+    **dict.fromkeys(CHAMPION_CHANGES, "promoted"),
+    "keep": "refused",
+    "baseline": "refused",
+    "propose": "proposed",
+    "reject": "rejected",
+}
 
 
 def run_gate(
@@ -56,21 +65,37 @@ def run_gate(
         if decision.action == "baseline":
             baseline = push_model(tracking_uri, lake, staged, run, "baseline").version
         entry = ledger.record(connection, _entry(training, decision, baseline, run))
-    show_in_registry(tracking_uri, entry, ledger.replay(ledger.entries(connection, staged.model.name)))
+    show_in_registry(tracking_uri, connection, staged.model.name, version)
     return _decision(entry, run)
 
 
-def show_in_registry(tracking_uri: str, entry: ledger.Entry, aliases: ledger.Aliases) -> None:
-    """Set a model's aliases, and tag the version that an entry of its ledger is about with the verdict."""
-    registry.set_aliases(tracking_uri, entry.model, aliases)
-    if entry.candidate == entry.from_version:
+def show_in_registry(tracking_uri: str, connection: extensions.connection, model: str, version: int) -> None:
+    """Set a model's aliases from its ledger, and tag a version with what became of it."""
+    history = ledger.entries(connection, model)
+    registry.set_aliases(tracking_uri, model, ledger.replay(history))
+    found = standing(history, version)
+    if found is None:
         return
-    verdict = "promoted" if entry.candidate == entry.to_version else "refused"
-    tags = {registry.VERDICT_TAG: verdict, "gate_reason": entry.reason}
+    verdict, reason = found
     try:
-        registry.tag_version(tracking_uri, entry.model, entry.candidate, tags)
+        registry.tag_version(tracking_uri, model, version, {registry.VERDICT_TAG: verdict, "gate_reason": reason})
     except UnusableModelError as error:
         log.error("The verdict on it is in the ledger alone. %s", error)
+
+
+def standing(history: Iterable[ledger.Entry], version: int) -> tuple[str, str] | None:
+    """What became of a version last, and why, or None where nothing was decided about it.
+
+    It is `promoted`, `refused`, `proposed`, `rejected` or `rolled back`. A champion that is compared with itself
+    keeps what it has.
+    """
+    found = None
+    for entry in history:
+        if entry.action == "rollback" and entry.from_version == version != entry.to_version:
+            found = ("rolled back", entry.reason)
+        elif entry.candidate == version != entry.from_version and entry.action in _STANDINGS:
+            found = (_STANDINGS[entry.action], entry.reason)
+    return found
 
 
 def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | None, run: RunInfo) -> ledger.Entry:
@@ -80,12 +105,19 @@ def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | Non
     digests = {str(candidate): training.model_digest("candidate")}
     if baseline is not None:
         digests[str(baseline)] = training.model_digest("baseline")
+    after: dict[Verdict, int | None] = {
+        "promote": candidate,
+        "refresh": candidate,
+        "keep": champion,
+        "propose": champion,
+        "baseline": baseline,
+    }
     return ledger.Entry(
         model=training.model.name,
         action=decision.action,
         candidate=candidate,
         from_version=champion,
-        to_version={"promote": candidate, "keep": champion, "baseline": baseline}[decision.action],
+        to_version=after[decision.action],
         effective_from=training.model.in_force_from(training.as_of),
         actor="gate",
         reason=_REASON_SEPARATOR.join(decision.reasons),
