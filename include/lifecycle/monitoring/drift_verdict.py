@@ -88,7 +88,7 @@ def decide(evidence: DriftEvidence, policy: DriftPolicy) -> DriftVerdict:
     drift only if its rows, features and scores suffice to say so.
     """
     columns = {
-        name: ColumnDrift(**column.model_dump(), drifted=column.exceeded or _gaps_changed(column, policy))
+        name: ColumnDrift(**column.model_dump(), drifted=column.exceeded or gaps_changed(column, policy))
         for name, column in evidence.columns.items()
     }
     score = ColumnDrift(**evidence.score.model_dump(), drifted=evidence.score.exceeded)
@@ -142,5 +142,6 @@ def _measured(column: ColumnEvidence) -> str:
     return f"{method_name(column.method)} distance {column.distance:.3f}, limit {column.threshold:g}"
 
 
-def _gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
+def gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
+    """Whether the share of missing values changed by more than the policy allows."""
     return abs(column.null_rate_current - column.null_rate_reference) > policy.max_null_change

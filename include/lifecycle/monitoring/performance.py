@@ -86,7 +86,7 @@ def monitor(
         new = {other: window for other, window in windows.items() if other not in earlier.days}
         read = _pin(model, lake, new, trained, run, scratch)
         rows = _in_order(windows, {**earlier.rows, **_outcomes(model, read, scratch)})
-        evidence = _evidence(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
+        evidence = measured(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
         verdict = decide(evidence, model)
         files = _write_files(model, day, verdict, rows, scratch)
         marks = listing.with_published(read.labels).marks(method)
@@ -186,7 +186,8 @@ def _write_files(
     return [*(LocalFile(scratch / name) for name in texts), LocalFile(scratch / OUTCOMES, rows.height)]
 
 
-def _evidence(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:
+def measured(model: ModelSpec, days: list[date], rows: pl.DataFrame) -> PerformanceEvidence:
+    """The measures of predictions of these days; `rows` are as `outcomes.parquet` has them."""
     task = task_of(model)
     shortage = task.label_shortfall(rows["label"]) if rows.height else "no rows"
     has_interval = LOW in rows.columns and rows[LOW].count() > 0

@@ -18,6 +18,7 @@ from include.lifecycle.specs.models import (
     SegmentsSpec,
     SplitSpec,
 )
+from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Spec
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "IntervalPolicy",
     "LabelSpec",
     "ModelSpec",
+    "RetrainingSpec",
     "ScheduleSpec",
     "SegmentsSpec",
     "Source",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from include.lifecycle.calendars import EveryDay
 from include.lifecycle.specs.datasets import DatasetSpec
+from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Cron, Spec, takes
 
 
@@ -204,6 +205,9 @@ class ModelSpec(Spec):
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = Field(DriftPolicy(), description="When a difference counts as drift.")
     schedule: ScheduleSpec = Field(ScheduleSpec(), description="When it is trained and monitored.")
+    retraining: RetrainingSpec = Field(
+        RetrainingSpec(), description="When it is trained outside its schedule, as its reports ask for it."
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -17,6 +17,7 @@ from include.lifecycle.specs import (
     IntervalPolicy,
     LabelSpec,
     ModelSpec,
+    RetrainingSpec,
     ScheduleSpec,
     SegmentsSpec,
     Spec,
@@ -37,6 +38,7 @@ SPECS: tuple[type[Spec], ...] = (
     IntervalPolicy,
     DriftPolicy,
     ScheduleSpec,
+    RetrainingSpec,
 )
 _INTRODUCTION = """# Specs
 

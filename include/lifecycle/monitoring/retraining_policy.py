@@ -1,0 +1,224 @@
+"""Whether a model is to be trained again, and why: a pure function from evidence to decision.
+
+Reports give points, and so many points ask for a training. Scores count twice as much as features, which can move
+while the predictions stay sound, and outcomes that are worse than the baseline's ask on their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Literal
+
+from include.lifecycle.monitoring import drift_verdict, performance_verdict
+from include.lifecycle.specs import RetrainingSpec, Spec
+from include.lifecycle.storage.manifests import json_sha256
+
+Action = Literal["block", "wait", "train"]
+
+SCORE_POINTS = 2
+FEATURE_POINTS = 1
+PERFORMANCE_POINTS = 4
+
+
+class DriftReport(Spec):
+    """What a drift report about the champion says.
+
+    Attributes
+    ----------
+    digest : of what was published.
+    score_drifted : whether the scores drifted. gaps_changed : whether a feature's share of missing values did.
+    """
+
+    day: date
+    digest: str
+    verdict: drift_verdict.VerdictName
+    score_drifted: bool = False
+    gaps_changed: bool = False
+
+    @property
+    def points(self) -> int:
+        """How much it asks for a training."""
+        if self.verdict == "drift" and self.score_drifted:
+            return SCORE_POINTS
+        if self.verdict == "drift" or (self.verdict == "no drift" and self.gaps_changed):
+            return FEATURE_POINTS
+        return 0
+
+
+class PerformanceReport(Spec):
+    """What the champion's outcomes, or an estimate of them, say.
+
+    Attributes
+    ----------
+    digest : of the report that has them.
+    new_label_days : days with predictions whose outcomes have become known since the champion was trained.
+    """
+
+    day: date
+    digest: str
+    verdict: performance_verdict.VerdictName
+    new_label_days: int = 0
+
+    @property
+    def points(self) -> int:
+        """How much it asks for a training."""
+        return PERFORMANCE_POINTS if self.verdict == "worse" else 0
+
+
+class RetrainingEvidence(Spec):
+    """All that a decision rests on.
+
+    Attributes
+    ----------
+    day : of the data; all ages are counted from it.
+    champion, trained_on : the version in force, and the last day that its training knew.
+    last_training : the same of the newest training that the gate has judged, of whichever version.
+    drift : the newest reports on the champion, oldest first.
+    estimate : of the champion's measures before outcomes are known; None where none is made.
+    validated_days, rejected_days : days of the newest report's window with a verdict, and those it rejects.
+    pending : the request that is not yet answered, if any.
+    earlier : the requests that were made before.
+    """
+
+    model: str
+    day: date
+    champion: int | None
+    trained_on: date | None
+    last_training: date | None
+    drift: tuple[DriftReport, ...]
+    performance: PerformanceReport | None
+    estimate: PerformanceReport | None = None
+    validated_days: tuple[date, ...]
+    rejected_days: tuple[date, ...]
+    pending: str | None = None
+    earlier: tuple[str, ...] = ()
+
+
+class RetrainingDecision(Spec):
+    """What follows from the evidence, and why.
+
+    `request` identifies what asks for a training: the same reports on the same champion give the same one. It is
+    None where nothing asks.
+    """
+
+    action: Action
+    reasons: tuple[str, ...]
+    request: str | None
+    evidence: RetrainingEvidence
+
+
+Source = tuple[str, date, str]
+"""A report that asks for a training: its kind, its day and its digest."""
+
+
+class _Asked(Spec):
+    reasons: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+
+def decide(evidence: RetrainingEvidence, policy: RetrainingSpec) -> RetrainingDecision:
+    """Whether to train, to wait, or to block a training.
+
+    *block* where what a decision needs is missing, or the data of the last days was rejected; *wait* where nothing
+    asks for a training, or it would come too early; else *train*.
+    """
+    obstacles = tuple(_obstacles(evidence))
+    if obstacles:
+        return RetrainingDecision(action="block", reasons=obstacles, request=None, evidence=evidence)
+    asked = _asked(evidence, policy)
+    if not asked.sources:
+        return RetrainingDecision(action="wait", reasons=asked.reasons, request=None, evidence=evidence)
+    request = request_id(evidence, asked.sources)
+    holding = tuple(_holding(evidence, policy, request))
+    return RetrainingDecision(
+        action="wait" if holding else "train",
+        reasons=(*holding, *asked.reasons),
+        request=request,
+        evidence=evidence,
+    )
+
+
+def request_id(evidence: RetrainingEvidence, sources: Sequence[Source]) -> str:
+    """What asks for a training, as a short text: of the model, its champion and the reports that ask."""
+    reports = sorted([kind, day.isoformat(), digest] for kind, day, digest in sources)
+    return json_sha256([evidence.model, evidence.champion, reports])[:16]
+
+
+def _obstacles(evidence: RetrainingEvidence) -> Iterator[str]:
+    if evidence.champion is None:
+        yield "There is no champion yet; the scheduled training makes the first."
+        return
+    if not evidence.validated_days:
+        yield f"No day of the week until {evidence.day} has been validated."
+    if evidence.rejected_days:
+        days = ", ".join(map(str, evidence.rejected_days))
+        yield f"Validation rejected {days}; a model must not learn from what made it so. Correct the source first."
+    if not evidence.drift or evidence.drift[-1].day != evidence.day:
+        yield f"There is no drift report of {evidence.day} on the champion, version {evidence.champion}."
+    if evidence.performance is None:
+        yield f"There is no performance report of {evidence.day}."
+
+
+def _asked(evidence: RetrainingEvidence, policy: RetrainingSpec) -> _Asked:
+    """What asks for a training; without sources where it is not enough."""
+    reports = [
+        *(("drift", report) for report in evidence.drift),
+        ("performance", evidence.performance),
+        ("estimate", evidence.estimate),
+    ]
+    given = [(kind, report) for kind, report in reports if report is not None and report.points]
+    points = sum(report.points for _, report in given)
+    total = f"That makes {_counted(points, 'point')}; a training takes {policy.points}."
+    reasons, sources = [*_found(evidence), total], []
+    if points >= policy.points:
+        sources += [(kind, report.day, report.digest) for kind, report in given]
+    age = None if evidence.trained_on is None else (evidence.day - evidence.trained_on).days
+    if age is not None and policy.max_age_days is not None and age > policy.max_age_days:
+        newest = evidence.drift[-1]
+        sources.append(("age", newest.day, newest.digest))
+        reasons.append(f"The champion was trained {_counted(age, 'day')} ago; the limit is {policy.max_age_days}.")
+    return _Asked(reasons=tuple(reasons), sources=tuple(sources))
+
+
+def _found(evidence: RetrainingEvidence) -> Iterator[str]:
+    """What the reports say, in sentences."""
+    drift = evidence.drift
+    scores = sum(report.points == SCORE_POINTS for report in drift)
+    features = sum(report.points == FEATURE_POINTS for report in drift)
+    if scores or features:
+        yield (
+            f"Of the last {len(drift)} drift reports, {scores} found that the scores drifted, and {features} that "
+            "features or their missing values did."
+        )
+    else:
+        yield f"None of the last {len(drift)} drift reports found that something drifted."
+    if evidence.performance is not None and evidence.performance.points:
+        yield "The champion's predictions were worse than the naive baseline's, by their outcomes."
+    if evidence.estimate is not None and evidence.estimate.points:
+        yield "The champion's predictions are estimated to be worse than the naive baseline's."
+
+
+def _holding(evidence: RetrainingEvidence, policy: RetrainingSpec, request: str) -> Iterator[str]:
+    """Why a training that is asked for would come too early."""
+    if evidence.pending is not None:
+        yield f"Request {evidence.pending} is not yet answered."
+    if request in evidence.earlier:
+        yield f"These reports have made request {request} before; only another report makes another one."
+    if evidence.last_training is not None:
+        since = (evidence.day - evidence.last_training).days
+        if since < policy.cooldown_days:
+            yield (
+                f"The newest training is as of {evidence.last_training}; the next may come "
+                f"{_counted(policy.cooldown_days, 'day')} after it."
+            )
+    new = evidence.performance.new_label_days if evidence.performance is not None else 0
+    if new < policy.min_new_label_days:
+        yield (
+            f"Outcomes of {_counted(new, 'day')} have become known since the champion was trained; a training "
+            f"needs {policy.min_new_label_days}."
+        )
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
