@@ -79,7 +79,7 @@ def run_scoring(world: World, model: ModelSpec, requested: tuple[date, date] | N
     found = fallback.assign(planned, history, fault, world.run.run_id, on_demand=requested is not None)
     for job in fallback.jobs(found.versions, model.dataset.chunk_days):
         digest = ledger.digest_of(history, job.version)
-        scorer = scoring.load_scorer(world.tracking_uri, model, job.version, digest)
+        scorer = scoring.load_scorer(world.tracking_uri, world.lake, model, job.version, digest)
         scored = dict(scoring.score_days(model, world.lake, world.connection, job.days, scorer, world.run))
         failed = {day: error for day, error in scored.items() if error}
         _, unpublished = publishing.publish_days(model, world.lake, world.connection, job.days, world.run)

@@ -115,7 +115,7 @@ def scoring(model: ModelSpec) -> DAG:
             with WarehouseHook().connection() as connection:
                 digest = ledger.digest_of(ledger.entries(connection, model.name), version)
                 try:
-                    scorer = scoring.load_scorer(MlflowHook().tracking_uri, model, version, digest)
+                    scorer = scoring.load_scorer(MlflowHook().tracking_uri, lake(), model, version, digest)
                 except UnusableModelError as error:
                     return {SCORED: [], UNSCORED: dict.fromkeys(job["days"], str(error))}
                 for day, fault in scoring.score_days(model, lake(), connection, days, scorer, run_info()):

@@ -109,7 +109,7 @@ def test_scoring_loads_a_version_by_the_digest_of_the_ledger(call: Call, monkeyp
     call("churn_scoring", "chunk.score", {"version": 3, "days": [str(day) for day in DAYS]})
 
     # One version is loaded once, however many days it scores.
-    [(_, _, version, digest)] = loaded
+    [(*_, version, digest)] = loaded
     assert (version, digest) == (3, DIGEST)
 
 

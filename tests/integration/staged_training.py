@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from include.lifecycle.modelling.estimator_input import predict, to_matrix
+from include.lifecycle.modelling.importance import FeatureImportance, Importance
 from include.lifecycle.modelling.model_files import dump
 from include.lifecycle.modelling.tasks.classification.metrics import measure
 from include.lifecycle.modelling.tuning import Trial
@@ -99,6 +100,12 @@ def stage(
         data={f"features/shop/dt={learnt_until}": "a" * 64, f"features/shop/dt={holdout_day}": "b" * 64},
         days=PartDays(refit=(learnt_until,), holdout=(holdout_day,)),
         rows={"refit": learnt.height, "holdout": rows.height},
+        importance=Importance(
+            metric="average_precision",
+            rows=rows.height,
+            repeats=10,
+            features={"price": FeatureImportance(mean=0.25, low=0.2, high=0.3)},
+        ),
         numeric=model.numeric,
         categorical=model.categorical,
     )

@@ -82,6 +82,7 @@ def test_a_push_logs_what_the_training_read_tried_and_measured(
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["holdout_roc_auc"] > 0.9
     assert parent.data.metrics["baseline_holdout_roc_auc"] < 0.7
+    assert parent.data.metrics["importance_price"] == 0.25
     assert parent.data.tags["mlflow.note.content"] == "test\n\nThe holdout is small."
     assert parent.info.run_name == f"{model.name} 2026-03-01, candidate logistic, run 1"
     assert parent.data.tags["airflow_run_url"] == run.url

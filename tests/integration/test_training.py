@@ -26,6 +26,7 @@ from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, RUN, day, features_of, labels_of, publish_history, request
 from tests.specs import changed
 from tests.training_records import staged_record
+from tests.unit.models.churn.customers import CONTRACTS
 
 HORIZON = timedelta(CHURN.label.horizon_days)
 SNAPSHOTS = [day(number) for number in range(0, 106, 7)]
@@ -169,6 +170,20 @@ def test_the_staged_models_give_the_scores_and_metrics_of_the_holdout(
         measured = measure(holdout["label"].to_numpy(), holdout[scores].to_numpy())
         assert told == {f"holdout_{name}": value for name, value in measured.items()}
     assert training.metrics["holdout_average_precision"] > training.baseline_metrics["holdout_average_precision"]
+
+
+def test_the_record_says_what_the_candidate_goes_by_and_what_is_usual(training: TrainingRecord) -> None:
+    importance = training.importance
+
+    assert importance is not None
+    assert (importance.metric, tuple(importance.features)) == ("average_precision", CHURN.features)
+    assert importance.rows == training.rows["holdout"]
+    # Customers leave for their contract and their use; see `customers.risk`.
+    best = sorted(importance.features, key=lambda name: importance.features[name].mean)[-2:]
+    assert set(best) == {"contract", "data_trend"}
+    assert CHURN.reasons is not None
+    assert set(training.usual_values) == set(CHURN.reasons.words)
+    assert set(training.usual_values["contract"].values) == set(CONTRACTS)
 
 
 def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None:

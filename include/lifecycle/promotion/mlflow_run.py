@@ -93,6 +93,8 @@ def _log_summary(client: MlflowClient, training_run: Run, record: TrainingRecord
     params |= {f"rows_{part}": rows for part, rows in record.rows.items()}
     if role == "candidate":
         params |= {"candidate": record.candidate, **record.params}
+        features = record.importance.features if record.importance else {}
+        metrics |= {f"importance_{name}": of_feature.mean for name, of_feature in features.items()}
     run_id, moment = training_run.info.run_id, training_run.info.start_time
     client.log_batch(run_id, _metrics(metrics, moment), _params(params))
     client.set_tag(run_id, NOTE_TAG, "\n\n".join([record.reason, *record.warnings]))

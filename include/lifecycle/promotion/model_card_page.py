@@ -14,6 +14,7 @@ from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion.importance_section import importance_section
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
@@ -89,6 +90,7 @@ def render_card(
                 *_segments(model, training),
                 *_interval(training),
                 *shown,
+                *importance_section(model, training),
                 _rows(training),
                 _partitions(training.data),
                 _search(model, training),

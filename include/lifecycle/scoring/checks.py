@@ -8,12 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+from include.lifecycle.modelling.reasons import REASONS, direction
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.scoring.prediction_files import (
     TARGET_FROM,
     TARGET_UNTIL,
     PredictionsError,
     features_input,
+    has_reasons,
 )
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Manifest
@@ -26,7 +28,8 @@ def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path
     """Raise PredictionsError where the staged scores in the file `path` break the contract of the predictions.
 
     Their keys must be those of the day's features, row by row, or some of them where the task does not score every
-    row; they must be unique, each score valid, and no decision missing. The features are fetched beside the file.
+    row; they must be unique, each score valid, and no decision missing. Rows that a person acts on have a reason,
+    where the version can give any. The features are fetched beside the file.
     """
     features = lake.pin(model.dataset.features_prefix, [day])
     if staged.inputs[features_input(model, day)] != features.inputs[features_input(model, day)]:
@@ -35,6 +38,7 @@ def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path
         )
     scores, rows = pl.scan_parquet(path), pl.scan_parquet(features.download(day, path.parent))
     problems = [*_key_problems(model, scores, rows), *_value_problems(model, scores)]
+    problems += _reason_problems(model, scores) if has_reasons(model, staged) else []
     if problems:
         raise PredictionsError(
             f"The scores of {day} are not published: {' '.join(problems)} "
@@ -69,7 +73,8 @@ def _key_problems(model: ModelSpec, scores: pl.LazyFrame, features: pl.LazyFrame
 
 
 def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
-    decisions = [name for name in scores.collect_schema() if name not in {*model.dataset.key, *_OWN_COLUMNS}]
+    others = {*model.dataset.key, *_OWN_COLUMNS, *(REASONS if model.reasons else ())}
+    decisions = [name for name in scores.collect_schema() if name not in others]
     task, schema = task_of(model), scores.collect_schema()
     missing_value = {
         name: pl.col(name).is_null() | (~pl.col(name).is_finite() if schema[name].is_float() else False)
@@ -88,6 +93,14 @@ def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
     for name, missing in counts.items():
         if missing:
             yield f"{missing} rows lack the decision {name!r}."
+
+
+def _reason_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
+    if model.reasons is None:
+        return
+    acted_on = scores.filter(direction(model.reasons) != 0)
+    if lacking := _count(acted_on.filter(pl.col(REASONS[0]).is_null())):
+        yield f"{lacking} rows that a person acts on lack {REASONS[0]!r}."
 
 
 def _count(rows: pl.LazyFrame) -> int:

@@ -33,6 +33,12 @@ def version_input(model: ModelSpec) -> str:
     return f"{latest.MODEL_INPUT}{model.name}"
 
 
+def has_reasons(model: ModelSpec, manifest: Manifest) -> bool:
+    """Whether the scores of a manifest were given reasons: it names what is kept of the version's training."""
+    kept = f"{model.reference_prefix(version_of(model, manifest))}/"
+    return any(path.startswith(kept) for path in manifest.inputs)
+
+
 def version_of(model: ModelSpec, manifest: Manifest) -> int:
     """The version that made the scores of a manifest."""
     return int(manifest.inputs[version_input(model)])

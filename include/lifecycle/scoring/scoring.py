@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.reasons import Usual, reasons_of
 from include.lifecycle.promotion import registry
 from include.lifecycle.scoring.prediction_files import (
     PARQUET,
@@ -45,6 +46,7 @@ from include.lifecycle.storage.lake import (
     Pinned,
     RunInfo,
 )
+from include.lifecycle.training.record import RECORD, TrainingRecord
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -54,15 +56,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scorer:
-    """A version at work."""
+    """A version at work.
+
+    Attributes
+    ----------
+    usual : what the reasons for its scores compare a row with; empty where none are given.
+    inputs : path and digest of the partition that `usual` was read from.
+    """
 
     estimator: Any
     version: int
     interval: Interval | None = None
+    usual: Usual = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_scorer(tracking_uri: str, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
-    """A version from the registry; `sha256` as for `registry.load`.
+def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
+    """A version from the registry, with what is kept of its training; `sha256` as for `registry.load`.
 
     Raises
     ------
@@ -70,7 +80,29 @@ def load_scorer(tracking_uri: str, model: ModelSpec, version: int, sha256: str |
         If the version, its file or its interval is gone, or the file is not the one that was trained.
     """
     estimator = registry.load(tracking_uri, model.name, version, model.trusted_types, sha256)
-    return Scorer(estimator, version, registry.interval(tracking_uri, model, version))
+    usual, inputs = _kept_usual(lake, model, version) if model.reasons else ({}, {})
+    return Scorer(estimator, version, registry.interval(tracking_uri, model, version), usual, inputs)
+
+
+def _kept_usual(lake: Lake, model: ModelSpec, version: int) -> tuple[Usual, Mapping[str, str]]:
+    """The usual values of a version's training rows, and what they were read from.
+
+    Both are empty for a version from before they were kept, and, as scores matter more than their reasons, where
+    what is kept of the version is damaged.
+    """
+    prefix = model.reference_prefix(version)
+    found = lake.newest(prefix)
+    if found is None:
+        log.warning("Nothing is kept of version %d of %r, so its scores have no reasons.", version, model.name)
+        return {}, {}
+    day, manifest = found
+    kept = Pinned(lake, prefix, {day: manifest})
+    try:
+        record = TrainingRecord.model_validate(kept.read_json(day, RECORD))
+    except LakeError as error:
+        log.error("The scores of version %d of %r have no reasons. %s", version, model.name, error)
+        return {}, {}
+    return record.usual_values, kept.inputs if record.usual_values else {}
 
 
 def score_days(
@@ -117,11 +149,13 @@ def score(
 
     One Parquet file, in the order of the features' rows, with the key columns, `score` (probability or predicted
     number), where there is an interval `score_low`, `score_high` and its measured `coverage`, the columns of
-    `model.decide`, `target_from` and `target_until` (see `model.target_range`), `model_name`, `model_version` and
-    `scored_at` (UTC, the run's start). Where the day has been scored already from the same features by the same
-    version and code, the result is the same: what was published is staged again, or, where that is damaged,
-    rebuilt with the time at which it was first scored. That time is the manifest's `created_at`; the warehouse of
-    `connection` knows it where the lake has lost it.
+    `model.decide`, where the model gives reasons `reason_1` to `reason_3`, `target_from` and `target_until` (see
+    `model.target_range`), `model_name`, `model_version` and `scored_at` (UTC, the run's start).
+
+    Where the day has been scored already from the same features by the same version and code, the result is the
+    same: what was published is staged again, or, where that is damaged, rebuilt with the time at which it was
+    first scored. That time is the manifest's `created_at`; the warehouse of `connection` knows it where the lake
+    has lost it.
 
     Raises
     ------
@@ -132,7 +166,7 @@ def score(
     """
     features = lake.pin(model.dataset.features_prefix, [day])
     _refuse_empty(model, lake, day, features)
-    inputs = features.inputs | {version_input(model): str(scorer.version)}
+    inputs = features.inputs | {version_input(model): str(scorer.version), **scorer.inputs}
     published = _same_work(lake.usable_manifest(model.predictions_prefix, day), inputs, run)
     earlier = published or _staged_or_loaded(model, lake, connection, day, inputs, run)
     dated = replace(run, started_at=earlier.created_at) if earlier else run
@@ -254,5 +288,7 @@ def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer) -> pl.Da
     if scorer.interval:
         scored = intervals.add(scorer.interval, scored)
     decided = model.decide(scored)
+    if model.reasons:
+        decided = decided.with_columns(reasons_of(model, decided, scorer.estimator, scorer.usual))
     features = [name for name in batch.columns if name not in model.dataset.key]
     return decided.drop(features)

@@ -18,6 +18,7 @@ from include.lifecycle.specs.models import (
     SegmentsSpec,
     SplitSpec,
 )
+from include.lifecycle.specs.reasons import ReasonsSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Spec
 
@@ -31,6 +32,7 @@ __all__ = [
     "IntervalPolicy",
     "LabelSpec",
     "ModelSpec",
+    "ReasonsSpec",
     "RetrainingSpec",
     "ScheduleSpec",
     "SegmentsSpec",

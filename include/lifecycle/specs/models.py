@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from include.lifecycle.calendars import EveryDay
 from include.lifecycle.specs.datasets import DatasetSpec
+from include.lifecycle.specs.reasons import ReasonsSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Cron, Spec, takes
 
@@ -202,6 +203,9 @@ class ModelSpec(Spec):
             "there is an interval) the columns a person acts on."
         )
     )
+    reasons: ReasonsSpec | None = Field(
+        None, description="Which rows are given reasons; None: the prediction files have no such columns."
+    )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = Field(DriftPolicy(), description="When a difference counts as drift.")
     schedule: ScheduleSpec = Field(ScheduleSpec(), description="When it is trained and monitored.")
@@ -227,6 +231,13 @@ class ModelSpec(Spec):
                 f"`segments.by` ({self.segments.by!r}) among its `categorical` features, as each row is answered "
                 "by the model of its segment; list it there, also a number, which is then read as text."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _gives_reasons_of_its_features(self) -> Self:
+        faults = self.reasons.faults(self.numeric, self.categorical) if self.reasons else []
+        if faults:
+            raise ValueError(f"Model {self.name!r}: {' '.join(faults)}")
         return self
 
     def matures_on(self, day: date) -> date:

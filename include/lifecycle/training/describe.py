@@ -9,7 +9,9 @@ from datetime import date
 from typing import Any
 
 from include.lifecycle.modelling.estimator_input import segment_names
+from include.lifecycle.modelling.importance import permutation_importance
 from include.lifecycle.modelling.intervals import coverage, width_fault
+from include.lifecycle.modelling.reasons import usual_values
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.modelling.tuning import best
 from include.lifecycle.reporting.pages import percent
@@ -43,6 +45,8 @@ def describe(
         code_version=request.run.code_version,
         **results,
         **_parts(model, rows),
+        importance=permutation_importance(model, fitted.candidate, fitted.holdout, request.seed),
+        usual_values=usual_values(model, rows.refit),
         per_segment=SegmentRecord(params=own.params, failed=own.failed),
         warnings=(
             *_leakage_warnings(model, results["metrics"]),

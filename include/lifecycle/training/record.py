@@ -12,7 +12,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from include.lifecycle.modelling.importance import Importance
 from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.reasons import UsualValues
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.storage.lake import RunInfo
 from include.lifecycle.training.snapshots import SplitBy
@@ -104,6 +106,9 @@ class TrainingRecord(_Part):
     intervals : of `candidate` and `baseline`, where the model has them.
     coverage_range : 95 % interval of the share of the holdout's outcomes that the candidate's interval holds.
     numeric, categorical : names of the features.
+    importance : how much the candidate owes to each feature; None in older files.
+    usual_values : what reasons compare a row's values with, by feature; empty where the model gives none, and in
+        older files.
     warnings : sentences for whoever uses the model.
     """
 
@@ -132,6 +137,8 @@ class TrainingRecord(_Part):
     coverage_range: tuple[float, float] | None = None
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    importance: Importance | None = None
+    usual_values: Mapping[str, UsualValues] = {}
     per_segment: SegmentRecord = SegmentRecord()
     warnings: tuple[str, ...] = ()
 

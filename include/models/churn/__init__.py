@@ -11,6 +11,7 @@ from include.lifecycle.deferred import Deferred
 from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, SplitSpec
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
+from include.models.churn.reasons import REASONS
 
 _ESTIMATORS = "include.models.churn.estimators"  # imports scikit-learn
 
@@ -31,6 +32,7 @@ CHURN = ModelSpec(
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
     gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
     decide=decide,
+    reasons=REASONS,
     trusted_types=(
         "numpy.dtype",
         "sklearn.calibration._CalibratedClassifier",

@@ -17,6 +17,7 @@ from include.lifecycle.specs import (
 )
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
+from include.models.returns.reasons import REASONS
 from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
 
 _ESTIMATORS = "include.models.returns.estimators"  # imports scikit-learn
@@ -47,6 +48,7 @@ RETURNS = ModelSpec(
     ),
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
+    reasons=REASONS,
     trusted_types=TRUSTED_TYPES,
     drift=DRIFT,
 )

@@ -10,7 +10,16 @@ import pytest
 
 from include.catalog import DATASETS, MODELS
 from include.datasets.customers import CUSTOMERS
-from include.lifecycle.specs import Candidate, DatasetSpec, GateSpec, LabelSpec, ModelSpec, ScheduleSpec, TableSpec
+from include.lifecycle.specs import (
+    Candidate,
+    DatasetSpec,
+    GateSpec,
+    LabelSpec,
+    ModelSpec,
+    ReasonsSpec,
+    ScheduleSpec,
+    TableSpec,
+)
 from include.models.churn import CHURN
 from tests.specs import changed
 
@@ -25,6 +34,10 @@ def by_name(*, seed: int) -> None: ...
 
 
 def any_of(*arguments: Any) -> None: ...
+
+
+def reasons(**words: str) -> ReasonsSpec:
+    return ReasonsSpec(column="will_churn", directions={True: 1}, words=words, otherwise="Several things")
 
 
 LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
@@ -46,6 +59,22 @@ LABEL = {"table": "churns", "horizon_days": 30, "delay_days": 5}
         (lambda: LabelSpec(make=four, **LABEL), r"missing a required argument: 'fourth'"),
         (lambda: ModelSpec(**dict(CHURN) | {"decide": none}), r"`decide` is called with \(scores\)"),
         (lambda: ModelSpec(**dict(CHURN) | {"baseline": by_name}), r"`baseline` is called with \(seed\)"),
+        (
+            lambda: ModelSpec(**dict(CHURN) | {"reasons": reasons(shoe_size="Wears {value}")}),
+            r"Model 'churn': `reasons.words` names \['shoe_size'\], which are no features",
+        ),
+        (
+            lambda: ModelSpec(**dict(CHURN) | {"reasons": reasons(contract="Contract {value:.0f}")}),
+            "has 'Contract {value:.0f}' for 'contract', which cannot be filled in",
+        ),
+        (
+            lambda: ModelSpec(**dict(CHURN) | {"reasons": reasons(tenure="{months} months")}),
+            "has '{months} months' for 'tenure', which cannot be filled in",
+        ),
+        (
+            lambda: ReasonsSpec(column="act", directions={True: 2}, words={"tenure": "x"}, otherwise="x"),
+            "Input should be 1 or -1",
+        ),
         (lambda: ModelSpec(**dict(CHURN) | {"candidates": four}), r"`candidates` is called with \(\)"),
         (lambda: GateSpec(metric="roc_auc", references={"mean": none}), r"`references` is called with \(seed\)"),
         (lambda: Candidate(name="x", suggest=none, build=four), r"`suggest` is called with \(trial\)"),

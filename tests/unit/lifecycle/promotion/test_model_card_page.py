@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.lifecycle.modelling.importance import FeatureImportance, Importance
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.promotion import ledger
@@ -138,6 +139,31 @@ def test_a_card_speaks_of_the_champion_where_it_was_measured(champion: dict[str,
 
     assert f"{who}, measured on the same 1,234 rows" in html
     assert ("champion (version 1)" in html) == ("champion_metrics" in champion)
+
+
+def test_a_card_shows_what_the_model_goes_by_with_its_range_the_most_important_first() -> None:
+    features = {
+        "symbol": FeatureImportance(mean=0.01, low=-0.002, high=0.02),
+        "volatility_21d": FeatureImportance(mean=0.2, low=0.15, high=0.25),
+    }
+    importance = Importance(metric="skill", rows=5000, repeats=10, features=features)
+    record = training(0.81, (0.75, 0.85)).model_copy(update={"importance": importance})
+
+    html = render_card(VOLATILITY, record, {}, entry("promote", 2, candidate_score=0.1, baseline_score=0.0), {})
+
+    section = html[html.index("What it goes by") :]
+    assert "shuffled among 5,000 rows of the holdout" in section
+    assert "Fall of the skill over the baseline" in section[section.index("<svg") :]
+    table = section[section.index("<table") : section.index("</table>")].replace("<wbr>", "")
+    assert table.index("volatility_21d") < table.index("symbol")
+    assert all(figure in table for figure in ("0.2", "0.15", "0.25"))
+    assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
+
+
+def test_the_card_of_a_training_from_before_importance_was_kept_goes_without_it() -> None:
+    first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
+
+    assert "What it goes by" not in render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
 
 
 def test_the_first_verdict_on_a_version_counts() -> None:

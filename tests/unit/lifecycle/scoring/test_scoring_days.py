@@ -90,6 +90,7 @@ def test_a_version_that_has_lost_its_interval_cannot_be_used(
 
     assert fault is not None
     assert fault.startswith("Version 3 of 'volatility' has lost its tags `interval_...` in MLflow")
+    lake: Any = None
     with pytest.raises(model_files.UnusableModelError, match="has lost its tags"):
-        scoring.load_scorer("", VOLATILITY, 3, None)
+        scoring.load_scorer("", lake, VOLATILITY, 3, None)
     assert registry.fault("", CHURN, 3, None) is None

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from include.lifecycle.modelling.importance import FeatureImportance, Importance
 from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.reasons import UsualValues
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.training.record import FoldDays, PartDays, SegmentRecord, TrainingRecord
 from tests.training_records import training_record
@@ -29,6 +31,16 @@ def full_record() -> TrainingRecord:
         folds=(FoldDays(train=DAYS[:1], validation=DAYS[1:3]),),
         intervals={"candidate": Interval("volatility_21d", 1.5, 0.8, 0.79)},
         coverage_range=(0.75, 0.85),
+        importance=Importance(
+            metric="skill",
+            rows=400,
+            repeats=10,
+            features={"price": FeatureImportance(mean=0.1, low=0.0, high=0.2)},
+        ),
+        usual_values={
+            "price": UsualValues(values=(2.0,), shares=(1.0,)),
+            "colour": UsualValues(values=("2", "red"), shares=(0.75, 0.25)),
+        },
         per_segment=SegmentRecord(params={"ridge": {"AAPL": {"alpha": 1.0}}}, failed={"MSFT": "too few rows"}),
         warnings=("Fewer days than usual.",),
     )
@@ -43,6 +55,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert second.read_bytes() == first.read_bytes()
     content = json.loads(first.read_text())
     assert content["days"]["holdout"] == ["2026-04-01"]
+    assert TrainingRecord.read(second).usual_values["colour"].values == ("2", "red")
     assert content["trials"][0] == {
         "number": 0,
         "candidate": "ridge",
@@ -54,7 +67,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_record_of_an_earlier_version_of_the_code_is_read() -> None:
     content = training_record().content()
-    for added_since in ("reference_metrics", "segments", "intervals", "coverage_range", "per_segment", "warnings"):
+    for added_since in (
+        "reference_metrics",
+        "segments",
+        "intervals",
+        "coverage_range",
+        "per_segment",
+        "warnings",
+        "importance",
+        "usual_values",
+    ):
         del content[added_since]
     content["positives"] = {"fit": 12}
 

@@ -1,0 +1,168 @@
+"""Whoever acts on a row finds why, in the files and in the warehouse; on a real S3 server and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from include.lifecycle.modelling.reasons import REASONS, UsualValues
+from include.lifecycle.promotion import registry
+from include.lifecycle.scoring import scoring
+from include.lifecycle.scoring.prediction_files import PredictionsError
+from include.lifecycle.scoring.publishing import publish
+from include.lifecycle.scoring.scoring import Scorer, load_scorer, score
+from include.lifecycle.specs import ReasonsSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
+from include.lifecycle.training.record import RECORD
+from tests.damage import damage
+from tests.integration.scoring.people import DAY, LEAVING, Constant, predictions
+from tests.specs import changed
+from tests.training_records import training_record
+
+TRAINED, OTHERWISE = DAY - timedelta(days=7), "Nothing stands out"
+REASONED = changed(
+    LEAVING,
+    reasons=ReasonsSpec(
+        column="will_leave",
+        directions={True: 1},
+        words={"visits": "-{value:.1f} visits (usual: {usual:.1f})", "plan": "Plan {value}"},
+        otherwise=OTHERWISE,
+    ),
+)
+USUAL = {
+    "visits": UsualValues(values=(6.0,), shares=(1.0,)),
+    "plan": UsualValues(values=("basic", "plus"), shares=(0.75, 0.25)),
+}
+
+
+def keep(lake: Lake, run: RunInfo, scratch: Path, version: int = 3, **changes: Any) -> None:
+    """Keep the record of a version's training, as a push does."""
+    path = scratch / RECORD
+    training_record(**changes).write(path)
+    lake.publish(REASONED.reference_prefix(version), TRAINED, [LocalFile(path)], run=run)
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch, lake: Lake, estimator: Any) -> Any:
+    """What makes the scorer of version 3, from a registry that has the estimator."""
+    monkeypatch.setattr(registry, "load", lambda *_: estimator)
+    monkeypatch.setattr(registry, "interval", lambda *_: None)
+    return lambda: load_scorer("", lake, REASONED, 3, None)
+
+
+def in_table(connection: Any) -> pl.DataFrame:
+    columns = ("dt", "person", "will_leave", *REASONS)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"select {', '.join(columns)} from ml.leaving_predictions order by dt, person")
+        return pl.DataFrame(cursor.fetchall(), schema=list(columns), orient="row", infer_schema_length=None)
+
+
+def test_who_is_acted_on_has_the_same_reasons_in_all_files_and_in_the_table(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path
+) -> None:
+    keep(lake, run, tmp_path, usual_values=USUAL)
+    publish_features()
+
+    score(REASONED, lake, DAY, scorer(), run)
+    publish(REASONED, lake, postgres, DAY, run)
+
+    frame = predictions(lake, DAY, tmp_path / "read")
+    acted_on = frame["will_leave"]
+    assert 0 < acted_on.sum() < frame.height
+    assert frame["reason_1"].is_not_null().equals(acted_on)
+    assert frame.filter("will_leave")["reason_1"].str.contains("visits|Plan").any()
+    assert in_table(postgres).select(REASONS).rows() == frame.sort("person").select(REASONS).rows()
+    [path] = lake.download(REASONED.predictions_prefix, DAY, tmp_path / "csv", "predictions.csv")
+    in_csv = pl.read_csv(path, infer_schema=False)["reason_1"]
+    # A cell that a spreadsheet would run as a formula is a text there.
+    expected = frame["reason_1"].str.replace("^-", "'-")
+    assert in_csv.to_list() == expected.to_list()
+    assert in_csv.str.starts_with("'-").any()
+
+
+def test_the_usual_values_are_those_of_the_version_and_the_manifest_names_them(
+    lake: Lake, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path
+) -> None:
+    keep(lake, run, tmp_path, version=2, usual_values={})
+    keep(lake, run, tmp_path, version=3, usual_values=USUAL)
+    publish_features()
+
+    staged = score(REASONED, lake, DAY, scorer(), run)
+
+    kept = lake.manifest(REASONED.reference_prefix(3), TRAINED)
+    assert scorer().usual == USUAL
+    assert staged.inputs[partition(REASONED.reference_prefix(3), TRAINED)] == kept.digest
+
+
+def test_the_same_features_and_version_give_the_same_bytes(
+    lake: Lake, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path
+) -> None:
+    keep(lake, run, tmp_path, usual_values=USUAL)
+    publish_features()
+
+    first, again = (score(REASONED, lake, DAY, scorer(), run) for _ in range(2))
+
+    assert first.files == again.files
+
+
+@pytest.mark.parametrize("kept", ["nothing", "an older record", "a damaged record"])
+def test_a_version_without_usual_values_scores_with_reasons_of_null(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path, kept: str
+) -> None:
+    if kept != "nothing":
+        keep(lake, run, tmp_path, usual_values={} if kept == "an older record" else USUAL)
+    if kept == "a damaged record":
+        damage(lake, (REASONED.reference_prefix(3), TRAINED), "a file changed")
+    publish_features()
+
+    score(REASONED, lake, DAY, scorer(), run)
+    publish(REASONED, lake, postgres, DAY, run)
+
+    frame = predictions(lake, DAY, tmp_path / "read")
+    assert frame["will_leave"].any()
+    assert frame.select(REASONS).null_count().row(0) == (frame.height,) * 3
+
+
+def test_a_table_of_older_code_gets_the_columns_and_its_days_stay_as_they_are(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path
+) -> None:
+    publish_features()
+    score(LEAVING, lake, DAY, Scorer(Constant(0.75), 1), run)
+    publish(LEAVING, lake, postgres, DAY, run)
+    keep(lake, run, tmp_path, usual_values=USUAL)
+    newer = DAY + timedelta(days=1)
+    publish_features(newer)
+
+    score(REASONED, lake, newer, scorer(), run)
+    publish(REASONED, lake, postgres, newer, run)
+
+    rows = in_table(postgres)
+    before, after = rows.filter(pl.col("dt") == DAY), rows.filter(pl.col("dt") == newer)
+    assert (before.height, before["will_leave"].all()) == (40, True)
+    assert before.select(REASONS).null_count().row(0) == (40, 40, 40)
+    assert after["reason_1"].is_not_null().equals(after["will_leave"])
+
+
+def test_rows_that_are_acted_on_without_a_reason_are_not_published(
+    lake: Lake,
+    postgres: Any,
+    run: RunInfo,
+    publish_features: Any,
+    scorer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep(lake, run, tmp_path, usual_values=USUAL)
+    publish_features()
+    none = dict.fromkeys(REASONS, pl.Series([None] * 40, dtype=pl.String))
+    monkeypatch.setattr(scoring, "reasons_of", lambda *_: pl.DataFrame(none))
+    score(REASONED, lake, DAY, scorer(), run)
+
+    with pytest.raises(PredictionsError, match=r"\d+ rows that a person acts on lack 'reason_1'"):
+        publish(REASONED, lake, postgres, DAY, run)
+
+    assert lake.keys(REASONED.predictions_prefix) == []
