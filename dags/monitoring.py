@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.catalog import MODELS
 from include.lifecycle.specs import ModelSpec
+from ml_lifecycle import assets
 from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
@@ -27,6 +28,9 @@ predictions, and measures the predictions whose outcomes have become known.
 - **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
   *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and send them to the
   services of the connection `notifications` if there is one.
+- **Retraining:** `decide_retraining` reads the last reports, and decides *train*, *wait* or *block*, with reasons,
+  by the model's `retraining` settings. *train* makes a request in `ml.retraining`, and `wake_training` wakes
+  `{name}_training`; it is skipped where no request is open.
 - **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
   missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
   not fail: its verdict is *not enough evidence*, and the page says what to run.
@@ -35,6 +39,7 @@ predictions, and measures the predictions whose outcomes have become known.
 
 def monitoring(model: ModelSpec) -> DAG:
     """The monitoring DAG of a model."""
+    retraining_asset = assets.retraining(model.name)
 
     @dag(
         dag_id=f"{model.name}_monitoring",
@@ -106,8 +111,26 @@ def monitoring(model: ModelSpec) -> DAG:
             title = f"{model.title}, {verdict['day']}: {verdict['verdict']}"
             notify(Notification(title, verdict["reason"], run_links(verdict["page"])))
 
-        notify_verdict.override(task_id="notify_drift")(report())
-        notify_verdict.override(task_id="notify_performance")(performance())
+        @task(trigger_rule="all_done_min_one_success")
+        def decide_retraining() -> dict[str, Any]:
+            """Decide whether the reports ask for a training, and record the request."""
+            from ml_lifecycle import retraining
+
+            return retraining.decide(model)
+
+        @task(outlets=[retraining_asset])
+        def wake_training(decision: dict[str, Any]) -> None:
+            """Wake the training while a request is open; skipped where none is."""
+            if decision["open_request"] is None:
+                raise AirflowSkipException(" ".join([f"{decision['action']}:", *decision["reasons"]]))
+            get_current_context()["outlet_events"][retraining_asset].extra = decision
+
+        drift_report, performance_report = report(), performance()
+        notify_verdict.override(task_id="notify_drift")(drift_report)
+        notify_verdict.override(task_id="notify_performance")(performance_report)
+        decision = decide_retraining()
+        [drift_report, performance_report] >> decision
+        wake_training(decision)
 
     return build()
 

@@ -13,11 +13,10 @@ from include.catalog import MODELS
 from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
-from ml_lifecycle.days import run_day
 from ml_lifecycle.defaults import DEFAULTS, HEAVY, TRAINING
 from ml_lifecycle.forms import training_form
 from ml_lifecycle.operators import PushModelOperator
-from ml_lifecycle.schedules import from_next_time, in_words
+from ml_lifecycle.schedules import from_next_time_or, in_words
 
 DOC = """
 Trains **{title}**, registers it in MLflow, and lets the gate decide whether it becomes the champion.
@@ -26,7 +25,9 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **Out:** `labels/{name}/`, the staged model in `staging/{name}/`, a version of the registered model `{name}` in
   MLflow, an entry in the ledger (`ml.ledger`), and the version's card in `reports/{name}/model_card/`. A new
   champion wakes the scoring DAG, which uses it from then on.
-- **When it runs:** {schedule}, or by hand.
+- **When it runs:** {schedule}, by hand, or when `{name}_monitoring` asks for it. `take_request` says why: a run
+  answers the request that is open (`ml.retraining`), and one that is woken where none is open is skipped.
+  `close_request` notes what came of it; after a failure the request stays open for the next run.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. Where there is no champion yet, the baseline
   becomes it. A version is evaluated once: another seed or day makes another version.
@@ -55,7 +56,7 @@ def training(model: ModelSpec) -> DAG:
             schedule=in_words(model.schedule.training, model.dataset.timezone),
             segments=SEGMENTS_DOC if model.segments.per_task else "",
         ),
-        schedule=from_next_time(model.schedule.training, model.dataset.timezone),
+        schedule=from_next_time_or(assets.retraining(model.name), model.schedule.training, model.dataset.timezone),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,
@@ -64,15 +65,21 @@ def training(model: ModelSpec) -> DAG:
     )
     def build() -> None:
         @task
-        def build_labels() -> str:
+        def take_request() -> dict[str, Any]:
+            """Find out as of which day to train, and why; skipped where an event came for nothing."""
+            from ml_lifecycle import retraining
+
+            return retraining.take(model)
+
+        @task
+        def build_labels(as_of: str) -> str:
             """Publish the labels that have matured, and the training set; returns the as-of day."""
             from include.lifecycle.training.training_set import assemble
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.trainings import training_request
 
-            request = training_request(run_day(get_current_context(), model.dataset))
-            assemble(model, lake(), request)
-            return request.as_of.isoformat()
+            assemble(model, lake(), training_request(date.fromisoformat(as_of)))
+            return as_of
 
         @task(**HEAVY)
         def batch_segments(as_of: str) -> list[dict[str, Any]]:
@@ -99,13 +106,13 @@ def training(model: ModelSpec) -> DAG:
             fit_batch(model, lake(), training_request(date.fromisoformat(as_of)), batch["number"])
 
         @task(**TRAINING)
-        def train(as_of: str) -> str:
+        def train(as_of: str, reason: str) -> str:
             """Tune, calibrate and evaluate the candidates, and stage the best; returns the stage's digest."""
             from include.lifecycle.training import training
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.trainings import training_request
 
-            return training.train(model, lake(), training_request(date.fromisoformat(as_of))).digest
+            return training.train(model, lake(), training_request(date.fromisoformat(as_of), reason)).digest
 
         @task
         def evaluate_gate(as_of: str, pushed: dict[str, Any]) -> dict[str, Any]:
@@ -128,8 +135,18 @@ def training(model: ModelSpec) -> DAG:
                 raise AirflowSkipException(f"Version {verdict['version']} stays champion.")
             get_current_context()["outlet_events"][champion_asset].extra = verdict
 
-        as_of = build_labels()
-        trained = train(as_of)
+        @task
+        def close_request(request: str | None, verdict: dict[str, Any] | None) -> str:
+            """Note in the request what came of it; a failed training opens it again."""
+            from ml_lifecycle import retraining
+
+            if request is None:
+                raise AirflowSkipException("This training answers no request.")
+            return retraining.close(model, request, verdict)
+
+        asked = take_request()
+        as_of = build_labels(asked["as_of"])
+        trained = train(as_of, asked["reason"])
         if model.segments.per_task:
             # Segments that could not be fitted stop nothing, batches that could not be made stop the training.
             batches = batch_segments(as_of)
@@ -138,8 +155,11 @@ def training(model: ModelSpec) -> DAG:
             batches >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
         verdict = evaluate_gate(as_of, push.output)
-        announce_champion(verdict)
+        announced = announce_champion(verdict)
         publish_card(as_of, push.output, verdict)
+        # A teardown runs whatever became of the others, and what becomes of it does not colour the run.
+        closed = close_request(asked["request"], verdict).as_teardown()
+        announced >> closed
 
     return build()
 

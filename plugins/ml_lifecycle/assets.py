@@ -18,3 +18,8 @@ def champion(model: str) -> Asset:
 def predictions(model: str) -> Asset:
     """Published predictions of a model."""
     return Asset(f"{model}_predictions")
+
+
+def retraining(model: str) -> Asset:
+    """A request for a training of a model that no run has taken."""
+    return Asset(f"{model}_retraining")

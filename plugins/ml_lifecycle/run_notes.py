@@ -1,6 +1,6 @@
-"""A failed run says why in its note: the cause of the first task that failed, in one line.
+"""The note of a run: why a training took place, and the cause of the first task that failed, in one line.
 
-The failing task leaves its cause where the scheduler, which alone can write a run's note, finds it.
+The tasks leave both where the scheduler, which alone can write a run's note, finds it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 CAUSE_KEY = "cause_of_failure"
+REASON_KEY = "reason_of_run"
 _LONGEST = 900
-_OURS = "Failed: "
+_FAILED, _REASON = "Failed: ", "Reason: "
 # A task that fails leaves its cause; one whose process is gone leaves none.
 NO_CAUSE = (
     "the process ended without giving a reason (worker killed, out of memory, or cut off). "
@@ -30,26 +31,39 @@ def shortened(text: str) -> str:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Write the cause into the run's note, unless a person has written one."""
-    from sqlalchemy.orm import object_session
-
-    session = object_session(dag_run)
-    if session is not None and (not dag_run.note or _is_ours(dag_run)):
-        dag_run.note = _note(dag_run, session)
+    """Write the cause into the run's note, and the reason of a training, unless a person has written one."""
+    session = _session(dag_run)
+    if session is not None and _is_ours(dag_run):
+        dag_run.note = shortened(" ".join(filter(None, [_cause(dag_run, session), _reason(dag_run, session)])))
 
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Remove the cause of an earlier failure from the note of a run that was cleared and then succeeded."""
-    if _is_ours(dag_run):
-        dag_run.note = None
+    """Write the reason of a training into the run's note; the cause of an earlier failure is gone."""
+    session = _session(dag_run)
+    if session is not None and _is_ours(dag_run):
+        dag_run.note = _reason(dag_run, session)
+
+
+def _session(dag_run: DagRun) -> Any:
+    from sqlalchemy.orm import object_session
+
+    return object_session(dag_run)
 
 
 def _is_ours(dag_run: DagRun) -> bool:
-    return (dag_run.note or "").startswith(_OURS)
+    return not dag_run.note or dag_run.note.startswith((_FAILED, _REASON))
 
 
-def _note(dag_run: DagRun, session: Any) -> str:
+def _reason(dag_run: DagRun, session: Any) -> str | None:
+    from airflow.models.xcom import XComModel
+
+    query = XComModel.get_many(run_id=dag_run.run_id, key=REASON_KEY, dag_ids=dag_run.dag_id)
+    left = session.scalars(query).first()
+    return None if left is None else shortened(f"{_REASON}{XComModel.deserialize_value(left)}")
+
+
+def _cause(dag_run: DagRun, session: Any) -> str:
     from airflow.models.xcom import XComModel
     from airflow.utils.state import TaskInstanceState
 
@@ -60,9 +74,9 @@ def _note(dag_run: DagRun, session: Any) -> str:
     }
     known = [cause for cause in causes if cause.task_id in failed]
     if not failed:
-        return f"{_OURS}{NO_TASK}"
+        return f"{_FAILED}{NO_TASK}"
     if not known:
-        return f"{_OURS}{', '.join(sorted(failed))}: {NO_CAUSE}"
+        return f"{_FAILED}{', '.join(sorted(failed))}: {NO_CAUSE}"
     others = sorted(failed - {known[0].task_id})
     more = f" Also failed: {', '.join(others)}." if others else ""
-    return shortened(f"{_OURS}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")
+    return shortened(f"{_FAILED}{known[0].task_id}: {XComModel.deserialize_value(known[0])}{more}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.timetables.trigger import CronTriggerTimetable
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -15,6 +15,11 @@ def from_next_time(cron: str, timezone: str) -> CronTriggerTimetable:
     # DAG that is unpaused on a Monday would run once more.
     never = timedelta(0)
     return CronTriggerTimetable(cron, timezone=timezone, interval=timedelta(days=1), run_immediately=never)
+
+
+def from_next_time_or(asset: Asset, cron: str, timezone: str) -> AssetOrTimeSchedule:
+    """As `from_next_time`, and whenever there is an event of an asset."""
+    return AssetOrTimeSchedule(timetable=from_next_time(cron, timezone), assets=[asset])
 
 
 def in_words(cron: str, timezone: str) -> str:

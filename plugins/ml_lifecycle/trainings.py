@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
 
 
-def training_request(as_of: date) -> TrainingRequest:
-    """What the run's form asks for; without a reason of its own, how the run was started is one."""
-    context = get_current_context()
-    params, started = context["params"], context["dag_run"].run_type.value.replace("_", " ")
-    reason = params["reason"] or f"{started} run"
+def training_request(as_of: date, reason: str = "") -> TrainingRequest:
+    """What the run's form asks for."""
+    params = get_current_context()["params"]
     return TrainingRequest(as_of, params["trials"], params["seed"], run_info(), reason)
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.decoders import decode_timetable
+from airflow.serialization.encoders import encode_timetable
 from airflow.timetables.base import TimeRestriction
 
+from include.catalog import MODELS
 from tests.dags.dag_ids import ROOT
 
 
@@ -50,7 +53,8 @@ def test_a_weekly_dag_that_is_unpaused_waits_for_its_next_monday_whatever_day_it
     now = pendulum.datetime(2026, 12, day, 12, tz="UTC")
     monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: now)
 
-    info = dags[f"churn_{stage}"].timetable.next_dagrun_info(
+    timetable = decode_timetable(encode_timetable(dags[f"churn_{stage}"].timetable))
+    info = timetable.next_dagrun_info(
         last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
     )
 
@@ -97,3 +101,11 @@ def test_only_another_champion_is_announced_and_the_event_says_which(
         with pytest.raises(AirflowSkipException, match="Version 3 stays champion"):
             announce.python_callable(said)
     assert [task.task_id for task in training.tasks if task.outlets] == ["announce_champion"]
+
+
+def test_what_wakes_training_is_what_monitoring_announces(dags: dict[str, Any]) -> None:
+    for name in MODELS:
+        announced = dags[f"{name}_monitoring"].get_task("wake_training").outlets
+        awaited = dags[f"{name}_training"].timetable.asset_condition.objects
+
+        assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in announced}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 
-from ml_lifecycle import hooks
+from ml_lifecycle import hooks, run_notes
 from ml_lifecycle.defaults import notify_of_failure
 from ml_lifecycle.links import SHOWN_REPORT
-from ml_lifecycle.run_notes import CAUSE_KEY, on_dag_run_failed, on_dag_run_success
+from ml_lifecycle.run_notes import CAUSE_KEY, on_dag_run_failed
+from tests.dags.dag_ids import ROOT
 
 
 def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any]) -> None:
@@ -55,16 +58,56 @@ def test_the_note_of_a_task_whose_process_was_killed_says_so_and_what_to_do(dags
 
 
 @pytest.mark.parametrize(
-    ("note", "kept"), [("Failed: report: no rows", None), ("We look into it.", "We look into it."), (None, None)]
+    ("note", "reason", "kept"),
+    [
+        ("Failed: report: no rows", None, None),
+        ("We look into it.", None, "We look into it."),
+        (None, None, None),
+        (None, "drift", "Reason: drift"),
+        ("Failed: train: no rows Reason: drift", "drift", "Reason: drift"),
+        ("Reason: drift", "drift", "Reason: drift"),
+        ("We look into it.", "drift", "We look into it."),
+    ],
 )
-def test_a_run_that_was_cleared_and_succeeds_keeps_a_persons_note_alone(
-    note: str | None, kept: str | None
+def test_a_run_that_succeeds_says_why_it_took_place_unless_a_person_has_written_a_note(
+    note: str | None, reason: str | None, kept: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run: Any = SimpleNamespace(note=note)
+    monkeypatch.setattr(run_notes, "_session", lambda _: object())
+    monkeypatch.setattr(run_notes, "_reason", lambda *_: reason and f"Reason: {reason}")
 
-    on_dag_run_success(run, "success")
+    run_notes.on_dag_run_success(run, "success")
 
     assert run.note == kept
+
+
+def test_the_note_of_a_training_has_its_reason_also_beside_what_failed(
+    dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    monkeypatch.setattr(hooks, "notification_services", lambda: None)
+    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext())
+    monkeypatch.setattr("include.lifecycle.monitoring.retraining_requests.take", lambda *_: None)
+    dag = DagBag(str(ROOT / "dags" / "training.py")).dags["churn_training"]
+
+    def fail(as_of: str) -> None:
+        raise ValueError("There are no labels.")
+
+    monkeypatch.setattr(dag.get_task("build_labels"), "python_callable", fail)
+
+    finished = dag.test(run_conf={"reason": "New prices."})
+    with create_session() as session:
+        run = session.scalars(select(DagRun).where(DagRun.run_id == finished.run_id)).one()
+        on_dag_run_failed(run, "task_failure")
+        failed = run.note
+        run_notes.on_dag_run_success(run, "success")
+        succeeded = run.note
+
+    assert failed == "Failed: build_labels: There are no labels. Reason: New prices."
+    assert succeeded == "Reason: New prices."
 
 
 def failure(monkeypatch: pytest.MonkeyPatch, message: str | None, **context: Any) -> dict[str, Any]:

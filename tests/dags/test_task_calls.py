@@ -19,6 +19,7 @@ from airflow.utils.types import DagRunType
 from include.catalog import DATASETS
 from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
+from include.lifecycle.monitoring import retraining_requests
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry
 from include.lifecycle.scoring import planning, scoring
@@ -73,9 +74,9 @@ def call(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Call:
 FIRST_TASKS = {
     "customers_etl": "find_days",
     "market_etl": "find_days",
-    "churn_training": "build_labels",
-    "returns_training": "build_labels",
-    "volatility_training": "build_labels",
+    "churn_training": "take_request",
+    "returns_training": "take_request",
+    "volatility_training": "take_request",
     "churn_scoring": "find_days",
     "returns_scoring": "find_days",
     "volatility_scoring": "find_days",
@@ -170,8 +171,10 @@ def test_the_reason_of_a_training_is_prose(
         return SimpleNamespace(digest=DIGEST)
 
     monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(retraining_requests, "take", lambda *_: None)
 
-    call("churn_training", "train", str(DAYS[0]), form={"reason": reason})
+    asked = call("churn_training", "take_request", form={"reason": reason})
+    call("churn_training", "train", asked["as_of"], asked["reason"])
 
     assert trained == [kept]
 
