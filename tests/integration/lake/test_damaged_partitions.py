@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -163,3 +163,19 @@ def test_a_folder_that_is_no_day_is_passed_over_by_name(
         assert lake.days(PREFIX) == [DAY]
 
     assert f"dt={day}/manifest.json is passed over" in caplog.text
+
+
+def test_what_is_readable_is_pinned_and_of_each_other_day_a_sentence_says_why_not(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    absent, damaged = DAY + timedelta(days=1), DAY + timedelta(days=2)
+    publish(lake, run, tmp_path, [1])
+    lake.write_object(f"{PREFIX}/dt={damaged}/manifest.json", b"no manifest")
+
+    pinned, faults = lake.pin_readable(PREFIX, [damaged, DAY, absent])
+
+    assert pinned.inputs == lake.pin(PREFIX, [DAY]).inputs
+    assert pinned.scan(tmp_path / "read").collect()["x"].to_list() == [1]
+    assert set(faults) == {absent, damaged}
+    assert f"{PREFIX}/dt={absent} has no manifest" in faults[absent]
+    assert f"{PREFIX}/dt={damaged}/manifest.json" in faults[damaged]

@@ -309,3 +309,18 @@ def test_a_file_is_found_by_its_plain_name(lake: Lake, run: RunInfo, tmp_path: P
     ):
         with pytest.raises(NoSuchFileError, match=f"reports/things/validation/dt={DAY}.*index.html"):
             read()
+
+
+def test_a_manifest_says_whether_rows_or_the_lines_of_unparsed_text_were_counted(
+    lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text("<html></html>")
+    (tmp_path / "bills.csv").write_text("id\n1\n2\n")
+    page, text = LocalFile(tmp_path / "page.html"), LocalFile(tmp_path / "bills.csv", lines=3)
+
+    unparsed = lake.publish("raw/things/bills", DAY, [page, text], run=run)
+    of_pages = lake.publish("reports/things/pages", DAY, [page], run=run)
+    publish(lake, run, tmp_path, [1])
+
+    assert unparsed.counted == "lines"
+    assert of_pages.counted == lake.manifest(PREFIX, DAY).counted == "rows"

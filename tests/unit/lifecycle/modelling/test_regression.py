@@ -74,6 +74,26 @@ def test_beside_a_baseline_all_measures_of_the_page_are_there() -> None:
     assert measured["skill"] == skill(frame, "score")
 
 
+def test_scores_stand_as_the_upper_end_of_their_skill_does_to_0() -> None:
+    measured = {"skill": 0.25, "skill_lower_bound": -0.125, "skill_upper_bound": 0.5}
+
+    standing = Regression(RETURNS).standing(measured, {})
+
+    assert (standing.most, standing.least) == (0.5, 0.0)
+    assert standing.words.endswith(" 0.250 (-0.125 to 0.500)")
+
+
+def test_an_estimator_answers_a_number_for_each_row_as_the_signature_says() -> None:
+    task, matrix = Regression(RETURNS), pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    fitted = task.fit(LinearRegression(), matrix, np.array([1.0, 3.0, 5.0]), np.array([0, 1, 2]))
+
+    answer = getattr(fitted, task.estimator_method)(matrix)
+
+    assert task.scores_every_row
+    assert task.output_shape == (-1, *answer.shape[1:])
+    assert len(answer) == len(matrix)
+
+
 def test_a_line_is_fitted_and_predicted_as_it_is() -> None:
     matrix = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
 
