@@ -289,7 +289,7 @@ class Lake(Bucket):
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
 
-    def _listed(self, prefix: str, since: date = date.min, until: date = date.max) -> Iterator[tuple[Place, Any]]:
+    def _listed(self, prefix: str, since: date, until: date = date.max) -> Iterator[tuple[Place, Any]]:
         """The files of the days from `since` to `until`, each with what the listing says of it."""
         end = f"{partition(prefix, until)}0"  # the character after the slash
         listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since))
