@@ -6,6 +6,7 @@ the callables import their heavy libraries themselves.
 
 from __future__ import annotations
 
+from include.lifecycle.specs.behaviour import AnyOrder, BehaviourTest, Extreme, Invariant, Monotonic, Profile
 from include.lifecycle.specs.datasets import RESERVED_COLUMNS, DatasetSpec, Extracted, Source, TableSpec
 from include.lifecycle.specs.models import (
     Candidate,
@@ -24,14 +25,20 @@ from include.lifecycle.specs.spec import Spec
 
 __all__ = [
     "RESERVED_COLUMNS",
+    "AnyOrder",
+    "BehaviourTest",
     "Candidate",
     "DatasetSpec",
     "DriftPolicy",
     "Extracted",
+    "Extreme",
     "GateSpec",
     "IntervalPolicy",
+    "Invariant",
     "LabelSpec",
     "ModelSpec",
+    "Monotonic",
+    "Profile",
     "ReasonsSpec",
     "RetrainingSpec",
     "ScheduleSpec",

@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from include.lifecycle.calendars import EveryDay
+from include.lifecycle.specs.behaviour import BehaviourTest, behaviour_faults
 from include.lifecycle.specs.datasets import DatasetSpec
 from include.lifecycle.specs.reasons import ReasonsSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
@@ -196,6 +197,9 @@ class ModelSpec(Spec):
         description="The unfitted naive estimator, from a seed."
     )
     gate: GateSpec = Field(description="How a candidate becomes champion.")
+    behaviour: tuple[BehaviourTest, ...] = Field(
+        (), description="What must hold of a candidate's scores; the gate refuses one that fails a test."
+    )
     interval: IntervalPolicy | None = Field(None, description="The range given with a predicted number.")
     decide: Annotated[Callable[[pl.DataFrame], pl.DataFrame], takes("scores")] = Field(
         description=(
@@ -237,6 +241,12 @@ class ModelSpec(Spec):
     def _gives_reasons_of_its_features(self) -> Self:
         faults = self.reasons.faults(self.numeric, self.categorical) if self.reasons else []
         if faults:
+            raise ValueError(f"Model {self.name!r}: {' '.join(faults)}")
+        return self
+
+    @model_validator(mode="after")
+    def _behaviour_tests_fit(self) -> Self:
+        if faults := behaviour_faults(self.behaviour, self.features):
             raise ValueError(f"Model {self.name!r}: {' '.join(faults)}")
         return self
 

@@ -16,6 +16,7 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.modelling.tuning import best
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.training.behaviour_tests import run_behaviour_tests
 from include.lifecycle.training.fitting import Fitted
 from include.lifecycle.training.record import (
     FoldDays,
@@ -48,6 +49,7 @@ def describe(
         importance=permutation_importance(model, fitted.candidate, fitted.holdout, request.seed),
         usual_values=usual_values(model, rows.refit),
         per_segment=SegmentRecord(params=own.params, failed=own.failed),
+        behaviour_tests=run_behaviour_tests(model, fitted.candidate, rows.holdout, request.seed),
         warnings=(
             *_leakage_warnings(model, results["metrics"]),
             *_split_warnings(model, rows.split.by),

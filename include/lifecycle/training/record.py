@@ -86,6 +86,23 @@ class SegmentRecord(_Part):
     failed: Mapping[str, str] = {}
 
 
+class BehaviourResult(_Part):
+    """What came of a behaviour test.
+
+    Attributes
+    ----------
+    name : as in the model's spec.
+    asked, measured : what should hold, and what was found, in a sentence each.
+    example : the row that broke it most; empty where none did.
+    """
+
+    name: str
+    asked: str
+    measured: str
+    passed: bool
+    example: str = ""
+
+
 class TrainingRecord(_Part):
     """What a training was asked for, and what came of it.
 
@@ -109,6 +126,7 @@ class TrainingRecord(_Part):
     importance : how much the candidate owes to each feature; None in older files.
     usual_values : what reasons compare a row's values with, by feature; empty where the model gives none, and in
         older files.
+    behaviour_tests : of the candidate, in the order of the spec.
     warnings : sentences for whoever uses the model.
     """
 
@@ -140,6 +158,7 @@ class TrainingRecord(_Part):
     importance: Importance | None = None
     usual_values: Mapping[str, UsualValues] = {}
     per_segment: SegmentRecord = SegmentRecord()
+    behaviour_tests: tuple[BehaviourResult, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @classmethod

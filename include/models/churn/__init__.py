@@ -9,6 +9,7 @@ from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
 from include.lifecycle.deferred import Deferred
 from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, SplitSpec
+from include.models.churn.behaviour import BEHAVIOUR
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
 from include.models.churn.reasons import REASONS
@@ -31,6 +32,7 @@ CHURN = ModelSpec(
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
     gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
+    behaviour=BEHAVIOUR,
     decide=decide,
     reasons=REASONS,
     trusted_types=(

@@ -18,6 +18,8 @@ from include.lifecycle.specs import Candidate
 if TYPE_CHECKING:
     import optuna
 
+LATE_PAYMENTS = ("late_share_90d", "overdue_invoices", "overdue_amount")
+
 
 def suggest_logistic(trial: optuna.Trial) -> dict[str, Any]:
     """Search space of `build_logistic`: the inverse strength of the L2 penalty."""
@@ -48,13 +50,17 @@ def build_boosting(params: dict[str, Any], seed: int) -> Pipeline:
     """Gradient-boosted trees on imputed numbers and numbered categories; unseen categories count as missing.
 
     The numbers are imputed because the binning fails on a column that is missing throughout. Native categories
-    would be encoded twice, and trees part the few categories of a column by their numbers as well.
+    would be encoded twice, and trees part the few categories of a column by their numbers as well. Late payments
+    never lower the risk: trees that may choose find such dips by chance. The columns keep their names for that.
     """
     ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
     columns = ColumnTransformer(
-        [("categorical", ordinal, list(CATEGORICAL)), ("numeric", _imputer(), list(NUMERIC))]
+        [("categorical", ordinal, list(CATEGORICAL)), ("numeric", _imputer(), list(NUMERIC))],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    boosting = HistGradientBoostingClassifier(
+        early_stopping=False, random_state=seed, monotonic_cst=dict.fromkeys(LATE_PAYMENTS, 1), **params
     )
-    boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **params)
     return make_pipeline(columns, boosting)
 
 

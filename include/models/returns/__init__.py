@@ -15,6 +15,7 @@ from include.lifecycle.specs import (
     LabelSpec,
     ModelSpec,
 )
+from include.models.returns.behaviour import BEHAVIOUR
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
 from include.models.returns.reasons import REASONS
@@ -46,6 +47,7 @@ RETURNS = ModelSpec(
         },
         leakage_threshold=("skill", 0.02),
     ),
+    behaviour=BEHAVIOUR,
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
     reasons=REASONS,

@@ -14,6 +14,7 @@ from include.lifecycle.specs import (
     ModelSpec,
 )
 from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
+from include.models.volatility.behaviour import BEHAVIOUR
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
 from include.models.volatility.label import HORIZON, realized_volatility_ahead
@@ -41,6 +42,7 @@ VOLATILITY = ModelSpec(
         references={"mean": Deferred(f"{_ESTIMATORS}:build_mean")},
         leakage_threshold=("skill", 0.5),
     ),
+    behaviour=BEHAVIOUR,
     interval=IntervalPolicy(scale="volatility_21d"),
     decide=decide,
     trusted_types=TRUSTED_TYPES,

@@ -27,10 +27,11 @@ def suggest_har(trial: optuna.Trial) -> dict[str, Any]:
 def build_har(params: dict[str, Any], seed: int) -> Pipeline:
     """The heterogeneous autoregression of volatility over a week, a month and a quarter.
 
-    Corsi (2009), "A simple approximate long-memory model of realized volatility", with a quarter for the day.
+    Corsi (2009), "A simple approximate long-memory model of realized volatility", with a quarter for the day. No
+    coefficient is negative: a rougher past never lowers what is expected, also where a symbol has few rows.
     """
     columns = ColumnTransformer([("har", StandardScaler(), list(HAR))])
-    return make_pipeline(columns, Ridge(**params))
+    return make_pipeline(columns, Ridge(positive=True, **params))
 
 
 def suggest_boosting(trial: optuna.Trial) -> dict[str, Any]:
@@ -44,9 +45,16 @@ def suggest_boosting(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build_boosting(params: dict[str, Any], seed: int) -> Pipeline:
-    """Gradient-boosted trees on all numeric features, pooled over the symbols."""
+    """Gradient-boosted trees on all numeric features, pooled over the symbols.
+
+    As in `build_har`, a rougher past never lowers what is expected.
+    """
     columns = ColumnTransformer([("numeric", "passthrough", list(NUMERIC))])
-    return make_pipeline(columns, HistGradientBoostingRegressor(early_stopping=False, random_state=seed, **params))
+    never_lower = [int(name in HAR) for name in NUMERIC]
+    boosting = HistGradientBoostingRegressor(
+        early_stopping=False, random_state=seed, monotonic_cst=never_lower, **params
+    )
+    return make_pipeline(columns, boosting)
 
 
 def build_persistence(seed: int) -> Persistence:
