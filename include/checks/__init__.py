@@ -6,10 +6,16 @@ from include.checks.datasets import (
     assert_rules_can_be_run,
 )
 from include.checks.examples import example_features, example_rows
-from include.checks.models import assert_can_be_stored, assert_decisions_fit, assert_labels_fit
+from include.checks.models import (
+    assert_behaviour_can_be_tested,
+    assert_can_be_stored,
+    assert_decisions_fit,
+    assert_labels_fit,
+)
 from include.checks.promises import promises_of
 
 __all__ = [
+    "assert_behaviour_can_be_tested",
     "assert_can_be_stored",
     "assert_decisions_fit",
     "assert_labels_fit",

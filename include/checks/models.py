@@ -10,11 +10,14 @@ import polars as pl
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.tasks import checked_against_task
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.training.rehearsal import fitted_and_loaded
+from include.lifecycle.training.behaviour_tests import run_behaviour_tests
+from include.lifecycle.training.record import BehaviourResult
+from include.lifecycle.training.rehearsal import fit_candidate, fitted_and_loaded
 from include.toolkit.estimators import NaiveForecast
 from include.toolkit.keys import lasting
 
 SEED = 7
+_MOST_FITTED_ROWS = 20_000
 
 
 def assert_labels_fit(model: ModelSpec, day: date, features: pl.DataFrame, outcomes: pl.LazyFrame) -> pl.DataFrame:
@@ -120,3 +123,26 @@ def assert_can_be_stored(model: ModelSpec, rows: pl.DataFrame) -> None:
             f"{name!r} of {model.name!r} predicts something else after it was stored and loaded; keep all of its "
             "state in attributes that scikit-learn knows."
         )
+
+
+def assert_behaviour_can_be_tested(model: ModelSpec, rows: pl.DataFrame) -> dict[str, tuple[BehaviourResult, ...]]:
+    """Each behaviour test can be run on each candidate; returns what came of them, by candidate.
+
+    Parameters
+    ----------
+    rows : features with key, `dt` and `label`, of which some are learnt from, and some of these scored.
+
+    Raises
+    ------
+    AssertionError
+        Says which test could not be run, and why.
+    """
+    few = rows.sample(min(rows.height, _MOST_FITTED_ROWS), seed=SEED)
+    found = {
+        candidate.name: run_behaviour_tests(model, fit_candidate(model, candidate, few, SEED), few, SEED)
+        for candidate in model.candidates()
+    }
+    for name, results in found.items():
+        for result in results:
+            assert result.was_run, f"{name!r} of {model.name!r}, behaviour test {result.name!r}: {result.measured}"
+    return found

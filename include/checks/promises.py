@@ -13,7 +13,12 @@ from include.checks.datasets import (
     assert_rules_can_be_run,
 )
 from include.checks.examples import example_features, example_rows
-from include.checks.models import assert_can_be_stored, assert_decisions_fit, assert_labels_fit
+from include.checks.models import (
+    assert_behaviour_can_be_tested,
+    assert_can_be_stored,
+    assert_decisions_fit,
+    assert_labels_fit,
+)
 from include.lifecycle.specs import DatasetSpec, ModelSpec
 
 _TESTED_DAYS = 14
@@ -23,7 +28,8 @@ def promises_of(*specs: DatasetSpec | ModelSpec) -> Callable[..., None]:
     """A test with a case for each promise of each spec: `test_promises = promises_of(ORDERS, DEMAND)`.
 
     Of a dataset: its rules can be run, and its features know nothing of later days. Of a model: its labels fit the
-    features, its decisions fit the scores, and its candidates can be fitted, stored and loaded.
+    features, its decisions fit the scores, its candidates can be fitted, stored and loaded, and its behaviour
+    tests be run; what they find of a model that has learnt from made-up labels means nothing.
     """
     import pytest  # only there where tests are run
 
@@ -76,6 +82,10 @@ def _candidates_can_be_stored_and_loaded(model: ModelSpec) -> None:
     assert_can_be_stored(model, example_features(model))
 
 
+def _behaviour_tests_can_be_run(model: ModelSpec) -> None:
+    assert_behaviour_can_be_tested(model, example_features(model))
+
+
 _OF_A_DATASET: tuple[Callable[[DatasetSpec], None], ...] = (
     _rules_can_be_run,
     _features_know_nothing_of_later_days,
@@ -85,6 +95,7 @@ _OF_A_MODEL: tuple[Callable[[ModelSpec], None], ...] = (
     _labels_fit_the_features,
     _decisions_fit_the_scores,
     _candidates_can_be_stored_and_loaded,
+    _behaviour_tests_can_be_run,
 )
 
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from include.checks.datasets import assert_point_in_time, assert_regrouping_changes_nothing
 from include.checks.models import (
+    assert_behaviour_can_be_tested,
     assert_can_be_stored,
     assert_decisions_fit,
     assert_labels_fit,
@@ -217,6 +218,8 @@ def _model(model: ModelSpec, sample: _Sample) -> Iterator[Finding]:
     yield _checked(f"{model.name}: split", partial(_split, model, rows))
     yield _checked(f"{model.name}: candidates", partial(_candidates, model, rows))
     yield _checked(f"{model.name}: decisions", partial(_decisions, model, rows))
+    if model.behaviour:
+        yield _checked(f"{model.name}: behaviour", partial(_behaviour, model, rows))
     yield _checked(f"{model.name}: drift", partial(_drift, model, rows))
 
 
@@ -262,6 +265,18 @@ def _decisions(model: ModelSpec, rows: pl.DataFrame) -> str:
     decided = assert_decisions_fit(model, rows)
     example = ", ".join(f"{name} {_shown(value)}" for name, value in decided.row(0, named=True).items())
     return f"`decide` adds {', '.join(decided.columns)}; e.g. {example}."
+
+
+def _behaviour(model: ModelSpec, rows: pl.DataFrame) -> str:
+    found = assert_behaviour_can_be_tested(model, rows)
+    failed = [
+        f"{candidate} fails {result.name!r}: {result.asked} {result.measured} {result.example}".strip()
+        for candidate, results in found.items()
+        for result in results
+        if not result.passed
+    ]
+    assert not failed, f"{_some(failed)} Constrain the estimator, or correct the test"
+    return f"{', '.join(found)} pass {len(model.behaviour)} tests after a fit without a search."
 
 
 def _shown(value: Any) -> str:

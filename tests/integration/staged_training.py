@@ -21,6 +21,7 @@ from include.lifecycle.modelling.tasks.classification.metrics import measure
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.specs import DatasetSpec, GateSpec, LabelSpec, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
+from include.lifecycle.training.behaviour_tests import run_behaviour_tests
 from include.lifecycle.training.record import RECORD, PartDays
 from tests.training_records import training_record
 
@@ -108,6 +109,7 @@ def stage(
         ),
         numeric=model.numeric,
         categorical=model.categorical,
+        behaviour_tests=run_behaviour_tests(model, candidate, rows, seed=7),
     )
     record.write(scratch / RECORD)
     dump(candidate, scratch / "model.skops", model.trusted_types)

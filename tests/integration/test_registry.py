@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 import re
 import uuid
@@ -29,7 +30,7 @@ from include.lifecycle.promotion import registry
 from include.lifecycle.promotion.ledger import Aliases
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
-from include.lifecycle.specs import ModelSpec
+from include.lifecycle.specs import ModelSpec, Monotonic
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import DAMAGES, damage
 from tests.integration.staged_training import AS_OF, orders, small_model, stage
@@ -104,6 +105,26 @@ def test_a_push_logs_what_the_training_read_tried_and_measured(
     assert tags["as_of"] == "2026-03-01"
     assert (tags["learnt_from"], tags["learnt_until"]) == ("2026-02-14", "2026-02-14")
     assert (tags["kind"], tags["staged_digest"], tags["code_version"]) == ("candidate", digest, "test")
+
+
+def test_a_push_logs_the_behaviour_tests_and_how_many_failed(
+    lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    tests = (
+        Monotonic(name="dearer", steps={"price": (-1.0, 0.0, 1.0)}),
+        Monotonic(name="cheaper", steps={"price": (-1.0, 0.0, 1.0)}, direction="down"),
+    )
+    model = small_model(f"returns_{uuid.uuid4().hex[:8]}", behaviour=tests)
+    digest = stage(model, lake, run, tmp_path).digest
+
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
+
+    client = MlflowClient(mlflow_url, mlflow_url)
+    assert client.get_run(pushed.run_id).data.metrics["behaviour_tests_failed"] == 1
+    logged = json.loads(
+        Path(client.download_artifacts(pushed.run_id, "behaviour.json", str(tmp_path))).read_text()
+    )
+    assert [(test["name"], test["passed"]) for test in logged["tests"]] == [("dearer", True), ("cheaper", False)]
 
 
 def test_no_two_trainings_of_a_day_have_the_same_name(

@@ -186,6 +186,11 @@ def test_the_record_says_what_the_candidate_goes_by_and_what_is_usual(training: 
     assert set(training.usual_values["contract"].values) == set(CONTRACTS)
 
 
+def test_each_behaviour_test_of_the_spec_was_asked_of_the_candidate(training: TrainingRecord) -> None:
+    assert [result.name for result in training.behaviour_tests] == [test.name for test in CHURN.behaviour]
+    assert all(result.was_run for result in training.behaviour_tests)
+
+
 def test_training_again_changes_no_byte(history: Lake, staged: Manifest) -> None:
     before = {key: history.read_object(key) for key in history.keys("")}
 

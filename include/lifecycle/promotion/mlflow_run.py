@@ -61,10 +61,21 @@ def log_training(
     run_id = training_run.info.run_id
     if role == "candidate":
         _log_trials(client, training_run, record)
+        _log_behaviour(client, training_run, record)
         for path in files.values():
             if path.suffix == ".png":
                 client.log_artifact(run_id, str(path), "plots")
     client.log_artifact(run_id, str(files[RECORD]))
+
+
+def _log_behaviour(client: MlflowClient, training_run: Run, record: TrainingRecord) -> None:
+    """Log `behaviour.json`, and how many of the behaviour tests failed; nothing where none was run."""
+    if not record.behaviour_tests:
+        return
+    run_id = training_run.info.run_id
+    failed = sum(not result.passed for result in record.behaviour_tests)
+    client.log_metric(run_id, "behaviour_tests_failed", failed, training_run.info.start_time)
+    client.log_dict(run_id, {"tests": record.content()["behaviour_tests"]}, "behaviour.json")
 
 
 def _experiment(client: MlflowClient, name: str) -> str:

@@ -13,6 +13,7 @@ from include.lifecycle.modelling.tasks import present_names, task_of
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.behaviour_section import behaviour_section
 from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.importance_section import importance_section
 from include.lifecycle.reporting import charts
@@ -89,6 +90,7 @@ def render_card(
                 _metrics(model, training, GateEvidence.model_validate(entry.evidence)),
                 *_segments(model, training),
                 *_interval(training),
+                *behaviour_section(training),
                 *shown,
                 *importance_section(model, training),
                 _rows(training),

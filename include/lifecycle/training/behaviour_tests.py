@@ -88,10 +88,14 @@ def _result(subject: _Subject, test: BehaviourTest) -> BehaviourResult:
     except Exception as error:
         # What a spec names and what an estimator does with such rows may raise anything; the gate then refuses.
         log.exception("The behaviour test %r of %r could not be run.", test.name, subject.model.name)
-        finding = _Finding(f"It could not be run: {type(error).__name__}: {one_line(error)}.", False, "")
-    example = "" if finding.passed else finding.example
+        why = f"It could not be run: {type(error).__name__}: {one_line(error)}."
+        return BehaviourResult(name=test.name, asked=test.asked, measured=why, passed=False, was_run=False)
     return BehaviourResult(
-        name=test.name, asked=test.asked, measured=finding.measured, passed=finding.passed, example=example
+        name=test.name,
+        asked=test.asked,
+        measured=finding.measured,
+        passed=finding.passed,
+        example="" if finding.passed else finding.example,
     )
 
 
@@ -150,9 +154,8 @@ def _profile(subject: _Subject, test: Profile) -> _Finding:
     if not rows.height:
         raise ValueError("`rows` gives no row; give at least one")
     scores = subject.scores(rows)
-    return _within_limits(
-        subject, scores, test, subject.key(rows.row(_furthest(subject, scores, test), named=True))
-    )
+    row = rows.row(_furthest(subject, scores, test), named=True)
+    return _within_limits(subject, scores, test, subject.key(row))
 
 
 _RUNNERS: Mapping[type[BehaviourTest], Callable[[_Subject, Any], _Finding]] = {
@@ -179,7 +182,8 @@ def _difference(subject: _Subject, before: pl.DataFrame, scores: Scores, toleran
     expected = subject.scores(before)
     gaps = np.abs(scores - expected)
     row = _lowest(-gaps)
-    example = f"{subject.key(before.row(row, named=True))}: the score goes from {expected[row]:.4g} to {scores[row]:.4g}."
+    who = subject.key(before.row(row, named=True))
+    example = f"{who}: the score goes from {expected[row]:.4g} to {scores[row]:.4g}."
     measured = f"The largest difference is {gaps[row]:.3g}, in {before.height} rows."
     return _Finding(measured, bool(gaps[row] <= tolerance), example)
 
@@ -187,9 +191,13 @@ def _difference(subject: _Subject, before: pl.DataFrame, scores: Scores, toleran
 def _within_limits(subject: _Subject, scores: Scores, test: Extreme | Profile, example: str) -> _Finding:
     """Whether scores are valid and within the limits of a test; `example` is the row of the furthest."""
     furthest = _furthest(subject, scores, test)
-    is_good = _valid(subject, scores)[furthest] and test.low <= scores[furthest] <= test.high
-    measured = f"{len(scores):,} scores from {scores.min():.4g} to {scores.max():.4g}."
-    return _Finding(measured, bool(is_good), f"{example}: the score is {scores[furthest]:.4g}.".lstrip(": "))
+    is_bad = ~(_valid(subject, scores) & (scores >= test.low) & (scores <= test.high))
+    if len(scores) == 1:
+        return _Finding(f"The score is {scores[0]:.4g}.", not is_bad.any(), "")
+    lowest, highest = np.fmin.reduce(scores), np.fmax.reduce(scores)
+    bad = f", {is_bad.sum():,} of them not as asked" if is_bad.any() else ""
+    measured = f"{len(scores):,} scores from {lowest:.4g} to {highest:.4g}{bad}."
+    return _Finding(measured, not is_bad.any(), f"{example}: the score is {scores[furthest]:.4g}.")
 
 
 def _furthest(subject: _Subject, scores: Scores, test: Extreme | Profile) -> int:

@@ -93,6 +93,7 @@ class BehaviourResult(_Part):
     ----------
     name : as in the model's spec.
     asked, measured : what should hold, and what was found, in a sentence each.
+    was_run : False where the test could not be run; `measured` then says why.
     example : the row that broke it most; empty where none did.
     """
 
@@ -100,6 +101,7 @@ class BehaviourResult(_Part):
     asked: str
     measured: str
     passed: bool
+    was_run: bool = True
     example: str = ""
 
 

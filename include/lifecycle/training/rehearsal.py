@@ -35,7 +35,7 @@ def rehearse(model: ModelSpec, rows: pl.DataFrame, seed: int) -> None:
     few = _few(model, rows, seed)
     for candidate in model.candidates():
         try:
-            fitted = _fitted(model, candidate, few, seed)
+            fitted = fit_candidate(model, candidate, few, seed)
         except ValueError as error:
             # A few bad rows, of one segment perhaps, say nothing of types; whoever fits for good deals with them.
             log.warning("Candidate %r of %r could not be rehearsed: %s", candidate.name, model.name, error)
@@ -55,7 +55,7 @@ def fitted_and_loaded(model: ModelSpec, rows: pl.DataFrame, seed: int) -> dict[s
         If a fitted estimator contains types that its spec does not trust.
     """
     few = _few(model, rows, seed)
-    fitted = {candidate.name: _fitted(model, candidate, few, seed) for candidate in model.candidates()}
+    fitted = {candidate.name: fit_candidate(model, candidate, few, seed) for candidate in model.candidates()}
     fitted["baseline"] = _fitted_baseline(model, few, seed)
     return {name: (estimator, _store_and_load(model, name, estimator)) for name, estimator in fitted.items()}
 
@@ -68,7 +68,8 @@ def _few(model: ModelSpec, rows: pl.DataFrame, seed: int) -> pl.DataFrame:
     return rows if task_of(model).label_shortfall(sample["label"]) else sample
 
 
-def _fitted(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: int) -> Any:
+def fit_candidate(model: ModelSpec, candidate: Candidate, rows: pl.DataFrame, seed: int) -> Any:
+    """A candidate with hyperparameters from its search space, fitted on the rows as a training fits it."""
     estimator = candidate.build(tuning.first_params(candidate, seed), seed)
     matrix, labels = to_matrix(rows, model), rows["label"].to_numpy()
     if candidate.per_segment:

@@ -31,6 +31,7 @@ NUMERIC, CATEGORICAL = ("tenure", "monthly_charges"), ("contract",)
 
 def like_churn(**fields: Any) -> Any:
     shared = {"numeric": NUMERIC, "categorical": CATEGORICAL, "trusted_types": TRUSTED_TYPES}
+    shared |= {"behaviour": (), "reasons": None}
     return type(CHURN).model_validate({**dict(CHURN), **shared, **fields})
 
 

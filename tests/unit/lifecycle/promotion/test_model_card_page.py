@@ -13,7 +13,7 @@ from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.gate import GateEvidence
 from include.lifecycle.promotion.model_card_page import render_card, verdict_of
-from include.lifecycle.training.record import FoldDays, PartDays, TrainingRecord
+from include.lifecycle.training.record import BehaviourResult, FoldDays, PartDays, TrainingRecord
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
 from tests.page_language import broken_promises, code_in, split_cells
@@ -175,3 +175,21 @@ def test_the_first_verdict_on_a_version_counts() -> None:
     assert ledger.first_verdict(history, 2) is history[0]
     with pytest.raises(KeyError, match="Version 3 has no verdict"):
         ledger.first_verdict(history, 3)
+
+
+def test_a_card_shows_each_behaviour_test_and_the_row_that_broke_it() -> None:
+    results = (
+        BehaviourResult(
+            name="more paid late", asked="No score falls.", measured="By 0.1.", passed=False, example="C7."
+        ),
+        BehaviourResult(name="order of the rows", asked="None differs.", measured="By 0.", passed=True),
+    )
+    verdict = entry("keep", 1, candidate_score=0.3, baseline_score=0.2, champion_version=1, champion_score=0.3)
+
+    with_tests = render_card(CHURN, training_record(behaviour_tests=results), {}, verdict, {})
+    without = render_card(CHURN, training_record(), {}, verdict, {})
+
+    for words in ("1 of 2 tests passed", "more paid late", "By 0.1. C7.", "failed", "order of the rows"):
+        assert words in with_tests
+    assert "Behaviour tests" not in without
+    assert [*broken_promises(with_tests), *split_cells(with_tests)] == []
