@@ -135,3 +135,16 @@ def test_days_whose_columns_have_other_types_are_read_together(lake: Lake, run: 
 
     assert rows.rows() == list(zip((1.0, 2.5, 3.0), days, strict=True))
     assert rows.schema == {"x": pl.Float64, "dt": pl.Date}
+
+
+def test_each_day_has_a_frame_of_its_own_with_the_day_in_it(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    for day, value in zip(DAYS, (1, 2), strict=True):
+        publish(day, value)
+
+    frames = lake.pin(PREFIX, DAYS).frames(tmp_path / "read")
+
+    assert {day: frame.collect().rows() for day, frame in frames.items()} == {
+        day: [(value, day)] for day, value in zip(DAYS, (1, 2), strict=True)
+    }
