@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -16,14 +16,17 @@ from ml_lifecycle.defaults import DEFAULTS, HEAVY
 from ml_lifecycle.forms import day_field
 from ml_lifecycle.schedules import from_next_time, in_words
 
+if TYPE_CHECKING:
+    from include.lifecycle.monitoring.reference import Reference
+
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
 predictions, and measures the predictions whose outcomes have become known.
 
 - **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and that training's holdout.
 - **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), a row per column and week in the
-  warehouse table `ml.drift`; `reports/{name}/performance/dt=.../` (page, verdict, outcomes), a row per measure in
-  `ml.performance`.
+  warehouse table `ml.drift`, and metrics of the version in MLflow; `reports/{name}/performance/dt=.../` (page,
+  verdict, outcomes), a row per measure in `ml.performance`.
 - **When it runs:** {schedule}, on the week that ended the day before.
 - **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
   *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and send them to the
@@ -66,8 +69,12 @@ def monitoring(model: ModelSpec) -> DAG:
         def report() -> dict[str, str]:
             """Measure the drift of each column and publish the report."""
             from include.lifecycle.monitoring import drift, drift_verdict
+            from include.lifecycle.monitoring.drift_metrics import log_drift
+            from ml_lifecycle.hooks import MlflowHook
 
-            verdict = measured(drift.monitor)
+            verdict, reference = measured(drift.monitor)
+            day = run_day(get_current_context(), model.dataset)
+            log_drift(MlflowHook().tracking_uri, model, reference, day, verdict)
             return shown(drift_verdict.KIND, verdict.verdict, verdict.reason)
 
         @task(**HEAVY)
@@ -75,11 +82,11 @@ def monitoring(model: ModelSpec) -> DAG:
             """Measure the predictions whose outcomes have become known, and publish the report."""
             from include.lifecycle.monitoring import performance, performance_verdict
 
-            verdict = measured(performance.monitor)
+            verdict, _ = measured(performance.monitor)
             return shown(performance_verdict.KIND, f"performance {verdict.verdict}", verdict.reason)
 
-        def measured(monitor: Callable[..., Any]) -> Any:
-            """What `monitor` says of the version at work; the task is skipped before there are predictions."""
+        def measured(monitor: Callable[..., Any]) -> tuple[Any, Reference]:
+            """What `monitor` says of the version at work, and that; skipped before there are predictions."""
             from include.lifecycle.monitoring.reference import find_reference
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import run_info
@@ -91,7 +98,7 @@ def monitoring(model: ModelSpec) -> DAG:
                     f"{model.title} has no predictions yet; {model.name}_scoring makes them."
                 )
             with WarehouseHook().connection() as connection:
-                return monitor(model, lake(), connection, day, run_info(), reference)
+                return monitor(model, lake(), connection, day, run_info(), reference), reference
 
         def shown(kind: str, verdict: str, reason: str) -> dict[str, str]:
             """What the notification says, with a link to the report."""

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from include.lifecycle.monitoring.drift import monitor
+from include.lifecycle.monitoring.drift_window import find_season
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.specs import DriftPolicy, ModelSpec, TableSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, PartitionNotFoundError, RunInfo
@@ -347,3 +348,62 @@ def test_evidentlys_json_tells_the_same_distances(world: World, postgres: Any) -
     distances = {metric["config"]["column"]: metric["value"] for metric in report["metrics"]}
     assert distances["charges"] == pytest.approx(verdict.columns["charges"].distance, abs=1e-6)
     assert json.dumps(report).count("ValueDrift(column=age") == 0
+
+
+SEASONAL = MODEL.model_copy(update={"drift": MODEL.drift.model_copy(update={"seasonal_weeks": 3})})
+A_YEAR_AGO = [day - timedelta(weeks=52) for day in WINDOW]
+
+
+def test_a_summer_like_the_last_one_is_no_drift_and_the_page_says_so(world: World, postgres: Any) -> None:
+    world.features(charges=40)
+    world.predictions(risk=3.0)
+    world.features(charges=40, days=A_YEAR_AGO)
+    world.predictions(risk=3.0, version=1, days=A_YEAR_AGO)
+
+    plain = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+    seasonal = monitor(SEASONAL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert (plain.verdict, seasonal.verdict, seasonal.is_seasonal) == ("drift", "no drift", True)
+    assert seasonal.season is not None
+    assert seasonal.season.days == tuple(A_YEAR_AGO)
+    [page] = world.lake.download("reports/leaving/drift", DAY, world.scratch, "index.html")
+    assert "The same weeks a year ago" in page.read_text()
+    assert seasonal.reason in page.read_text()
+    inputs = world.lake.manifest("reports/leaving/drift", DAY).inputs
+    assert f"predictions/leaving/dt={A_YEAR_AGO[0]}" in inputs
+
+
+def test_a_window_that_differs_from_last_year_too_is_drift(world: World, postgres: Any) -> None:
+    world.features(charges=40)
+    world.predictions(risk=3.0)
+    world.features(days=A_YEAR_AGO)
+    world.predictions(version=1, days=A_YEAR_AGO)
+
+    verdict = monitor(SEASONAL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert (verdict.verdict, verdict.is_seasonal) == ("drift", False)
+    assert "it has drifted, too" in verdict.reason
+
+
+def test_without_days_of_last_year_the_training_alone_decides(world: World, postgres: Any) -> None:
+    world.features(charges=40)
+    world.predictions(risk=3.0)
+
+    verdict = monitor(SEASONAL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert (verdict.verdict, verdict.season) == ("drift", None)
+
+
+@pytest.mark.parametrize(("weeks", "first", "last"), [(1, -2, 0), (2, -9, 0), (3, -9, 7), (4, -16, 7)])
+def test_the_season_is_so_many_weeks_around_the_same_days_a_year_ago(
+    world: World, weeks: int, first: int, last: int
+) -> None:
+    around = [DAY - timedelta(weeks=52) + timedelta(number) for number in range(-17, 9)]
+    world.features(rows=1, days=around)
+    policy = MODEL.drift.model_copy(update={"seasonal_weeks": weeks})
+
+    season = find_season(MODEL.model_copy(update={"drift": policy}), world.lake, DAY)
+
+    assert season is not None
+    days = season.features.days
+    assert [(day - (DAY - timedelta(weeks=52))).days for day in (days[0], days[-1])] == [first, last]

@@ -9,7 +9,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -407,3 +407,22 @@ def state(client: MlflowClient, name: str) -> tuple[int, int, list[str], int]:
     logged = client.search_logged_models([experiment])
     versions = client.search_model_versions(f"name = '{name}'")
     return len(parents), len(trials), [str(model.status) for model in logged], len(versions)
+
+
+def test_what_is_measured_of_a_version_is_in_its_run_once_however_often_it_is_logged(
+    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
+) -> None:
+    digest = stage(model, lake, run, tmp_path).digest
+    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
+    name, version, week = model.name, pushed.version, timedelta(weeks=1)
+
+    for _ in range(2):
+        registry.log_metrics(mlflow_url, name, version, {"drift/score": 0.5, "drift/pages": 2.0}, AS_OF + week, 7)
+    registry.log_metrics(mlflow_url, name, version, {"drift/score": 1.5}, AS_OF + 2 * week, 14)
+
+    history = MlflowClient(mlflow_url, mlflow_url).get_metric_history(pushed.run_id, "drift/score")
+    assert [(point.step, point.value) for point in history] == [(7, 0.5), (14, 1.5)]
+    moment = datetime.fromtimestamp(history[0].timestamp / 1000, UTC)
+    assert moment.date() == AS_OF + week
+    with pytest.raises(UnusableModelError, match="Version 99"):
+        registry.log_metrics(mlflow_url, name, 99, {"drift/score": 0.5}, AS_OF, 0)

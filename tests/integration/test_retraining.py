@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psycopg2
 import pytest
 
+from include.lifecycle.monitoring import drift_verdict
 from include.lifecycle.monitoring import retraining_requests as requests
+from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence
+from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
+from include.lifecycle.monitoring.retraining_evidence import gather
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
     PerformanceReport,
@@ -18,7 +25,11 @@ from include.lifecycle.monitoring.retraining_policy import (
     RetrainingEvidence,
     decide,
 )
-from include.lifecycle.specs import RetrainingSpec
+from include.lifecycle.promotion import ledger
+from include.lifecycle.specs import DriftPolicy, RetrainingSpec
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
+from tests.requests_made import requests_made
+from tests.specs import people_model
 
 DAY = date(2026, 11, 29)
 POLICY = RetrainingSpec()
@@ -156,3 +167,170 @@ def test_the_table_refuses_a_state_that_there_is_not(postgres: Any, state: str) 
 
     with pytest.raises(psycopg2.errors.CheckViolation), postgres, postgres.cursor() as cursor:
         cursor.execute("update ml.retraining set state = %s", (state,))
+
+
+MODEL = people_model(
+    numeric=("age",), categorical=(), drift=DriftPolicy(min_rows=50), retraining=RetrainingSpec(max_age_days=None)
+)
+TRAINED = DAY - timedelta(60)
+
+
+class World:
+    """Reports on a champion, version 3, that took the place of version 2, on a real lake."""
+
+    def __init__(self, lake: Lake, connection: Any, run: RunInfo, scratch: Path) -> None:
+        self.lake, self.connection, self.run, self.scratch = lake, connection, run, scratch
+        for version, trained in ((2, TRAINED - timedelta(60)), (3, TRAINED)):
+            before = version - 1 if version == 3 else None
+            entry = ledger.Entry(
+                "leaving", "promote", version, before, version, trained, "gate", "", {}, f"run {version}"
+            )
+            ledger.record(connection, entry)
+
+    def validated(self, day: date = DAY, *, accepted: bool = True) -> None:
+        verdict = {"day": str(day), "accepted": accepted, "tables": {}}
+        self._publish("reports/people/validation", day, verdict)
+
+    def drift(self, day: date, *, drifted: bool = True, version: int = 3) -> None:
+        column = ColumnEvidence(
+            method="wasserstein",
+            threshold=0.1,
+            distance=0.5 if drifted else 0.0,
+            exceeded=drifted,
+            null_rate_reference=0.0,
+            null_rate_current=0.0,
+            reference_rows=100,
+            current_rows=100,
+        )
+        evidence = DriftEvidence(
+            reference_rows=100,
+            current_rows=100,
+            days=(day,),
+            missing_days=(),
+            score=column,
+            columns={"age": column},
+        )
+        verdict = drift_verdict.decide(evidence, MODEL.drift).model_dump(mode="json")
+        self._publish("reports/leaving/drift", day, verdict, inputs={"models:/leaving": str(version)})
+
+    def outcomes(self, *, worse: bool, version: int = 3) -> None:
+        """Of 20 days, 10 of which have become known since the champion was trained."""
+        known_with_training = TRAINED - timedelta(MODEL.label.horizon_days + MODEL.label.delay_days)
+        label = [number % 2 for number in range(200)]
+        score = [1 - value if worse else value for value in label]
+        rows = pl.DataFrame(
+            {
+                "person": [f"P{number}" for number in range(200)],
+                "dt": [known_with_training + timedelta(number % 20 - 9) for number in range(200)],
+                "label": label,
+                "score": [0.1 + 0.8 * value + number / 10_000 for number, value in enumerate(score)],
+                "baseline_score": [0.5 + number / 10_000 for number in range(200)],
+                "model_version": [version] * 200,
+            }
+        )
+        path = self.scratch / OUTCOMES
+        rows.write_parquet(path)
+        self.lake.publish("reports/leaving/performance", DAY, [LocalFile(path, 200)], run=self.run)
+
+    def evidence(self) -> RetrainingEvidence:
+        return gather(MODEL, self.lake, self.connection, DAY)
+
+    def _publish(self, prefix: str, day: date, content: Any, inputs: dict[str, str] | None = None) -> None:
+        path = self.scratch / "verdict.json"
+        path.write_text(json.dumps(content))
+        self.lake.publish(prefix, day, [LocalFile(path)], run=self.run, inputs=inputs)
+
+
+@pytest.fixture
+def world(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> World:
+    """In which nothing is wrong."""
+    made = World(lake, postgres, run, tmp_path)
+    made.validated()
+    made.drift(DAY, drifted=False)
+    made.outcomes(worse=False)
+    return made
+
+
+def test_of_a_quiet_world_all_is_known_and_nothing_asks(world: World) -> None:
+    found = world.evidence()
+
+    assert (found.champion, found.trained_on, found.last_training) == (3, TRAINED, TRAINED)
+    assert [report.day for report in found.drift] == [DAY]
+    assert found.performance is not None
+    assert (found.performance.verdict, found.performance.new_label_days) == ("as expected", 10)
+    assert (found.validated_days, found.rejected_days) == ((DAY,), ())
+    assert decide(found, MODEL.retraining).action == "wait"
+
+
+def test_drift_that_goes_on_makes_one_request_and_the_same_report_none(world: World) -> None:
+    for weeks in (1, 0):
+        world.drift(DAY - timedelta(weeks=weeks))
+
+    first = decide(world.evidence(), MODEL.retraining)
+    made = requests.make(world.connection, first)
+    again = decide(world.evidence(), MODEL.retraining)
+    taken = requests.take(world.connection, "leaving", "weekly", DAY)
+    assert taken is not None
+    requests.finish(world.connection, taken.id, "keep")
+    after = decide(world.evidence(), MODEL.retraining)
+
+    assert (first.action, made) == ("train", True)
+    assert again.reasons[0] == f"Request {first.request} is not yet answered."
+    assert (after.action, after.request) == ("wait", first.request)
+    assert after.reasons[0].startswith("These reports have made request")
+
+
+def test_reports_on_another_version_and_old_ones_say_nothing_of_the_champion(world: World) -> None:
+    world.drift(DAY - timedelta(weeks=1), version=2)
+    world.drift(DAY - timedelta(weeks=6))
+    world.drift(DAY - timedelta(weeks=2))
+
+    assert [report.day for report in world.evidence().drift] == [DAY - timedelta(weeks=2), DAY]
+
+
+def test_a_decision_makes_no_more_requests_as_reports_pile_up(world: World) -> None:
+    with requests_made(world.lake) as few:
+        world.evidence()
+    for weeks in range(6, 30):
+        world.drift(DAY - timedelta(weeks=weeks))
+        world.validated(DAY - timedelta(weeks=weeks))
+
+    with requests_made(world.lake) as many:
+        world.evidence()
+
+    assert len(many) == len(few)
+
+
+def test_worse_outcomes_ask_only_where_they_are_the_champions_own(world: World) -> None:
+    world.outcomes(worse=True, version=2)
+    others = world.evidence()
+    world.outcomes(worse=True)
+    own = world.evidence()
+
+    assert others.performance is not None
+    assert others.performance.verdict == "not enough evidence"
+    assert decide(others, MODEL.retraining).action == "wait"
+    assert own.performance is not None
+    assert own.performance.verdict == "worse"
+    assert decide(own, MODEL.retraining).action == "train"
+
+
+def test_a_rejected_day_and_a_missing_report_block(world: World, lake: Lake) -> None:
+    for weeks in (1, 0):
+        world.drift(DAY - timedelta(weeks=weeks))
+    world.validated(DAY - timedelta(1), accepted=False)
+    rejected = decide(world.evidence(), MODEL.retraining)
+    for key in list(lake.keys("reports/leaving/performance")):
+        lake.client.delete_object(Bucket=lake.bucket, Key=key)
+    missing = decide(world.evidence(), MODEL.retraining)
+
+    assert (rejected.action, missing.action) == ("block", "block")
+    assert rejected.reasons[0].startswith("Validation rejected 2026-11-28")
+    assert missing.reasons[1] == "There is no performance report of 2026-11-29."
+
+
+def test_a_model_without_a_champion_is_trained_by_its_schedule(lake: Lake, postgres: Any) -> None:
+    decision = decide(gather(MODEL, lake, postgres, DAY), MODEL.retraining)
+
+    assert decision.action == "block"
+    assert decision.reasons == ("There is no champion yet; the scheduled training makes the first.",)

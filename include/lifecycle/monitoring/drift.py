@@ -1,8 +1,9 @@
 """Drift: has what the model sees, or what it says, moved away from what it was trained on?
 
 The reference is the holdout of the champion's training, the current side a window of days of features with the
-champion's scores. Evidently measures the distances and draws them (see `evidently_comparison`); the verdict is a
-pure function of them (see `drift_verdict`).
+champion's scores (see `drift_window`). A policy may ask for a second reference, the same weeks a year ago.
+Evidently measures the distances and draws them (see `evidently_comparison`); the verdict is a pure function of
+them (see `drift_verdict`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from include.lifecycle.monitoring import drift_page
-from include.lifecycle.monitoring.drift_samples import Samples, clip, draw, tidy
+from include.lifecycle.monitoring.drift_samples import Samples, clip
 from include.lifecycle.monitoring.drift_verdict import (
     KIND,
     VERDICT,
     DriftEvidence,
     DriftVerdict,
+    SeasonEvidence,
     decide,
 )
+from include.lifecycle.monitoring.drift_window import SCORE, Days, find, find_season, read, sample, tidied
 from include.lifecycle.monitoring.evidently_comparison import (
     DIGITS,
     Comparison,
@@ -36,7 +39,7 @@ from include.lifecycle.monitoring.evidently_comparison import (
     report_texts,
 )
 from include.lifecycle.monitoring.reference import Reference
-from include.lifecycle.scoring.prediction_files import PARQUET, version_input
+from include.lifecycle.scoring.prediction_files import version_input
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
@@ -48,25 +51,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TABLE = "drift"
-SCORE = "score"
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The samples, and what else is known of the window: `scored_days` and `keys` of `DriftEvidence`."""
+    """The samples, the rows of the same season if any, and what else is known of the window."""
 
     samples: Samples
+    season: pl.DataFrame | None = None
     scored_days: tuple[date, ...] = ()
     keys: int | None = None
 
 
 @dataclass(frozen=True)
 class _Window:
-    """The days to judge, and what is read: features and predictions of those that have them, the holdout."""
+    """The days to judge, and what is read: of those that there are, of the same weeks a year ago, the holdout."""
 
     days: tuple[date, ...]
-    features: Pinned
-    predictions: Pinned
+    current: Days
+    season: Days | None
     holdout: Pinned
 
 
@@ -98,10 +101,8 @@ def monitor(
     else:
         with TemporaryDirectory() as folder:
             scratch = Path(folder)
-            numeric = (*model.numeric, SCORE)
             drawn = _read_samples(model, window, reference, scratch)
-            clipped = clip(drawn.samples, numeric)
-            comparison = compare(clipped, numeric, model.categorical, model.drift)
+            clipped, comparison = _compare(model, drawn.samples)
             verdict = decide(_evidence(model, window, drawn, comparison), model.drift)
             page = drift_page.render_drift(model, day, reference, verdict, drawn.samples, clipped)
             files = _write_files(verdict, page, comparison.report, scratch)
@@ -113,12 +114,8 @@ def monitor(
 
 def _find_window(model: ModelSpec, lake: Lake, day: date, reference: Reference) -> _Window:
     days = tuple(model.dataset.calendar.days(day - timedelta(model.drift.window_days - 1), day))
-    features, predictions = (
-        lake.pin(prefix, sorted(set(days) & set(lake.days(prefix, days[0], day))) if days else ())
-        for prefix in (model.dataset.features_prefix, model.predictions_prefix)
-    )
     holdout = lake.pin(model.reference_prefix(reference.model_version), [reference.day])
-    return _Window(days, features, predictions, holdout)
+    return _Window(days, find(model, lake, days), find_season(model, lake, day), holdout)
 
 
 def _inputs(model: ModelSpec, window: _Window, reference: Reference) -> dict[str, str]:
@@ -126,68 +123,42 @@ def _inputs(model: ModelSpec, window: _Window, reference: Reference) -> dict[str
     settings = json.dumps([reference.score_column, model.numeric, model.categorical, model.drift.model_dump()])
     return {
         **window.holdout.inputs,
-        **window.features.inputs,
-        **window.predictions.inputs,
+        **window.current.inputs,
+        **(window.season.inputs if window.season else {}),
         version_input(model): str(reference.model_version),
         "settings": hashlib.sha256(settings.encode()).hexdigest(),
     }
 
 
 def _read_samples(model: ModelSpec, window: _Window, reference: Reference, scratch: Path) -> _Drawn:
-    numeric, on = (*model.numeric, SCORE), [*model.dataset.key, "dt"]
-
-    # Keys that are features too keep their type until the scores are joined.
-    def tidied(frame: pl.LazyFrame) -> pl.DataFrame:
-        return tidy(frame, numeric, model.categorical).collect(engine="streaming")
-
     [path] = window.holdout.download(reference.day, scratch, HOLDOUT)
     trained = pl.scan_parquet(path).with_columns(pl.col(reference.score_column).alias(SCORE))
-    holdout = tidied(_sample(model, trained).lazy())
-    if not window.features.days:
+    holdout = tidied(model, sample(model, trained).lazy())
+    if not window.current.features.days:
         return _Drawn(Samples(holdout, holdout.clear()))
-    features = window.features.scan(scratch)
-    rows = _sample(model, features).drop(SCORE, strict=False)
-    unscored = rows.clear().lazy().select(*on, pl.lit(None, pl.Float64).alias(SCORE))
-    scores = _read_scores(model, window, reference, scratch)
-    joined = rows.lazy().join(pl.concat([unscored, *scores.values()]), on=on, how="left", maintain_order="left")
-    is_short = rows.height < model.drift.min_rows and not model.drift.all_days_of_a_key
-    keys = _count_keys(features, model.dataset.key) if is_short else None
-    return _Drawn(Samples(holdout, tidied(joined)), tuple(scores), keys)
+    # The scores of other versions do not compare with its training; a year ago there were no others.
+    rows = read(model, window.current, scratch, reference.model_version)
+    season = read(model, window.season, scratch, None).frame if window.season else None
+    is_short = rows.frame.height < model.drift.min_rows and not model.drift.all_days_of_a_key
+    keys = _count_keys(window.current.features.scan(scratch), model.dataset.key) if is_short else None
+    return _Drawn(Samples(holdout, rows.frame), season, rows.scored_days, keys)
 
 
-def _sample(model: ModelSpec, frame: pl.LazyFrame) -> pl.DataFrame:
-    """Rows drawn from a frame with the column `dt`, with the columns that are compared, and the key."""
-    columns = dict.fromkeys((*model.dataset.key, "dt", *model.numeric, SCORE, *model.categorical))
-    present, policy = frame.collect_schema(), model.drift
-    known = frame.select(name for name in columns if name in present)
-    return draw(known, model.dataset.key, policy.sample_rows, all_days=policy.all_days_of_a_key)
+def _compare(model: ModelSpec, samples: Samples) -> tuple[Samples, Comparison]:
+    """The samples as they are compared, and the distances between them."""
+    numeric = (*model.numeric, SCORE)
+    clipped = clip(samples, numeric)
+    return clipped, compare(clipped, numeric, model.categorical, model.drift)
 
 
 def _count_keys(frame: pl.LazyFrame, key: Sequence[str]) -> int:
     return int(frame.select(key).unique().select(pl.len()).collect(engine="streaming").item())
 
 
-def _read_scores(
-    model: ModelSpec, window: _Window, reference: Reference, scratch: Path
-) -> dict[date, pl.LazyFrame]:
-    """The champion's scores, by those days with features that have any.
-
-    Those of other versions do not compare with its training.
-    """
-    found = {}
-    for day in sorted({*window.features.days} & {*window.predictions.days}):
-        predictions = pl.scan_parquet(window.predictions.download(day, scratch, PARQUET))
-        of_champion = predictions.filter(pl.col("model_version") == reference.model_version)
-        scores = of_champion.select(*model.dataset.key, pl.lit(day).alias("dt"), pl.col(SCORE).cast(pl.Float64))
-        if scores.select(pl.col(SCORE).is_finite().any()).collect(engine="streaming").item():
-            found[day] = scores
-    return found
-
-
 def _evidence(model: ModelSpec, window: _Window, drawn: _Drawn, comparison: Comparison) -> DriftEvidence:
-    samples = drawn.samples
+    samples, current = drawn.samples, window.current
     # A day without predictions has no scores: that is no gap in those of the others.
-    scored = samples.current.filter(pl.col("dt").is_in(window.predictions.days))
+    scored = samples.current.filter(pl.col("dt").is_in(current.predictions.days))
     columns = {
         name: column.model_copy(update={"outside": _outside(samples.reference[name], samples.current[name])})
         for name, column in comparison.columns.items()
@@ -196,13 +167,26 @@ def _evidence(model: ModelSpec, window: _Window, drawn: _Drawn, comparison: Comp
     return DriftEvidence(
         reference_rows=samples.reference.height,
         current_rows=samples.current.height,
-        days=tuple(window.features.days),
-        missing_days=tuple(day for day in window.days if day not in window.features.manifests),
+        days=tuple(current.features.days),
+        missing_days=tuple(day for day in window.days if day not in current.features.manifests),
         scored_days=drawn.scored_days,
-        predicted_days=tuple(window.predictions.days),
+        predicted_days=tuple(current.predictions.days),
         keys=drawn.keys,
         score=score,
         columns={name: columns[name] for name in model.features},
+        season=_season(model, window.season, drawn),
+    )
+
+
+def _season(model: ModelSpec, season: Days | None, drawn: _Drawn) -> SeasonEvidence | None:
+    if season is None or drawn.season is None:
+        return None
+    _, comparison = _compare(model, Samples(drawn.season, drawn.samples.current))
+    return SeasonEvidence(
+        days=tuple(season.features.days),
+        rows=drawn.season.height,
+        score=comparison.columns[SCORE],
+        columns={name: comparison.columns[name] for name in model.features},
     )
 
 

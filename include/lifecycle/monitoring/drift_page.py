@@ -36,6 +36,10 @@ _ADVICE = {
     ),
     "features drifted": "Nothing to do. The features that moved are shown below; the scores did not follow them.",
     "no drift": "Nothing to do.",
+    "in season": (
+        "Nothing to do as long as the performance report is as expected: the same weeks a year ago looked like "
+        "this."
+    ),
     "days missing": "{runs}, then {model}_monitoring again for this day.",
     "reference too small": (
         "The reference is the holdout of the champion's training: run {model}_training once more labels are known."
@@ -83,6 +87,7 @@ def render_drift(
                 Section("What to do", _advice(model, verdict)),
                 *_figures(verdict, samples, clipped),
                 _all_columns(verdict),
+                *_season(verdict),
             ],
             facts=_facts(model, reference, verdict),
         )
@@ -107,6 +112,8 @@ def _advice(model: ModelSpec, verdict: DriftVerdict) -> str:
 
 
 def _situation(model: ModelSpec, verdict: DriftVerdict, *, has_gaps: bool) -> str:
+    if verdict.is_seasonal:
+        return "in season"
     if verdict.verdict == "no drift" and verdict.drifted:
         return "features drifted"
     if verdict.verdict != "not enough evidence":
@@ -206,6 +213,31 @@ def _all_columns(verdict: DriftVerdict) -> Section:
     header = ["column", "drifted", "distance", "limit", "outside the reference", "missing before", "missing now"]
     text = "Those that drifted come first." if drifted else "No column drifted."
     return Section("All columns", text, table=Table(header, rows))
+
+
+def _season(verdict: DriftVerdict) -> list[Section]:
+    """How far each column lies from the same weeks a year ago, if that was asked for."""
+    season = verdict.season
+    if season is None:
+        return []
+    columns = {"score": season.score, **season.columns}
+    rows: list[list[Cell]] = [
+        [
+            name,
+            "too few values" if column.distance is None else "yes" if column.exceeded else "no",
+            None if column.distance is None else f"{column.distance:.3f}",
+            f"{column.threshold:g}",
+            percent(column.null_rate_reference, 1),
+            percent(column.null_rate_current, 1),
+        ]
+        for name, column in columns.items()
+    ]
+    text = (
+        f"The window beside {season.rows:,} rows of {season.days[0]} to {season.days[-1]}. Their scores are those "
+        "published then, by the versions of then. What lies within the limits here is the season's doing."
+    )
+    header = ["column", "beyond the limit", "distance", "limit", "missing then", "missing now"]
+    return [Section("The same weeks a year ago", text, table=Table(header, rows))]
 
 
 def _row(name: str, column: ColumnDrift) -> list[Cell]:

@@ -19,6 +19,7 @@ VERDICT = "verdict.json"
 VerdictName = Literal["drift", "no drift", "not enough evidence"]
 
 _MOST_NAMED = 5
+_OF_THE_WINDOW = {"current_rows", "days", "missing_days", "scored_days", "predicted_days", "keys"}
 
 
 class ColumnEvidence(Spec):
@@ -46,13 +47,23 @@ class ColumnDrift(ColumnEvidence):
     drifted: bool
 
 
+class SeasonEvidence(Spec):
+    """How far the window lies from the same weeks a year ago, whose scores are of whichever versions made them."""
+
+    days: tuple[date, ...]
+    rows: int
+    score: ColumnEvidence
+    columns: Mapping[str, ColumnEvidence]
+
+
 class DriftEvidence(Spec):
     """All that a verdict rests on.
 
     Rows are those of the samples. `days` are the days of the window that have features, `scored_days` those of
     them that the champion has scored, `predicted_days` those that have predictions of any version. The null rate
     of `score` is the share of the rows of `predicted_days` that the champion has not scored. `keys` is how many
-    keys the window has, counted where each gives one row at most and these are too few for a verdict.
+    keys the window has, counted where each gives one row at most and these are too few for a verdict. `season` is
+    None where the policy does not ask for it, or the same weeks a year ago have no features.
     """
 
     reference_rows: int
@@ -64,15 +75,20 @@ class DriftEvidence(Spec):
     keys: int | None = None
     score: ColumnEvidence
     columns: Mapping[str, ColumnEvidence]
+    season: SeasonEvidence | None = None
 
 
 class DriftVerdict(DriftEvidence):
-    """The evidence, what follows from it, and why."""
+    """The evidence, what follows from it, and why.
+
+    `is_seasonal`: the window has drifted from the training, but not from the same weeks a year ago.
+    """
 
     verdict: VerdictName
     reason: str
     score: ColumnDrift
     columns: Mapping[str, ColumnDrift]
+    is_seasonal: bool = False
 
     @property
     def drifted(self) -> list[str]:
@@ -85,16 +101,39 @@ def decide(evidence: DriftEvidence, policy: DriftPolicy) -> DriftVerdict:
 
     Drift if the scores drifted, or more than `max_share` of the compared features did. A feature drifts if its
     distance, or the change of its null rate, is beyond the limit. A window in which nothing drifted is free of
-    drift only if its rows, features and scores suffice to say so.
+    drift only if its rows, features and scores suffice to say so. Where the same weeks a year ago are known, a
+    window that is free of drift beside them is so at all.
     """
     columns = {
-        name: ColumnDrift(**column.model_dump(), drifted=column.exceeded or gaps_changed(column, policy))
+        name: ColumnDrift(**column.model_dump(), drifted=column.exceeded or _gaps_changed(column, policy))
         for name, column in evidence.columns.items()
     }
     score = ColumnDrift(**evidence.score.model_dump(), drifted=evidence.score.exceeded)
     verdict, reason = _conclude(evidence, score, columns, policy)
     known = evidence.model_dump(exclude={"score", "columns"})
-    return DriftVerdict(**known, score=score, columns=columns, verdict=verdict, reason=reason)
+    found = DriftVerdict(**known, score=score, columns=columns, verdict=verdict, reason=reason)
+    return _in_season(found, evidence.season, policy) if verdict == "drift" and evidence.season else found
+
+
+def _in_season(found: DriftVerdict, season: SeasonEvidence, policy: DriftPolicy) -> DriftVerdict:
+    """The verdict on a window that has drifted from the training, beside the same weeks a year ago."""
+    evidence = DriftEvidence(
+        **found.model_dump(include=_OF_THE_WINDOW),
+        reference_rows=season.rows,
+        score=season.score,
+        columns=season.columns,
+    )
+    ago, span = decide(evidence, policy), f"the same weeks a year ago, {season.days[0]} to {season.days[-1]}"
+    if ago.verdict == "no drift":
+        reason = f"It is the season: beside the training, {_begun(found.reason)} Beside {span}: {ago.reason}"
+        return found.model_copy(update={"verdict": "no drift", "reason": reason, "is_seasonal": True})
+    words = "it has drifted, too" if ago.verdict == "drift" else "it cannot be compared"
+    return found.model_copy(update={"reason": f"{found.reason} Beside {span}, {words}: {ago.reason}"})
+
+
+def _begun(sentence: str) -> str:
+    """A sentence as the rest of another one."""
+    return f"{sentence[0].lower()}{sentence[1:]}"
 
 
 def _conclude(
@@ -142,6 +181,14 @@ def _measured(column: ColumnEvidence) -> str:
     return f"{method_name(column.method)} distance {column.distance:.3f}, limit {column.threshold:g}"
 
 
-def gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
-    """Whether the share of missing values changed by more than the policy allows."""
+def has_new_gaps(verdict: DriftVerdict, policy: DriftPolicy) -> bool:
+    """Whether a feature's share of missing values changed, also beside the same weeks a year ago if known."""
+    season = verdict.season.columns if verdict.season else verdict.columns
+    return any(
+        _gaps_changed(column, policy) and _gaps_changed(season[name], policy)
+        for name, column in verdict.columns.items()
+    )
+
+
+def _gaps_changed(column: ColumnEvidence, policy: DriftPolicy) -> bool:
     return abs(column.null_rate_current - column.null_rate_reference) > policy.max_null_change

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.monitoring import drift_verdict, performance, performance_verdict, retraining_requests
-from include.lifecycle.monitoring.drift_verdict import DriftVerdict, gaps_changed
+from include.lifecycle.monitoring.drift_verdict import DriftVerdict, has_new_gaps
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.retraining_policy import DriftReport, PerformanceReport, RetrainingEvidence
 from include.lifecycle.promotion import ledger
@@ -106,7 +106,7 @@ def _of_verdict(model: ModelSpec, day: date, digest: str, verdict: DriftVerdict)
         digest=digest,
         verdict=verdict.verdict,
         score_drifted=verdict.score.drifted,
-        gaps_changed=any(gaps_changed(column, model.drift) for column in verdict.columns.values()),
+        gaps_changed=has_new_gaps(verdict, model.drift),
     )
 
 

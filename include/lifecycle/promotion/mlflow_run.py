@@ -109,6 +109,7 @@ def _log_summary(client: MlflowClient, training_run: Run, record: TrainingRecord
     run_id, moment = training_run.info.run_id, training_run.info.start_time
     client.log_batch(run_id, _metrics(metrics, moment), _params(params))
     client.set_tag(run_id, NOTE_TAG, "\n\n".join([record.reason, *record.warnings]))
+    client.set_tag(run_id, "reason", record.reason)
     client.log_inputs(run_id, _datasets(record.data))
 
 

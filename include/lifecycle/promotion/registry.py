@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -197,6 +197,25 @@ def describe(tracking_uri: str, name: str, version: int, text: str, card: Path |
     client.set_tag(run_id, NOTE_TAG, text)
     if card is not None:
         client.log_artifact(run_id, str(card))
+
+
+def log_metrics(
+    tracking_uri: str, name: str, version: int, metrics: Mapping[str, float], day: date, step: int
+) -> None:
+    """Log what was measured of a version on a day to its run; the same values again change nothing.
+
+    Raises
+    ------
+    UnusableModelError
+        If MLflow no longer has the version.
+    """
+    from mlflow.entities import Metric
+
+    client = mlflow_client(tracking_uri)
+    with _explained_absence(name, version):
+        run_id = str(client.get_model_version(name, str(version)).run_id)
+    moment = int(datetime.combine(day, time.min, UTC).timestamp() * 1000)
+    client.log_batch(run_id, [Metric(metric, value, moment, step) for metric, value in metrics.items()])
 
 
 def set_aliases(tracking_uri: str, name: str, aliases: Aliases) -> None:

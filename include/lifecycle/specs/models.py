@@ -62,6 +62,14 @@ class DriftPolicy(Spec):
     )
     max_share: float = Field(0.5, gt=0, le=1, description="A larger share of drifted features is drift.")
     window_days: int = Field(7, ge=1, description="Days before and including the report's day that are compared.")
+    seasonal_weeks: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "The window is compared with so many weeks around the same days a year ago as well, and has drifted "
+            "only if it lies far from these, too, where they have features; None: with the training alone."
+        ),
+    )
     outcome_days: int = Field(
         180, ge=1, description="Days before the report's day whose predictions are judged by their outcomes."
     )

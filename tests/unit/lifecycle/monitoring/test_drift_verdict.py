@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence, decide
+from include.lifecycle.monitoring.drift_verdict import (
+    ColumnEvidence,
+    DriftEvidence,
+    SeasonEvidence,
+    decide,
+    has_new_gaps,
+)
 from include.lifecycle.specs import DriftPolicy
 
 POLICY = DriftPolicy()
@@ -162,10 +168,70 @@ def test_a_verdict_keeps_its_evidence() -> None:
     assert (
         DriftEvidence.model_validate(
             {
-                **decided.model_dump(exclude={"verdict", "reason"}),
+                **decided.model_dump(exclude={"verdict", "reason", "is_seasonal"}),
                 "score": decided.score.model_dump(exclude={"drifted"}),
                 "columns": {name: c.model_dump(exclude={"drifted"}) for name, c in decided.columns.items()},
             }
         )
         == found
     )
+
+
+def a_year_ago(score: float | None, *distances: float | None, rows: int = 20_000) -> SeasonEvidence:
+    return SeasonEvidence(days=(MONDAY, TUESDAY), rows=rows, score=column(score), columns=features(*distances))
+
+
+NEAR, FAR = 0.01, 0.2
+
+
+@pytest.mark.parametrize(
+    ("season", "verdict", "is_seasonal", "reason"),
+    [
+        (
+            a_year_ago(NEAR, NEAR, NEAR),
+            "no drift",
+            True,
+            "It is the season: beside the training, the scores drifted (Wasserstein distance 0.200, limit 0.1). "
+            "2 of 2 features drifted (feature_0, feature_1). Beside the same weeks a year ago, 2026-11-16 to "
+            "2026-11-17: The scores stayed in place",
+        ),
+        (a_year_ago(FAR, NEAR, NEAR), "drift", False, "2026-11-17, it has drifted, too: The scores drifted"),
+        (a_year_ago(NEAR, FAR, FAR), "drift", False, "it has drifted, too: 2 of 2 features drifted"),
+        (a_year_ago(None, NEAR, NEAR), "drift", False, "it cannot be compared: There are"),
+        (a_year_ago(NEAR, NEAR, NEAR, rows=499), "drift", False, "it cannot be compared: The reference has 499"),
+        (None, "drift", False, "The scores drifted"),
+    ],
+)
+def test_a_window_has_drifted_only_if_it_lies_far_from_the_same_weeks_a_year_ago_too(
+    season: SeasonEvidence | None, verdict: str, is_seasonal: bool, reason: str
+) -> None:
+    decided = decide(evidence(column(FAR), features(FAR, FAR), season=season), POLICY)
+
+    assert (decided.verdict, decided.is_seasonal) == (verdict, is_seasonal)
+    assert reason in decided.reason
+    # What lies far from the training is still named.
+    assert decided.score.drifted
+    assert decided.drifted == ["feature_0", "feature_1"]
+
+
+def test_a_window_like_the_training_has_not_drifted_whatever_was_a_year_ago() -> None:
+    decided = decide(evidence(season=a_year_ago(FAR, FAR)), POLICY)
+
+    assert (decided.verdict, decided.is_seasonal) == ("no drift", False)
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "expected"), [(0.5, None, True), (0.1, None, False), (0.5, 0.5, False), (0.5, 0.0, True)]
+)
+def test_missing_values_are_new_where_their_share_differs_from_training_and_season(
+    now: float, then: float | None, expected: bool
+) -> None:
+    found = {"feature_0": column(null_rate_current=now)}
+    season = None
+    if then is not None:
+        ago = {"feature_0": column(null_rate_current=now, null_rate_reference=then)}
+        season = SeasonEvidence(days=(MONDAY,), rows=20_000, score=column(), columns=ago)
+
+    decided = decide(evidence(columns=found, season=season), POLICY)
+
+    assert has_new_gaps(decided, POLICY) == expected
