@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from include.lifecycle.modelling import model_files
-from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring import earlier_outcomes, performance_page
+from include.lifecycle.monitoring import earlier_outcomes, estimated_performance, performance_page
+from include.lifecycle.monitoring.champion import Champion
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import (
     KIND,
@@ -31,13 +30,11 @@ from include.lifecycle.monitoring.performance_verdict import (
     decide,
 )
 from include.lifecycle.monitoring.reference import Reference
-from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
 from include.lifecycle.training.labels import Windows, label_version, publish_labels
 from include.lifecycle.training.listings import list_partitions, noted
-from include.lifecycle.training.record import BASELINE
 from include.lifecycle.training.snapshots import matured_days, missing_outcomes
 
 if TYPE_CHECKING:
@@ -68,7 +65,7 @@ def monitor(
 
     Looks at the predictions of `model.drift.outcome_days` days. Publishes `index.html`, `verdict.json` and
     `outcomes.parquet` (a row per prediction: key, `dt`, `score`, `baseline_score`, `label`), and upserts the
-    measures into the warehouse table `ml.performance`.
+    measures and the estimates into the warehouse table `ml.performance`.
 
     Raises
     ------
@@ -80,17 +77,19 @@ def monitor(
     next_outcomes_on = min((due for other in predicted if (due := model.matures_on(other)) > day), default=None)
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
-        trained = lake.pin(model.reference_prefix(reference.model_version), [reference.day])
+        champion = Champion.pin(model, lake, reference, scratch)
         listing, method = list_partitions(model, lake, windows, model.predictions_prefix), label_version(model)
-        earlier = earlier_outcomes.find(model, lake, day, listing.marks(method), trained, run)
+        earlier = earlier_outcomes.find(model, lake, day, listing.marks(method), champion.left, run)
         new = {other: window for other, window in windows.items() if other not in earlier.days}
-        read = _pin(model, lake, new, trained, run, scratch)
-        rows = _in_order(windows, {**earlier.rows, **_outcomes(model, read, scratch)})
-        evidence = measured(model, list(windows), rows).model_copy(update={"next_outcomes_on": next_outcomes_on})
-        verdict = decide(evidence, model)
+        read = _pin(champion, lake, new, run)
+        rows = _in_order(windows, {**earlier.rows, **_outcomes(champion, read)})
+        estimates = estimated_performance.look(lake, day, champion, rows)
+        evidence = measured(model, list(windows), rows)
+        further = {"estimated": estimates.verdict, "estimated_weeks": estimates.weeks}
+        verdict = decide(evidence.model_copy(update={"next_outcomes_on": next_outcomes_on, **further}), model)
         files = _write_files(model, day, verdict, rows, scratch)
         marks = listing.with_published(read.labels).marks(method)
-        inputs = {**earlier.inputs, **read.inputs, **noted(marks)}
+        inputs = {**earlier.inputs, **read.inputs, **estimates.inputs, **noted(marks)}
         lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs)
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
@@ -140,30 +139,24 @@ class _Read:
         }
 
 
-def _pin(model: ModelSpec, lake: Lake, windows: Windows, trained: Pinned, run: RunInfo, scratch: Path) -> _Read:
+def _pin(champion: Champion, lake: Lake, windows: Windows, run: RunInfo) -> _Read:
     """What there is of the judged days; labels that are missing or outdated are published first."""
+    model = champion.model
     features = lake.pin(model.dataset.features_prefix, windows)
     return _Read(
-        reference=trained,
+        reference=champion.left,
         features=features,
         predictions=lake.pin(model.predictions_prefix, windows),
-        labels=publish_labels(model, lake, windows, features, run, scratch),
+        labels=publish_labels(model, lake, windows, features, run, champion.scratch),
     )
 
 
-def _outcomes(model: ModelSpec, read: _Read, scratch: Path) -> dict[date, pl.DataFrame]:
+def _outcomes(champion: Champion, read: _Read) -> dict[date, pl.DataFrame]:
     """By day, a row for each prediction whose label is known."""
-    [trained_on] = read.reference.days
-    [file] = read.reference.download(trained_on, scratch, BASELINE)
-    baseline = model_files.load_trusted(file, model.trusted_types, f"the baseline of {model.name!r}")
-    key, found = model.dataset.key, {}
+    key, found = champion.model.dataset.key, {}
     for day in read.labels.days:
-        features = read.features.only([day]).scan(scratch).collect()
-        labels = pl.read_parquet(read.labels.download(day, scratch)).select(*key, "label")
-        predictions = pl.read_parquet(read.predictions.download(day, scratch, PARQUET))
-        kept = [name for name in ("score", LOW, HIGH, COVERAGE, "model_version") if name in predictions.columns]
-        scored = features.with_columns(baseline_score=predict(baseline, features, model))
-        rows = predictions.select(*key, *kept).join(scored.select(*key, "dt", "baseline_score"), on=key)
+        labels = pl.read_parquet(read.labels.download(day, champion.scratch)).select(*key, "label")
+        rows = champion.read_scores(read.features, read.predictions, day)
         found[day] = rows.join(labels, on=key).sort(key)
     return found
 
@@ -219,4 +212,5 @@ def _warehouse_rows(model: ModelSpec, day: date, verdict: PerformanceVerdict) ->
         }
         for name, value in values.items()
     ]
-    return pl.DataFrame(rows, schema=_COLUMNS)
+    estimated = estimated_performance.warehouse_rows(model, verdict.estimated_weeks)
+    return pl.concat([pl.DataFrame(rows, schema=_COLUMNS), estimated], how="diagonal")

@@ -7,6 +7,7 @@ from datetime import date
 import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
+from include.lifecycle.monitoring.estimate_page import render_estimates
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table, Verdict, render
@@ -56,6 +57,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
             sections=[
                 Section("What to do", _ADVICE[verdict.verdict].format(**names)),
                 *_metrics(model, verdict, rows),
+                *render_estimates(model, verdict),
                 *_plots(model, verdict, rows),
                 *_by_version(rows),
             ],

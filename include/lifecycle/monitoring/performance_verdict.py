@@ -7,6 +7,7 @@ from datetime import date
 from typing import Literal
 
 from include.lifecycle.modelling.tasks import task_of
+from include.lifecycle.monitoring.estimate_verdict import EstimatedWeek, EstimateVerdict
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.specs import ModelSpec, Spec
 
@@ -27,6 +28,8 @@ class PerformanceEvidence(Spec):
     measures, baseline_measures : of the published scores, and of the baseline's on the same rows.
     next_outcomes_on : the day whose data make further outcomes known; None where no predictions wait for theirs.
     coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
+    estimated : what is estimated of the last week, whose outcomes are not known; no part of this verdict.
+    estimated_weeks : what each report of the time looked at estimated, beside what became of it, oldest first.
     """
 
     days: tuple[date, ...]
@@ -37,6 +40,8 @@ class PerformanceEvidence(Spec):
     coverage: float | None
     promised: float | None
     next_outcomes_on: date | None = None
+    estimated: EstimateVerdict | None = None
+    estimated_weeks: tuple[EstimatedWeek, ...] = ()
 
 
 class PerformanceVerdict(PerformanceEvidence):

@@ -61,6 +61,14 @@ class DriftPolicy(Spec):
         0.1, gt=0, le=1, description="A larger change of the share of missing values is drift of the column."
     )
     max_share: float = Field(0.5, gt=0, le=1, description="A larger share of drifted features is drift.")
+    max_estimated_loss: float = Field(
+        0.02,
+        ge=0,
+        description=(
+            "Before outcomes are known: how far the upper end of the estimated metric may lie below the estimate "
+            "on the holdout; further below, the estimate is worse."
+        ),
+    )
     window_days: int = Field(7, ge=1, description="Days before and including the report's day that are compared.")
     seasonal_weeks: int | None = Field(
         None,

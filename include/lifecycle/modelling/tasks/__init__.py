@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import polars as pl
 from numpy.typing import NDArray
 
+from include.lifecycle.specs import Spec
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -53,6 +55,28 @@ class Standing(NamedTuple):
     most: float
     least: float
     words: str
+
+
+class Expected(Spec):
+    """What a metric is expected to be, and the ends of its 95 % interval."""
+
+    value: float
+    lower_bound: float
+    upper_bound: float
+
+
+class Estimate(Spec):
+    """What metrics are expected to be once outcomes are known, from scores without labels.
+
+    Attributes
+    ----------
+    metrics, baseline_metrics : of the published scores, and of the baseline's on the same rows, if it has any.
+    standing : the scores beside those of the holdout; None where no verdict follows from an estimate.
+    """
+
+    metrics: Mapping[str, Expected]
+    baseline_metrics: Mapping[str, float]
+    standing: Standing | None = None
 
 
 class Task(Protocol):
@@ -136,6 +160,27 @@ class Task(Protocol):
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         """How published scores did beside the baseline; both as from `measure`."""
+        ...
+
+    @property
+    def estimate_meaning(self) -> str:
+        """What `estimate` takes for granted, what its interval means, and what it does not cover: sentences."""
+        ...
+
+    def estimate_shortfall(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> str | None:
+        """Why there is no `estimate` of such rows, in a sentence, or None."""
+        ...
+
+    def estimate(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> Estimate:
+        """What the metrics of `score` will be, before labels are known.
+
+        `rows` have the key, `dt`, `score`, `baseline_score` and the interval's scale if there is one; `holdout`
+        has the same of the version's holdout, and `label`.
+        """
+        ...
+
+    def observed(self, rows: pl.DataFrame) -> dict[str, float]:
+        """The metrics of `estimate` as they turned out; empty where labels do not tell. Rows as in `measure`."""
         ...
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:

@@ -23,6 +23,7 @@ from sklearn.linear_model import Ridge
 from include.catalog import MODELS
 from include.lifecycle.modelling import tuning
 from include.lifecycle.modelling.tasks import (
+    Estimate,
     Gain,
     Metric,
     Plot,
@@ -163,6 +164,7 @@ class Ranking:
     scores_every_row = False
     valid_scores = "finite numbers"
     tuning_metric = "hit_rate"
+    estimate_meaning = "Nothing can be estimated."
 
     def __init__(self, model: ModelSpec) -> None:
         self._group = ["dt", model.dataset.key[0]]
@@ -190,6 +192,15 @@ class Ranking:
 
     def label_shortfall(self, labels: pl.Series) -> str | None:
         return None if labels.sum() else "no purchase"
+
+    def estimate_shortfall(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> str | None:
+        return "An affinity is no probability."
+
+    def estimate(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> Estimate:
+        raise AssertionError("There is a shortfall.")
+
+    def observed(self, rows: pl.DataFrame) -> dict[str, float]:
+        return {}
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
         def bar(axes: Axes, rate: float) -> None:

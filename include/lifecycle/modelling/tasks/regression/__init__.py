@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from include.lifecycle.modelling import tuning
 from include.lifecycle.modelling.bootstrap import resampled_days
-from include.lifecycle.modelling.tasks import Gain, Metric, Plot, Standing
+from include.lifecycle.modelling.tasks import Estimate, Gain, Metric, Plot, Standing
+from include.lifecycle.modelling.tasks.regression.estimate import FEWEST_DAYS, expected_errors, scaled_errors
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Regression:
     output_shape = (-1,)
     scores_every_row = True
     valid_scores = "finite numbers"
+    estimate_meaning = (
+        "It takes errors to be as large as on the holdout, in units of the scale of the published interval. As "
+        "long as that holds, the measured figure lies within the interval in 95 of 100 weeks, as the days of the "
+        "holdout do. Whether the scores have become worse it does not show, so neither skill nor verdict follows."
+    )
 
     def __init__(self, model: ModelSpec) -> None:
         self._model = model
@@ -109,6 +115,39 @@ class Regression:
         if len(labels) >= FEWEST_ROWS:
             return None
         return f"{len(labels)} rows, but at least {FEWEST_ROWS} are needed"
+
+    def estimate_shortfall(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> str | None:
+        """No scale that errors are proportional to, or too few days to learn from."""
+        policy = self._model.interval
+        if policy is None:
+            return "The model has no interval, whose scale would say how large errors will be."
+        if not (rows[policy.scale] > 0).any():
+            return (
+                f"None of {rows.height} rows has a {policy.scale!r} above 0, so it says nothing of their errors."
+            )
+        days = scaled_errors(holdout, "score", policy.scale).height
+        if days >= FEWEST_DAYS:
+            return None
+        return f"The holdout has errors of {days} days, but at least {FEWEST_DAYS} are needed."
+
+    def estimate(self, rows: pl.DataFrame, holdout: pl.DataFrame) -> Estimate:
+        """Errors in proportion to the interval's scale; see `estimate.expected_errors`."""
+        scale = self._model.interval.scale  # type: ignore[union-attr]
+        own, baseline = (
+            expected_errors(rows[scale], scaled_errors(holdout, name, scale))
+            for name in ("score", "baseline_score")
+        )
+        return Estimate(metrics=own, baseline_metrics={name: error.value for name, error in baseline.items()})
+
+    def observed(self, rows: pl.DataFrame) -> dict[str, float]:
+        """The errors, also of rows too few to say more."""
+        from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+
+        label, scores = rows["label"].to_numpy(), rows["score"].to_numpy()
+        return {
+            "rmse": float(root_mean_squared_error(label, scores)),
+            "mae": float(mean_absolute_error(label, scores)),
+        }
 
     def draw(self, rows: pl.DataFrame, who: str = "candidate", where: str = "on the holdout") -> dict[str, Figure]:
         """The scores and the baseline's beside what happened."""
