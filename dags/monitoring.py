@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DOC = """
 Compares last week's features and scores of **{title}** with the training of the version that made the newest
-predictions, and measures the predictions whose outcomes have become known.
+predictions, measures the predictions whose outcomes have become known, and estimates those of the last week.
 
 - **In:** `features/{dataset}/` and `predictions/{name}/` of the last {window} days, and that training's holdout.
 - **Out:** `reports/{name}/drift/dt=.../` (page, Evidently's report, verdict), a row per column and week in the
