@@ -25,6 +25,7 @@ NAMES = (
     "dag_files",
     "validation",
     "scoring",
+    "reasons",
     "drift",
     "market_features",
     "market_day",

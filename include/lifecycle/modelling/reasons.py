@@ -111,14 +111,14 @@ def contributions(model: ModelSpec, rows: pl.DataFrame, estimator: Any, usual: U
     ----------
     rows : the features as `as_read` gives them, and `score`.
     """
-    numbered = rows.with_row_index("row")
+    numbered = rows.lazy().with_row_index("row")
     changed = pl.concat(
         numbered.filter(pl.col(name) != value).with_columns(
             pl.lit(value).alias(name), place=pl.lit(place), share=pl.lit(share)
         )
         for place, (name, known) in enumerate(usual.items())
         for value, share in zip(known.values, known.shares, strict=True)
-    )
+    ).collect()
     if changed.is_empty():
         return np.zeros((rows.height, len(usual)))
     differences = changed["share"].to_numpy() * (changed["score"].to_numpy() - predict(estimator, changed, model))
