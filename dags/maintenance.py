@@ -27,6 +27,8 @@ unreferenced files, and makes a backup.
   Where the warehouse lacks a day's predictions or has older ones, as after a database was restored, the scoring
   publishes that day again. What a run did not heal is not tried again by itself: the page says so. Name its prefix
   in the form to try again.
+- **Aliases:** `repair_aliases` sets the aliases of each model in MLflow to what the ledger says where they differ,
+  and records that in the ledger.
 - **Sweeping:** unreferenced files (those that no manifest names) and staged partitions are deleted once they are 7
   days old. Files beside a manifest that cannot be read stay, except staged ones.
 - **Backup:** `back_up` copies the databases, all manifests of the lake, the files of the zones that the variable
@@ -143,6 +145,22 @@ def maintenance() -> None:
         backup.prune(store, now, settings.keep_days)
         return made.name
 
+    @task
+    def repair_aliases() -> list[str]:
+        """Set aliases in MLflow again where they are not what the ledger says; returns what was found."""
+        from include.catalog import MODELS
+        from include.lifecycle.promotion.repair import repair
+        from ml_lifecycle.hooks import MlflowHook, WarehouseHook
+        from ml_lifecycle.runs import run_info
+
+        if get_current_context()["params"]["dry_run"]:
+            raise AirflowSkipException("A dry run changes nothing.")
+        url, run = MlflowHook().tracking_uri, run_info()
+        with WarehouseHook().connection() as connection:
+            found = [repair(url, connection, model, run, "maintenance") for model in MODELS]
+        return [f"{entry.model}: {entry.reason}" for entry in found if entry is not None]
+
+    repair_aliases()
     heal.expand_kwargs(check()) >> [conclude(), back_up()]
 
 

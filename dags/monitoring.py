@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, dag, get_current_context, task
@@ -30,7 +31,7 @@ predictions, measures the predictions whose outcomes have become known, and esti
 - **When it runs:** {schedule}, on the week that ended the day before.
 - **The verdicts** are *drift*, *no drift* or *not enough evidence*, and *as expected*, *worse*, *intervals off* or
   *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and send them to the
-  services of the connection `notifications` if there is one.
+  services of the connection `notifications` if there is one.{rollback}
 - **Retraining:** `decide_retraining` reads the last reports, and decides *train*, *wait* or *block*, with reasons,
   by the model's `retraining` settings. *train* makes a request in `ml.retraining`, and `wake_training` wakes
   `{name}_training`; it is skipped where no request is open.
@@ -38,6 +39,11 @@ predictions, measures the predictions whose outcomes have become known, and esti
   missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
   not fail: its verdict is *not enough evidence*, and the page says what to run.
 """
+
+ROLLBACK_DOC = """
+- **Automatic rollback:** `roll_back_if_worse` scores the outcomes of the champion's predictions with the version
+  before it, too. Where that is better by more than {margin:g} beyond chance, it becomes champion again, people are
+  notified and the scoring is woken. Its log and the ledger say why, or why not."""
 
 
 def monitoring(model: ModelSpec) -> DAG:
@@ -54,6 +60,7 @@ def monitoring(model: ModelSpec) -> DAG:
             dataset=model.dataset.name,
             window=model.drift.window_days,
             schedule=in_words(model.schedule.monitoring, model.dataset.timezone),
+            rollback="" if model.rollback is None else ROLLBACK_DOC.format(margin=model.rollback.margin),
         ),
         schedule=from_next_time(model.schedule.monitoring, model.dataset.timezone),
         catchup=False,
@@ -118,6 +125,16 @@ def monitoring(model: ModelSpec) -> DAG:
             title = f"{model.title}, {verdict['day']}: {verdict['verdict']}"
             notify(Notification(title, verdict["reason"], run_links(verdict["page"])))
 
+        @task(**HEAVY, outlets=[assets.champion(model.name)])
+        def roll_back_if_worse(verdict: dict[str, str]) -> None:
+            """Roll back if the version before the champion did better on the same outcomes; wakes the scoring."""
+            from ml_lifecycle import rollbacks
+
+            done = rollbacks.roll_back_if_worse(model, date.fromisoformat(verdict["day"]))
+            if done is None:
+                raise AirflowSkipException("The champion stays; the log says why.")
+            get_current_context()["outlet_events"][assets.champion(model.name)].extra = done
+
         @task(trigger_rule="all_done_min_one_success")
         def decide_retraining() -> dict[str, Any]:
             """Decide whether the reports ask for a training, and record the request."""
@@ -138,6 +155,8 @@ def monitoring(model: ModelSpec) -> DAG:
         decision = decide_retraining()
         [drift_report, performance_report] >> decision
         wake_training(decision)
+        if model.rollback is not None:
+            roll_back_if_worse(performance_report)
 
     return build()
 

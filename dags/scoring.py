@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +28,8 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **When it runs:** woken by new features or a new champion, or by hand.
 - **Which days:** it scores the days that have features and no predictions, but none that the champion has seen
   the future of. It looks back {look_back} days from the newest published day, and through all of the history where
-  the oldest of these days lacks predictions. Name a day in the form to score it all the same.
+  the oldest of these days lacks predictions. Name a day in the form to score it all the same. Days of a version
+  that was rolled back are scored again where the rollback asks for it; their manifest says why.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
   version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
 - **Deadline:** people are notified of a run that has not ended {deadline_hours:g} hours after it was queued.
@@ -74,15 +76,16 @@ def scoring(model: ModelSpec) -> DAG:
         @task
         def find_days() -> list[dict[str, Any]]:
             """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
-            from include.lifecycle.promotion import fallback, ledger, registry
+            from include.lifecycle.promotion import fallback, ledger, registry, repair
             from include.lifecycle.reporting.notifications import Notification
             from include.lifecycle.scoring import planning
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notify
-            from ml_lifecycle.runs import run_links
+            from ml_lifecycle.runs import run_info, run_links
 
             context, url = get_current_context(), MlflowHook().tracking_uri
             requested = requested_range(context, model.dataset)
             with WarehouseHook().connection() as connection:
+                repair.repair(url, connection, model.name, run_info(), "scoring")
                 planned = planning.plan(model, lake(), connection, requested)
                 history = ledger.entries(connection, model.name)
                 found = fallback.assign(
@@ -103,7 +106,7 @@ def scoring(model: ModelSpec) -> DAG:
             """Score days with one version, which is loaded once; a day that cannot be scored stops no other."""
             from include.lifecycle.modelling.model_files import UnusableModelError
             from include.lifecycle.promotion import ledger
-            from include.lifecycle.scoring import scoring
+            from include.lifecycle.scoring import rescoring, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
@@ -113,11 +116,13 @@ def scoring(model: ModelSpec) -> DAG:
             unscored: dict[str, str] = {}
             instance.xcom_push(SCORED, scored)
             with WarehouseHook().connection() as connection:
-                digest = ledger.digest_of(ledger.entries(connection, model.name), version)
+                history = ledger.entries(connection, model.name)
+                digest = ledger.digest_of(history, version)
                 try:
-                    scorer = scoring.load_scorer(MlflowHook().tracking_uri, lake(), model, version, digest)
+                    loaded = scoring.load_scorer(MlflowHook().tracking_uri, lake(), model, version, digest)
                 except UnusableModelError as error:
                     return {SCORED: [], UNSCORED: dict.fromkeys(job["days"], str(error))}
+                scorer = replace(loaded, withdrawn=rescoring.withdrawn(history))
                 for day, fault in scoring.score_days(model, lake(), connection, days, scorer, run_info()):
                     if fault is not None:
                         unscored[day.isoformat()] = fault

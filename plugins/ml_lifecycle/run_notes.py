@@ -1,6 +1,6 @@
-"""The note of a run: why a training took place, and the cause of the first task that failed, in one line.
+"""The note of a run: why a training took place, what a rollback changes, and the cause of the first failure.
 
-The tasks leave both where the scheduler, which alone can write a run's note, finds it.
+The tasks leave these where the scheduler, which alone can write a run's note, finds them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 CAUSE_KEY = "cause_of_failure"
-REASON_KEY = "reason_of_run"
+REASON_KEY, PLAN_KEY = "reason_of_run", "plan_of_run"
 _LONGEST = 900
-_FAILED, _REASON = "Failed: ", "Reason: "
+_FAILED = "Failed: "
+_STATED = {REASON_KEY: "Reason: ", PLAN_KEY: "Plan: "}
+"""What a task may have to say about its run, by XCom key: how that begins in the note."""
 # A task that fails leaves its cause; one whose process is gone leaves none.
 NO_CAUSE = (
     "the process ended without giving a reason (worker killed, out of memory, or cut off). "
@@ -31,18 +33,18 @@ def shortened(text: str) -> str:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Write the cause into the run's note, and the reason of a training, unless a person has written one."""
+    """Write the cause into the run's note, and what tasks have to say, unless a person has written one."""
     session = _session(dag_run)
     if session is not None and _is_ours(dag_run):
-        dag_run.note = shortened(" ".join(filter(None, [_cause(dag_run, session), _reason(dag_run, session)])))
+        dag_run.note = shortened(" ".join(filter(None, [_cause(dag_run, session), _stated(dag_run, session)])))
 
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Write the reason of a training into the run's note; the cause of an earlier failure is gone."""
+    """Write what tasks have to say into the run's note; the cause of an earlier failure is gone."""
     session = _session(dag_run)
     if session is not None and _is_ours(dag_run):
-        dag_run.note = _reason(dag_run, session)
+        dag_run.note = _stated(dag_run, session)
 
 
 def _session(dag_run: DagRun) -> Any:
@@ -52,15 +54,18 @@ def _session(dag_run: DagRun) -> Any:
 
 
 def _is_ours(dag_run: DagRun) -> bool:
-    return not dag_run.note or dag_run.note.startswith((_FAILED, _REASON))
+    return not dag_run.note or dag_run.note.startswith((_FAILED, *_STATED.values()))
 
 
-def _reason(dag_run: DagRun, session: Any) -> str | None:
+def _stated(dag_run: DagRun, session: Any) -> str | None:
     from airflow.models.xcom import XComModel
 
-    query = XComModel.get_many(run_id=dag_run.run_id, key=REASON_KEY, dag_ids=dag_run.dag_id)
-    left = session.scalars(query).first()
-    return None if left is None else shortened(f"{_REASON}{XComModel.deserialize_value(left)}")
+    for key, beginning in _STATED.items():
+        query = XComModel.get_many(run_id=dag_run.run_id, key=key, dag_ids=dag_run.dag_id)
+        left = session.scalars(query).first()
+        if left is not None:
+            return shortened(f"{beginning}{XComModel.deserialize_value(left)}")
+    return None
 
 
 def _cause(dag_run: DagRun, session: Any) -> str:

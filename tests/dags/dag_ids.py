@@ -8,4 +8,4 @@ from include.catalog import DATASETS, MODELS
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = {"sample_world", "portfolio", "maintenance"} | {f"{name}_etl" for name in DATASETS}
-EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in ("training", "scoring", "monitoring")}
+EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in ("training", "scoring", "monitoring", "rollback")}

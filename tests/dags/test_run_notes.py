@@ -74,7 +74,7 @@ def test_a_run_that_succeeds_says_why_it_took_place_unless_a_person_has_written_
 ) -> None:
     run: Any = SimpleNamespace(note=note)
     monkeypatch.setattr(run_notes, "_session", lambda _: object())
-    monkeypatch.setattr(run_notes, "_reason", lambda *_: reason and f"Reason: {reason}")
+    monkeypatch.setattr(run_notes, "_stated", lambda *_: reason and f"Reason: {reason}")
 
     run_notes.on_dag_run_success(run, "success")
 

@@ -21,7 +21,7 @@ from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.monitoring import retraining_requests
 from include.lifecycle.operations import backup
-from include.lifecycle.promotion import ledger, model_card, registry
+from include.lifecycle.promotion import ledger, model_card, registry, repair
 from include.lifecycle.scoring import planning, scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training import training
@@ -121,6 +121,7 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
     second = replace(first, candidate=2, from_version=1, to_version=2, run_id="two", digests={"2": DIGEST})
     asked: list[tuple[int, str | None]] = []
     notified: list[str] = []
+    set_again: list[tuple[str, str]] = []
     recorded: list[ledger.Entry] = []
 
     def fault(_url: str, _model: Any, version: int, digest: str | None) -> str | None:
@@ -131,6 +132,9 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
     monkeypatch.setattr(ledger, "entries", lambda *_: [first, second])
     monkeypatch.setattr(ledger, "record", lambda _, entry: recorded.append(entry))
     monkeypatch.setattr(registry, "fault", fault)
+    monkeypatch.setattr(
+        repair, "repair", lambda _url, _connection, model, _run, actor: set_again.append((model, actor))
+    )
     monkeypatch.setattr("ml_lifecycle.hooks.notify", lambda notification: notified.append(notification.reason))
 
     jobs = call("churn_scoring", "find_days")
@@ -141,6 +145,7 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
     assert (entry.action, entry.candidate) == ("fallback", 2)
     assert notified == [entry.reason]
     assert entry.reason.endswith("Its file is empty.")
+    assert set_again == [("churn", "scoring")]
 
 
 def test_a_model_card_links_the_version_and_the_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

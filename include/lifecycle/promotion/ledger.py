@@ -6,7 +6,8 @@ from a replay of the entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -107,8 +108,18 @@ def entries(connection: extensions.connection, model: str) -> list[Entry]:
     """All entries of a model, oldest first."""
     migrate(connection, "ledger", MIGRATIONS)
     with connection, connection.cursor() as cursor:
-        cursor.execute(f"select {_COLUMNS} from ml.ledger where model = %s order by id", (model,))
-        return [Entry(*row) for row in cursor.fetchall()]
+        return _entries(cursor, model)
+
+
+@contextmanager
+def setting_aliases(connection: extensions.connection, model: str) -> Iterator[list[Entry]]:
+    """All entries of a model, oldest first, for a block that compares or sets its aliases.
+
+    One at a time gets in, so the last to set the aliases knows the last entry.
+    """
+    migrate(connection, "ledger", MIGRATIONS)
+    with locked(connection, f"aliases of {model}") as cursor:
+        yield _entries(cursor, model)
 
 
 def first_verdict(history: Iterable[Entry], version: int) -> Entry:
@@ -173,6 +184,15 @@ def champion_as_of(history: Iterable[Entry], day: date) -> int | None:
     return next(iter(choices_as_of(history, day)), None)
 
 
+def former_champions(history: Iterable[Entry]) -> tuple[int, ...]:
+    """The versions that were champion before the present one, the latest first."""
+    found: list[int] = []
+    for entry in history:
+        if entry.action in CHAMPION_CHANGES and entry.to_version is not None:
+            found = [entry.to_version, *(version for version in found if version != entry.to_version)]
+    return tuple(found[1:])
+
+
 def in_force_from(history: Iterable[Entry], version: int) -> date | None:
     """The first day whose data a version was for when it first became champion; None where it never was."""
     starts = (
@@ -228,6 +248,11 @@ def _find(cursor: extensions.cursor, entry: Entry) -> Entry | None:
     )
     row = cursor.fetchone()
     return None if row is None else Entry(*row)
+
+
+def _entries(cursor: extensions.cursor, model: str) -> list[Entry]:
+    cursor.execute(f"select {_COLUMNS} from ml.ledger where model = %s order by id", (model,))
+    return [Entry(*row) for row in cursor.fetchall()]
 
 
 def _champion(cursor: extensions.cursor, model: str) -> int | None:

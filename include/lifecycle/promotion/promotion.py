@@ -17,6 +17,7 @@ from include.lifecycle.promotion.actions import CHAMPION_CHANGES, Action, Verdic
 from include.lifecycle.promotion.evidence import gather_evidence
 from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
 from include.lifecycle.promotion.push import push_model
+from include.lifecycle.promotion.repair import follow_ledger, repair
 from include.lifecycle.promotion.staged_training import PinnedTraining, StagedTraining
 from include.lifecycle.storage.lake import Lake, RunInfo
 
@@ -46,7 +47,7 @@ def run_gate(
     """Decide about the version that a staged training was pushed as, and act on it.
 
     A version is evaluated once, because the champion may change or die afterwards: a retry takes the recorded
-    decision and repairs the aliases, and so does another run, to which it is a `keep`. Whoever wants a refused
+    decision and sets the aliases again, and so does another run, to which it is a `keep`. Whoever wants a refused
     version evaluated again trains another one, with another seed or as of another day.
 
     Raises
@@ -56,6 +57,7 @@ def run_gate(
     LedgerConflictError
         If another champion was made meanwhile; a retry compares with that one.
     """
+    repair(tracking_uri, connection, staged.model.name, run, "gate")
     history = ledger.entries(connection, staged.model.name)
     entry = ledger.find_verdict(history, version)
     if entry is None:
@@ -71,9 +73,8 @@ def run_gate(
 
 def show_in_registry(tracking_uri: str, connection: extensions.connection, model: str, version: int) -> None:
     """Set a model's aliases from its ledger, and tag a version with what became of it."""
-    history = ledger.entries(connection, model)
-    registry.set_aliases(tracking_uri, model, ledger.replay(history))
-    found = standing(history, version)
+    follow_ledger(tracking_uri, connection, model)
+    found = standing(ledger.entries(connection, model), version)
     if found is None:
         return
     verdict, reason = found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -155,6 +155,27 @@ def champion(tracking_uri: str, name: str) -> RegisteredVersion | None:
     client = mlflow_client(tracking_uri)
     version = _aliases(client, name).get(CHAMPION)
     return None if version is None else RegisteredVersion(name, version, version_tags(tracking_uri, name, version))
+
+
+def aliases(tracking_uri: str, name: str) -> Aliases:
+    """The versions that a model's aliases point at."""
+    present = _aliases(mlflow_client(tracking_uri), name)
+    return Aliases(present.get(CHAMPION), present.get(CHALLENGER))
+
+
+def settable(tracking_uri: str, name: str, aliases: Aliases) -> Aliases:
+    """These aliases without those of versions that MLflow no longer has, which none can point at."""
+    return Aliases(*(_present(tracking_uri, name, version) for version in astuple(aliases)))
+
+
+def _present(tracking_uri: str, name: str, version: int | None) -> int | None:
+    if version is None:
+        return None
+    try:
+        version_tags(tracking_uri, name, version)
+    except UnusableModelError:
+        return None
+    return version
 
 
 def version(tracking_uri: str, name: str, number: int) -> RegisteredVersion:

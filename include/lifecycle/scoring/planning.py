@@ -17,6 +17,7 @@ from include.lifecycle.scoring.prediction_files import (
     predictions_table,
     version_of,
 )
+from include.lifecycle.scoring.rescoring import days_to_rescore
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import latest, warehouse
 from include.lifecycle.storage.lake import Lake, Manifest
@@ -32,8 +33,9 @@ def plan(
 
     Without a request these are the days that have features and no predictions made from them, and for which there
     was a champion that had not seen their future: its scores would be hindsight passed off as history. How far
-    back they are looked for, see `undone_days`. A requested range (both ends included) is scored whatever the lake
-    has, days from before the first champion with the present one.
+    back they are looked for, see `undone_days`; besides, these are the days that a rollback wants scored again. A
+    requested range (both ends included) is scored whatever the lake has, days from before the first champion with
+    the present one.
 
     Raises
     ------
@@ -43,7 +45,9 @@ def plan(
     entries = ledger.entries(connection, model.name)
     if requested is None:
         first = min((entry.effective_from for entry in entries), default=date.max)
-        champions = {day: ledger.champion_as_of(entries, day) for day in _unscored(model, lake, connection, first)}
+        again = days_to_rescore(model, lake, connection, entries)
+        days = sorted({*_unscored(model, lake, connection, first), *again})
+        champions = {day: ledger.champion_as_of(entries, day) for day in days}
         return {day: version for day, version in champions.items() if version is not None}
     days = present_feature_days(model.dataset, lake, *requested)
     if not days:

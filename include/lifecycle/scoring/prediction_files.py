@@ -39,6 +39,11 @@ def has_reasons(model: ModelSpec, manifest: Manifest) -> bool:
     return any(path.startswith(kept) for path in manifest.inputs)
 
 
+def rescored_input(model: ModelSpec) -> str:
+    """Name, among the inputs of a manifest, of why a day was scored again with another version."""
+    return f"rescored:/{model.name}"
+
+
 def version_of(model: ModelSpec, manifest: Manifest) -> int:
     """The version that made the scores of a manifest."""
     return int(manifest.inputs[version_input(model)])

@@ -32,6 +32,7 @@ from include.lifecycle.scoring.prediction_files import (
     PredictionsError,
     features_input,
     predictions_table,
+    rescored_input,
     version_input,
 )
 from include.lifecycle.specs import ModelSpec
@@ -62,6 +63,7 @@ class Scorer:
     ----------
     usual : what the reasons for its scores compare a row with; empty where none are given.
     inputs : path and digest of the partition that `usual` was read from.
+    withdrawn : of versions that were rolled back, why their days are scored again.
     """
 
     estimator: Any
@@ -69,6 +71,7 @@ class Scorer:
     interval: Interval | None = None
     usual: Usual = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: Mapping[int, str] = field(default_factory=dict)
 
 
 def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
@@ -155,7 +158,8 @@ def score(
     Where the day has been scored already from the same features by the same version and code, the result is the
     same: what was published is staged again, or, where that is damaged, rebuilt with the time at which it was
     first scored. That time is the manifest's `created_at`; the warehouse of `connection` knows it where the lake
-    has lost it.
+    has lost it. Where the version that had scored the day was rolled back, an input of the manifest says why it is
+    scored again.
 
     Raises
     ------
@@ -166,9 +170,16 @@ def score(
     """
     features = lake.pin(model.dataset.features_prefix, [day])
     _refuse_empty(model, lake, day, features)
-    inputs = features.inputs | {version_input(model): str(scorer.version), **scorer.inputs}
-    published = _same_work(lake.usable_manifest(model.predictions_prefix, day), inputs, run)
-    earlier = published or _staged_or_loaded(model, lake, connection, day, inputs, run)
+    last = lake.usable_manifest(model.predictions_prefix, day)
+    known = last or _loaded(model, connection, day)
+    made_by = {version_input(model): str(scorer.version), **scorer.inputs}
+    inputs = features.inputs | made_by | _why_again(model, known, scorer)
+    published = _same_work(last, inputs, run)
+    earlier = (
+        published
+        or _same_work(lake.usable_manifest(model.staged_scores_prefix, day), inputs, run)
+        or _same_work(_loaded(model, connection, day), inputs, run)
+    )
     dated = replace(run, started_at=earlier.created_at) if earlier else run
     with TemporaryDirectory() as folder:
         path = Path(folder) / PARQUET
@@ -203,20 +214,20 @@ def _same_work(manifest: Manifest | None, inputs: Mapping[str, str], run: RunInf
     return manifest
 
 
-def _staged_or_loaded(
-    model: ModelSpec,
-    lake: Lake,
-    connection: extensions.connection | None,
-    day: date,
-    inputs: Mapping[str, str],
-    run: RunInfo,
-) -> Manifest | None:
-    """The manifest of the same work where it is staged, or where the warehouse was loaded from it."""
-    staged = _same_work(lake.usable_manifest(model.staged_scores_prefix, day), inputs, run)
-    if staged or connection is None:
-        return staged
-    body = warehouse.loaded_manifest(connection, predictions_table(model), day)
-    return _same_work(Manifest.model_validate_json(body), inputs, run) if body else None
+def _loaded(model: ModelSpec, connection: extensions.connection | None, day: date) -> Manifest | None:
+    """The manifest that the warehouse's day was loaded from."""
+    body = connection and warehouse.loaded_manifest(connection, predictions_table(model), day)
+    return Manifest.model_validate_json(body) if body else None
+
+
+def _why_again(model: ModelSpec, known: Manifest | None, scorer: Scorer) -> dict[str, str]:
+    """Why a day is scored again, as an input: its version was rolled back. Who repeats that says the same."""
+    if known is None:
+        return {}
+    name, version = rescored_input(model), known.inputs.get(version_input(model))
+    is_of_scorer = version == str(scorer.version)
+    why = known.inputs.get(name) if is_of_scorer else scorer.withdrawn.get(int(version or 0))
+    return {name: why} if why else {}
 
 
 def _take_published(published: Pinned, path: Path) -> bool:

@@ -159,6 +159,20 @@ class GateSpec(Spec):
     )
 
 
+class RollbackPolicy(Spec):
+    """When the version before the champion comes back by itself, as it did better on the same outcomes."""
+
+    margin: float = Field(
+        ge=0,
+        description=(
+            "What the lower end of the 95 % interval of its gain over the champion must be above: in the gate's "
+            "metric for a classification, in skill over the champion for a regression."
+        ),
+    )
+    cooldown_days: int = Field(28, ge=0, description="Nothing happens within so many days of a new champion.")
+    min_rows: int = Field(500, ge=1, description="Nothing happens with fewer outcomes of the champion.")
+
+
 class SegmentsSpec(Spec):
     """The parts of the rows that are looked at, or learnt from, one by one."""
 
@@ -228,6 +242,9 @@ class ModelSpec(Spec):
     )
     trusted_types: tuple[str, ...] = Field(description="skops types that a stored model may contain.")
     drift: DriftPolicy = Field(DriftPolicy(), description="When a difference counts as drift.")
+    rollback: RollbackPolicy | None = Field(
+        None, description="When a rollback happens by itself; None: only a person rolls back."
+    )
     schedule: ScheduleSpec = Field(ScheduleSpec(), description="When it is trained and monitored.")
     retraining: RetrainingSpec = Field(
         RetrainingSpec(), description="When it is trained outside its schedule, as its reports ask for it."

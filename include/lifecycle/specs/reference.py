@@ -24,6 +24,7 @@ from include.lifecycle.specs import (
     Profile,
     ReasonsSpec,
     RetrainingSpec,
+    RollbackPolicy,
     ScheduleSpec,
     SegmentsSpec,
     Spec,
@@ -49,6 +50,7 @@ SPECS: tuple[type[Spec], ...] = (
     IntervalPolicy,
     ReasonsSpec,
     DriftPolicy,
+    RollbackPolicy,
     ScheduleSpec,
     RetrainingSpec,
 )

@@ -149,6 +149,15 @@ def loads(connection: extensions.connection, table: str, since: date) -> dict[da
     return {day: Load(digest, written) for day, digest, written in rows}
 
 
+def days_loaded_from(
+    connection: extensions.connection, table: str, name: str, values: Sequence[str]
+) -> dict[date, str]:
+    """The days of a table whose manifest has one of `values` as the input `name`, each with that value."""
+    column = "manifest::jsonb -> 'inputs' ->> %s"
+    condition = f"table_name = %s and {column} = any(%s)"
+    return dict(_select_loads(connection, f"dt, {column}", condition, name, table, name, list(values)))
+
+
 def loaded_manifest(connection: extensions.connection, table: str, day: date) -> str | None:
     """The manifest, as JSON, that a day of a table was loaded from; None where nothing was noted."""
     rows = _select_loads(connection, "manifest", "table_name = %s and dt = %s", table, day)

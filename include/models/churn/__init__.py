@@ -8,7 +8,7 @@ from __future__ import annotations
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
 from include.lifecycle.deferred import Deferred
-from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, SplitSpec
+from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, RollbackPolicy, SplitSpec
 from include.models.churn.behaviour import BEHAVIOUR
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
@@ -33,6 +33,7 @@ CHURN = ModelSpec(
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
     gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
     behaviour=BEHAVIOUR,
+    rollback=RollbackPolicy(margin=0.02),
     decide=decide,
     reasons=REASONS,
     trusted_types=(

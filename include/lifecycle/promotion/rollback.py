@@ -1,0 +1,117 @@
+"""Rollback: a former champion comes back, by the ledger first and then in the registry.
+
+A task that is killed anywhere is completed by its next try: what the run recorded stands, and aliases and tags are
+set again from the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.promotion import show_in_registry
+from include.lifecycle.promotion.rollback_policy import RollbackEvidence
+from include.lifecycle.specs import ModelSpec, Spec
+
+if TYPE_CHECKING:
+    from psycopg2 import extensions
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    Attributes
+    ----------
+    version : None for the version that the present champion replaced.
+    rescore : whether the days that the present champion has scored are to be scored again.
+    """
+
+    version: int | None
+    reason: str
+    rescore: bool
+    dry_run: bool = False
+
+
+def gather(
+    tracking_uri: str, model: ModelSpec, history: Sequence[ledger.Entry], request: Request
+) -> RollbackEvidence:
+    """What a rollback is decided from.
+
+    Parameters
+    ----------
+    history : the model's entries in the ledger, oldest first.
+    """
+    champion, former = ledger.replay(history).champion, ledger.former_champions(history)
+    version = version_before(history) if request.version is None else request.version
+    fault = None
+    if version is not None and version in former:
+        fault = registry.fault(tracking_uri, model, version, ledger.digest_of(history, version))
+    return RollbackEvidence(
+        version=version,
+        champion=champion,
+        former=former,
+        fault=fault,
+        reason=request.reason,
+        rescore=request.rescore,
+        dry_run=request.dry_run,
+    )
+
+
+def version_before(history: Sequence[ledger.Entry]) -> int | None:
+    """The version that the present champion replaced, passing over those that were rolled back, or None."""
+    return next(iter(ledger.choices_as_of(history, date.max)[1:]), None)
+
+
+def entry_of(
+    history: Sequence[ledger.Entry], version: int, evidence: Spec, reason: str, actor: str, run_id: str
+) -> ledger.Entry:
+    """What the ledger is to say of a rollback to a former champion that was decided on.
+
+    The version is in force for the days that it was for when it first became champion: it has seen the future of
+    all days before.
+
+    Raises
+    ------
+    ValueError
+        If the version was never champion.
+    """
+    effective_from = ledger.in_force_from(history, version)
+    if effective_from is None:
+        raise ValueError(f"Version {version} was never champion, so nobody can go back to it.")
+    return ledger.Entry(
+        model=history[0].model,
+        action="rollback",
+        candidate=version,
+        from_version=ledger.replay(history).champion,
+        to_version=version,
+        effective_from=effective_from,
+        actor=actor,
+        reason=reason,
+        evidence=evidence.model_dump(mode="json"),
+        run_id=run_id,
+    )
+
+
+def recorded(history: Sequence[ledger.Entry], run_id: str) -> ledger.Entry | None:
+    """The rollback that a run recorded, or None."""
+    found = (entry for entry in history if (entry.action, entry.run_id) == ("rollback", run_id))
+    return next(found, None)
+
+
+def roll_back(tracking_uri: str, connection: extensions.connection, entry: ledger.Entry) -> ledger.Entry:
+    """Record a rollback and show it in the registry; returns the entry that the ledger holds.
+
+    Raises
+    ------
+    LedgerConflictError
+        If another champion was made meanwhile.
+    """
+    entry = ledger.record(connection, entry)
+    for version in (entry.candidate, entry.from_version):
+        if version is not None:
+            show_in_registry(tracking_uri, connection, entry.model, version)
+    return entry
