@@ -53,6 +53,31 @@ def test_what_is_read_is_what_the_inputs_name_whenever_a_day_is_replaced(
     assert pinned.inputs == {f"{PREFIX}/dt={day}": digests[x] for x, day in rows.iter_rows()}
 
 
+@pytest.mark.parametrize("folder", ["run=7", "dt=2020-01-01", "x[1]*", "a b%20"])
+def test_a_scan_tells_the_days_apart_whatever_the_folder_above_is_called(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str], folder: str
+) -> None:
+    for day, value in zip(DAYS, (1, 2), strict=True):
+        publish(day, value)
+
+    rows = lake.pin(PREFIX, DAYS).scan(tmp_path / folder)
+
+    assert rows.collect_schema() == {"x": pl.Int64, "dt": pl.Date}
+    assert rows.collect().rows() == [(1, DAYS[0]), (2, DAYS[1])]
+
+
+def test_a_scan_opens_only_the_files_of_the_days_that_are_asked_for(
+    lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
+) -> None:
+    for day, value in zip(DAYS, (1, 2), strict=True):
+        publish(day, value)
+    rows = lake.pin(PREFIX, DAYS).scan(tmp_path / "read")
+    for file in tmp_path.glob(f"read/**/dt={DAYS[1]}/*.parquet"):
+        file.write_bytes(b"damaged")
+
+    assert rows.filter(dt=DAYS[0]).collect().rows() == [(1, DAYS[0])]
+
+
 def test_a_read_makes_two_requests_of_a_day_with_one_file(
     lake: Lake, tmp_path: Path, publish: Callable[[date, int], str]
 ) -> None:
