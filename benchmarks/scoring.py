@@ -28,6 +28,7 @@ from include.lifecycle.scoring import publishing, scoring
 from include.lifecycle.scoring.prediction_files import PARQUET, predictions_table
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, RunInfo
+from include.lifecycle.storage.objects import read_times_fast
 from include.models.churn import CHURN
 
 ROWS = (200_000, 2_000_000)
@@ -120,7 +121,9 @@ def timed(work: Callable[[], object]) -> float:
 
 def lake_at(endpoint: str) -> Lake:
     """The lake of the benchmark."""
-    client = boto3.client(
+    session = boto3.Session()
+    read_times_fast(session)
+    client = session.client(
         "s3",
         endpoint_url=endpoint,
         aws_access_key_id=ACCESS_KEY,

@@ -30,6 +30,7 @@ from include.lifecycle.reporting import notifications
 from include.lifecycle.reporting.notifications import Notification, Services
 from include.lifecycle.specs import DatasetSpec, Source
 from include.lifecycle.storage.lake import Lake
+from include.lifecycle.storage.objects import read_times_fast
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,12 @@ class LakeHook(S3Hook):
 
     def __init__(self, aws_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(aws_conn_id=aws_conn_id, **kwargs)
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        """The boto3 session, whose clients read long listings fast."""
+        session = super().get_session(region_name, deferrable)
+        read_times_fast(session)
+        return session
 
     def lake(self) -> Lake:
         """The lake in its bucket.

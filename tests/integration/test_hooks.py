@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import polars as pl
 import psycopg2
 import pytest
 
@@ -50,6 +51,17 @@ def test_the_lake_hook_reaches_the_lake(lake_connection: Lake) -> None:
     lake_connection.write_object("greeting", b"hello")
 
     assert LakeHook().lake().read_object("greeting") == b"hello"
+
+
+def test_the_lake_hook_reads_listings_without_guessing_how_their_times_are_written(
+    lake_connection: Lake, run: RunInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"x": [1]})
+    lake_connection.publish_frame("clean/things", date(2026, 3, 1), frame, run=run, scratch=tmp_path)
+    written = lake_connection.written("clean/things")
+    monkeypatch.setattr("dateutil.parser.parse", pytest.fail)
+
+    assert LakeHook().lake().written("clean/things") == written
 
 
 def test_a_connection_without_a_bucket_is_refused_with_what_to_write(define: Any) -> None:

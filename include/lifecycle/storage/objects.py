@@ -6,15 +6,34 @@ import hashlib
 import mimetypes
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
 # Boto3's transfers in parts start threads for each file, which takes longer than a small file itself.
 _ONE_REQUEST_BYTES = 2**23
 _BLOCK_BYTES = 2**20
 _NOT_FOUND = ("404", "NoSuchKey")
+
+
+def read_times_fast(session: Any) -> None:
+    """Let the clients that a boto3 session makes from now on lose no time over the times in a listing.
+
+    Botocore guesses how each is written, which takes four times as long as all else that it does with a listing.
+    """
+    parsers = session._session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=parse_time)
+
+
+def parse_time(text: Any) -> datetime:
+    """A moment in an answer of S3: in a listing `2026-03-02T04:00:00.000Z`, elsewhere as botocore reads it."""
+    if isinstance(text, str) and text.endswith("Z"):
+        return datetime.fromisoformat(text)
+    moment: datetime = parse_timestamp(text)
+    return moment
 
 
 @dataclass(frozen=True)
