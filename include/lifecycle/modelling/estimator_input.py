@@ -22,7 +22,7 @@ def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
     """The model's features as its estimators expect them, in the order of `model.features`.
 
     Numeric columns become float64 with NaN where a value is missing, categorical ones text with the category
-    `"missing"`. Other columns of `frame` are left out.
+    `"missing"`, also where a number is NaN. Other columns of `frame` are left out.
 
     Raises
     ------
@@ -37,13 +37,18 @@ def to_matrix(frame: pl.DataFrame, model: ModelSpec) -> pd.DataFrame:
         )
     return frame.select(
         pl.col(model.numeric).cast(pl.Float64).fill_null(float("nan")),
-        pl.col(model.categorical).cast(pl.String).fill_null(MISSING),
+        *(_as_text(name, frame.schema) for name in model.categorical),
     ).to_pandas()
 
 
-def segment_names(model: ModelSpec) -> pl.Expr:
+def segment_names(model: ModelSpec, schema: pl.Schema) -> pl.Expr:
     """The segment of each row as text, as `to_matrix` writes categorical columns: missing is one, too."""
-    return pl.col(str(model.segments.by)).cast(pl.String).fill_null(MISSING)
+    return _as_text(str(model.segments.by), schema)
+
+
+def _as_text(name: str, schema: pl.Schema) -> pl.Expr:
+    known = pl.col(name).fill_nan(None) if schema[name].is_float() else pl.col(name)
+    return known.cast(pl.String).fill_null(MISSING)
 
 
 def predict(estimator: Any, frame: pl.DataFrame, model: ModelSpec) -> NDArray[np.float64]:

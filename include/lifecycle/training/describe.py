@@ -89,7 +89,7 @@ def _segment_metrics(model: ModelSpec, fitted: Fitted) -> dict[str, Metrics]:
     if model.segments.by is None:
         return {}
     rows, task = fitted.holdout.sort(model.segments.by, nulls_last=True, maintain_order=True), task_of(model)
-    segments = rows.group_by(segment_names(model), maintain_order=True)
+    segments = rows.group_by(segment_names(model, rows.schema), maintain_order=True)
     return {str(name): task.measure(segment, "candidate_score") for (name,), segment in segments}
 
 

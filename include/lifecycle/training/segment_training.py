@@ -94,7 +94,7 @@ def stage_batches(model: ModelSpec, lake: Lake, request: TrainingRequest) -> lis
         split(list(training_set.rows), model)
         table = pl.concat(training_set.rows.values(), how="vertical_relaxed")
         rehearse(model, table, seed=0)
-        segment = table.select(segment_names(model)).to_series()
+        segment = table.select(segment_names(model, table.schema)).to_series()
         names = segment.unique().sort().to_list()
         batches = [names[start : start + size] for start in range(0, len(names), size)]
         described_batches = Batches(days=tuple(training_set.rows), batches=tuple(map(tuple, batches)))
@@ -203,7 +203,7 @@ def _fit_segments(model: ModelSpec, rows: pl.DataFrame, parts: Split, request: T
     share = tuning.shares(model, request.trials)
     candidates = {candidate: share[candidate.name] for candidate in own_candidates(model)}
     fits = []
-    for (segment,), own in rows.group_by(segment_names(model), maintain_order=True):
+    for (segment,), own in rows.group_by(segment_names(model, rows.schema), maintain_order=True):
         try:
             folds = _segment_folds(model, own, parts, request.seed)
             if folds:
