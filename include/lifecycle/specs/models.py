@@ -108,6 +108,9 @@ class LabelSpec(Spec):
             "the horizon. The prediction files say it in `target_from` and `target_until`."
         ),
     )
+    counts_all_days: bool = Field(
+        False, description="Whether `make` counts all days; a dataset with a calendar of fewer is refused then."
+    )
 
     @model_validator(mode="after")
     def _target_lies_within_horizon(self) -> Self:
@@ -281,6 +284,16 @@ class ModelSpec(Spec):
     def _behaviour_tests_fit(self) -> Self:
         if faults := behaviour_faults(self.behaviour, self.features):
             raise ValueError(f"Model {self.name!r}: {' '.join(faults)}")
+        return self
+
+    @model_validator(mode="after")
+    def _label_counts_as_the_dataset_does(self) -> Self:
+        if self.label.counts_all_days and not isinstance(self.dataset.calendar, EveryDay):
+            raise ValueError(
+                f"Model {self.name!r} has a label that counts all days, but dataset {self.dataset.name!r} counts "
+                f"in {self.dataset.calendar.unit}s, so the label would be of another day than the prediction; "
+                "give one whose `make` counts by the dataset's calendar."
+            )
         return self
 
     def matures_on(self, day: date) -> date:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import polars as pl
+import pytest
 
-from include.lifecycle.specs import LabelSpec
+from include.lifecycle.specs import LabelSpec, ModelSpec
+from include.models.volatility import VOLATILITY
 from include.toolkit.labels import happens_within, value_after, value_of_row
 
 DAY = date(2026, 3, 2)
@@ -57,6 +59,18 @@ def test_who_has_left_already_or_is_not_seen_again_has_no_label() -> None:
     assert labels(label, STORES, [("a", "yes", 0), ("a", "yes", 1), ("b", "no", 0), ("c", "no", 1)]) == [("c", 0)]
 
 
+def test_who_vanishes_before_it_happens_has_no_label() -> None:
+    # given: the table's newest row is of the 18th day; a closes for six days, b vanishes, c leaves, then vanishes
+    label = happens_within("club", ("store",), LEFT, days=20)
+    a = [("a", "no", after) for after in (1, 12)]
+    b = [("b", "no", after) for after in range(1, 12)]
+    c = [("c", "yes", 3)]
+    another = [("new", "no", 18), ("new", "no", 21)]
+
+    # when, then
+    assert labels(label, STORES, [*a, *b, *c, *another]) == [("a", 0), ("c", 1)]
+
+
 def test_what_happens_to_a_row_a_day_needs_a_later_row() -> None:
     label = happens_within("club", ("date",), LEFT, days=2)
 
@@ -72,3 +86,19 @@ def test_a_rows_own_value_is_a_number_or_true_and_false() -> None:
     assert (paid.horizon_days, paid.target_days) == (1, (0, 0))
     sold = value_of_row("calls", ("store",), pl.col("sold"))
     assert labels(sold, STORES, [("a", 2.5, 0), ("b", None, 0)]) == [("a", 2.5)]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        value_after("prices", ("symbol",), "close", days=5),
+        happens_within("prices", ("symbol",), pl.col("close") > 100, days=5),
+    ],
+    ids=["value_after", "happens_within"],
+)
+def test_a_label_that_counts_all_days_is_refused_where_only_sessions_count(label: LabelSpec) -> None:
+    fields = {name: getattr(VOLATILITY, name) for name in ModelSpec.model_fields}
+
+    with pytest.raises(ValueError, match="counts all days, but dataset 'market' counts in sessions"):
+        ModelSpec(**fields | {"label": label})
+    assert ModelSpec(**fields | {"label": value_of_row("prices", ("symbol",), pl.col("close"))})
