@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
 from include.lifecycle.specs import BehaviourTest, Invariant, Monotonic, Profile
-from include.models.churn.decisions import HIGH_RISK
+from include.models.churn.decisions import USUAL_RISK
 from include.toolkit.behaviour import having, sound_on_any_rows, usual
 
 _LOYAL = usual(
@@ -41,7 +41,7 @@ BEHAVIOUR: tuple[BehaviourTest, ...] = (
         steps={"overdue_invoices": (0.0, 1.0, 2.0, 3.0), "overdue_amount": (0.0, 70.0, 140.0, 210.0)},
     ),
     Invariant(name="gender", before=having(gender="Female"), after=having(gender="Male"), tolerance=0.1),
-    Profile(name="five years with a contract for two, pays on time", rows=_LOYAL, low=0.0, high=0.1),
-    Profile(name="two months, no contract, pays late, uses less", rows=_LEAVING, low=HIGH_RISK, high=1.0),
+    Profile(name="five years with a contract for two, pays on time", rows=_LOYAL, high=2 * USUAL_RISK),
+    Profile(name="two months, no contract, pays late, uses less", rows=_LEAVING, low=2 * USUAL_RISK),
     *sound_on_any_rows(NUMERIC, CATEGORICAL),
 )
