@@ -36,9 +36,14 @@ _LEAVING = usual(
 
 BEHAVIOUR: tuple[BehaviourTest, ...] = (
     Monotonic(name="more invoices paid late", steps={"late_share_90d": (0.0, 0.25, 0.5, 0.75, 1.0)}),
+    # What is overdue counts as late as well, so that the share goes up with it.
     Monotonic(
         name="more invoices overdue",
-        steps={"overdue_invoices": (0.0, 1.0, 2.0, 3.0), "overdue_amount": (0.0, 70.0, 140.0, 210.0)},
+        steps={
+            "overdue_invoices": (0.0, 1.0, 2.0, 3.0),
+            "overdue_amount": (0.0, 70.0, 140.0, 210.0),
+            "late_share_90d": (0.0, 0.33, 0.67, 1.0),
+        },
     ),
     Invariant(name="gender", before=having(gender="Female"), after=having(gender="Male"), tolerance=0.1),
     Profile(name="five years with a contract for two, pays on time", rows=_LOYAL, high=2 * USUAL_RISK),
