@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
-from benchmarks.history import HISTORIES
+from benchmarks.history import HISTORIES, STAGES, TABLE_WIDTH, _table
 from benchmarks.made_history import LAST, WEEK
-from benchmarks.s3_folder import FolderClient, Meter
+from benchmarks.s3_folder import KINDS, Cost, FolderClient, Meter
 from benchmarks.scheduled_week import due
 from benchmarks.scoring import BUCKET, lake_at, services
 from include.lifecycle.storage.lake import Lake, RunInfo
@@ -70,3 +73,14 @@ def test_the_week_follows_the_history_and_has_five_sessions() -> None:
     assert len(WEEK) == 7
     assert [len(due(day)) for day in WEEK] == [2, 2, 2, 2, 2, 1, 1]
     assert min(HISTORIES) * 40 < max(HISTORIES) < min(HISTORIES) * 41
+
+
+def test_the_table_has_each_stage_and_is_not_cut() -> None:
+    cost = Cost(Counter(dict.fromkeys(KINDS, 1756)), processor=108.2, passed=115.7)
+    shown = StringIO()
+
+    Console(width=TABLE_WIDTH, file=shown).print(_table({days: dict.fromkeys(STAGES, cost) for days in HISTORIES}))
+
+    text = shown.getvalue()
+    assert all(f"│ {stage} " in text for stage in (*STAGES, "week"))
+    assert "…" not in text
