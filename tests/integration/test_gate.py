@@ -68,8 +68,8 @@ def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusal
         ({"noise": 2.0}, "baseline", Aliases(champion=2)),
         ({"noise": 0.98}, "promote", Aliases(champion=3)),
         ({"noise": 2.0, "trials": 1}, "keep", Aliases(champion=3)),
-        ({"noise": 0.0}, "promote", Aliases(champion=5)),
-        ({"noise": 0.0}, "keep", Aliases(champion=5)),
+        ({"noise": 0.0, "as_of": AS_OF + WEEK}, "promote", Aliases(champion=5)),
+        ({"noise": 0.0, "as_of": AS_OF + WEEK, "trials": 1}, "keep", Aliases(champion=5)),
     ]
     for training, action, expected in steps:
         decision = train(**training)

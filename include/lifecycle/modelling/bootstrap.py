@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+MOST_RESAMPLES = 20_000
+_BEYOND = 5
+LEVEL = 0.05
+"""How often an interval misses what it is meant to hold: that of a 95 % interval."""
 SHORTEST_BLOCK = 5
 SEED = 0
 
@@ -22,11 +28,22 @@ def circular_blocks(rows: int, length: int, samples: int, seed: int) -> NDArray[
     return blocks.reshape(samples, -1)[:, :rows]
 
 
-def resampled_days(days: int) -> NDArray[np.int64]:
-    """Positions of days in each of RESAMPLES samples, of shape (RESAMPLES, days); see `circular_blocks`.
+def resampled_days(days: int, level: float = LEVEL) -> NDArray[np.int64]:
+    """Positions of days in each of at least RESAMPLES samples, of shape (samples, days); see `circular_blocks`.
 
     Labels of neighbouring days overlap and rows of a day move together, so blocks are n^(1/3) of n days long, at
     least 5.
     """
     length = min(days, max(SHORTEST_BLOCK, round(days ** (1 / 3))))
-    return circular_blocks(days, length, RESAMPLES, SEED)
+    return circular_blocks(days, length, max(RESAMPLES, samples_for(level)), SEED)
+
+
+def samples_for(level: float) -> int:
+    """So many samples that 5 of them lie beyond each end of an interval of a level; at most MOST_RESAMPLES."""
+    return min(MOST_RESAMPLES, math.ceil(2 * _BEYOND / level))
+
+
+def interval_ends(values: NDArray[np.float64] | list[float], level: float = LEVEL) -> tuple[float, float]:
+    """The quantiles of resampled values between which all but a share `level` of them lies."""
+    low, high = np.quantile(values, [level / 2, 1 - level / 2])
+    return float(low), float(high)

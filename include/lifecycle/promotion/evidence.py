@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,69 +11,23 @@ import polars as pl
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.numbers import distinct_texts
-from include.lifecycle.promotion import ledger, registry
-from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.gate_evidence import (
+    BehaviourEvidence,
+    CalibrationEvidence,
+    GateEvidence,
+    LeakEvidence,
+    NaiveModel,
+    SegmentGain,
+)
+from include.lifecycle.promotion.holdout import Contender, Holdout, judgement_level, judgement_number
+from include.lifecycle.promotion.segment_gains import CANDIDATE, CHAMPION, segment_gains
 from include.lifecycle.promotion.staged_training import PinnedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
 
-
-@dataclass(frozen=True)
-class _Contender:
-    """A version that is scored on the holdout: as of which day it was trained, and the digest of its file."""
-
-    role: str
-    version: int
-    as_of: date
-    sha256: str | None
-
-    @property
-    def who(self) -> str:
-        """The subject of a sentence about it."""
-        return f"The {self.role}, version {self.version},"
-
-
-@dataclass(frozen=True)
-class _Holdout:
-    """The rows on which versions are compared. `split` says what kept them apart from the rows learnt from."""
-
-    model: ModelSpec
-    tracking_uri: str
-    rows: pl.DataFrame
-    first_day: date
-    split: str
-
-    def scores(self, contender: _Contender) -> pl.Series:
-        """The scores of a version."""
-        from include.lifecycle.modelling.estimator_input import predict
-
-        model = self.model
-        estimator = registry.load(
-            self.tracking_uri, model.name, contender.version, model.trusted_types, contender.sha256
-        )
-        return pl.Series(predict(estimator, self.rows, model))
-
-    def overlap(self, contender: _Contender) -> tuple[str, ...]:
-        """A sentence if a version may have learnt from the holdout."""
-        tags = registry.version_tags(self.tracking_uri, self.model.name, contender.version)
-        learnt_until = _day_or_none(tags.get("learnt_until", ""))
-        if learnt_until is None:
-            if contender.as_of <= self.first_day:
-                return ()
-            return (
-                f"{contender.who} has no tag `learnt_until` with a day (it is {tags.get('learnt_until')!r}); "
-                f"as of {contender.as_of}, it may have learnt the holdout of {self.first_day}; train again "
-                "as of a later day.",
-            )
-        same_keys_kept_out = self.split == tags.get("split") == "key"
-        outcomes_known_before = self.model.horizon_ends_on(learnt_until) <= self.first_day
-        if same_keys_kept_out or (learnt_until <= self.first_day and outcomes_known_before):
-            return ()
-        return (
-            f"{contender.who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of "
-            f"{self.first_day}; train again as of a later day.",
-        )
+Fields = dict[str, Any]
+"""Fields of the evidence by name."""
 
 
 def gather_evidence(
@@ -91,98 +43,173 @@ def gather_evidence(
         files = training.download(Path(folder))
         record = TrainingRecord.read(files[RECORD])
         rows = pl.read_parquet(files[HOLDOUT])
-    candidate = _Contender("candidate", version, training.as_of, training.model_digest("candidate"))
-    holdout = _Holdout(training.model, tracking_uri, rows, record.holdout_from, record.split)
-    return _compare(holdout, candidate, _champion(history))
+    candidate = Contender("candidate", version, training.as_of, training.model_digest("candidate"))
+    holdout = Holdout(training.model, tracking_uri, rows, record.holdout_from, record.split)
+    champion = _champion(history)
+    asked = _asked(holdout, history, version)
+    return GateEvidence(
+        **asked,
+        **_compare(holdout, candidate, champion, asked["gain_level"]),
+        **_known_of_champion(candidate, champion, history),
+        behaviour=_behaviour(training.model, record),
+    )
 
 
-def unbeaten_references(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[str, ...]:
-    """Sentences that name the model's naive references which the scores in a column do not beat.
+def naive_models(model: ModelSpec, rows: pl.DataFrame, score: str) -> tuple[NaiveModel, ...]:
+    """The model's naive references beside the scores in a column.
 
-    Each reference takes the baseline's place, its `<name>_score` beside the scores on the same rows.
+    Each takes the baseline's place, its `<name>_score` beside the scores on the same rows.
     """
-    sentences = []
+    found = []
     for name in model.gate.references:
         compared = rows.with_columns(baseline_score=pl.col(f"{name}_score"))
         own, reference = (_metric(model, compared, column) for column in (score, "baseline_score"))
-        if not own > reference:
-            texts = distinct_texts([own, reference])
-            metric = task_of(model).metrics[model.gate.metric].within
-            sentences.append(
-                f"For the candidate beside the naive model {name!r}, the {metric} is {texts[0]}, which is not "
-                f"above {texts[1]}."
-            )
-    return tuple(sentences)
+        found.append(NaiveModel(name=name, candidate_score=own, score=reference))
+    return tuple(found)
 
 
-def _champion(history: Sequence[ledger.Entry]) -> _Contender | None:
+def _asked(holdout: Holdout, history: Sequence[ledger.Entry], version: int) -> Fields:
+    """What the spec asks, and of how many rows that were used how often."""
+    gate, digest = holdout.model.gate, holdout.digest
+    judgement = judgement_number(history, digest, version)
+    return {
+        "metric": gate.metric,
+        "title": task_of(holdout.model).metrics[gate.metric].title,
+        "holdout_rows": holdout.rows.height,
+        "holdout_digest": digest,
+        "judgement": judgement,
+        "gain_level": judgement_level(judgement),
+        "limits": gate.limits(),
+        "min_gain": gate.min_gain,
+        "candidate_version": version,
+    }
+
+
+def _behaviour(model: ModelSpec, record: TrainingRecord) -> tuple[BehaviourEvidence, ...]:
+    """What came of each behaviour test that the spec asks for, also of those that were not run."""
+    results = {result.name: result for result in record.behaviour_tests}
+    return tuple(
+        BehaviourEvidence(name=test.name, asked=test.asked)
+        if (found := results.get(test.name)) is None
+        else BehaviourEvidence(name=test.name, asked=test.asked, measured=found.measured, passed=found.passed)
+        for test in model.behaviour
+    )
+
+
+def _champion(history: Sequence[ledger.Entry]) -> Contender | None:
     version = ledger.replay(history).champion
     if version is None:
         return None
     in_force_from = next(entry.effective_from for entry in history if entry.to_version == version)
-    return _Contender("champion", version, in_force_from, ledger.digest_of(history, version))
+    return Contender("champion", version, in_force_from, ledger.digest_of(history, version))
 
 
-def _compare(holdout: _Holdout, candidate: _Contender, champion: _Contender | None) -> GateEvidence:
+def _known_of_champion(
+    candidate: Contender, champion: Contender | None, history: Sequence[ledger.Entry]
+) -> Fields:
+    """What the ledger says of the champion."""
+    if champion is None:
+        return {}
+    first = ledger.find_verdict(history, champion.version) or next(
+        entry for entry in history if entry.to_version == champion.version
+    )
+    segments = (SegmentGain.model_validate(segment) for segment in first.evidence.get("segments", ()))
+    return {
+        "champion_version": champion.version,
+        "champion_age_days": (candidate.as_of - champion.as_of).days,
+        "champion_segments": tuple((found.by, found.name) for found in segments if found.shortfall is None),
+    }
+
+
+def _compare(holdout: Holdout, candidate: Contender, champion: Contender | None, level: float) -> Fields:
+    """Everybody's scores on the holdout, where it can judge at all."""
     model, rows = holdout.model, holdout.rows
-    score, problems = None, [*unbeaten_references(model, rows, "candidate_score")]
+    shortfall = task_of(model).label_shortfall(rows["label"])
+    if shortfall:
+        problems = (f"The holdout has {shortfall}.",)
+        return {"candidate_score": None, "baseline_score": None, "problems": problems}
+    found: Fields = {"baseline_score": _metric(model, rows, "baseline_score")}
+    found |= {"naive_models": naive_models(model, rows, "candidate_score")}
+    rows, of_candidate = _compare_candidate(holdout, candidate)
+    found |= of_candidate
+    if champion is not None and champion.version != candidate.version:
+        rows, of_champion, overlap = _compare_champion(holdout, rows, champion, level)
+        found |= of_champion | {"problems": (*of_candidate["problems"], *overlap)}
+    if CANDIDATE in rows.columns:
+        found |= {"segments": segment_gains(model, rows), "calibration": _calibration(model, rows)}
+    return found
+
+
+def _compare_candidate(holdout: Holdout, candidate: Contender) -> tuple[pl.DataFrame, Fields]:
+    """The rows with the candidate's scores where it has any, and fields about it."""
+    model, rows = holdout.model, holdout.rows
+    problems: tuple[str, ...] = ()
     try:
-        problems += holdout.overlap(candidate)
-        rows = rows.with_columns(candidate=holdout.scores(candidate))
-        score = _metric(model, rows, "candidate")
+        problems = holdout.overlap(candidate)
+        scored = rows.with_columns(holdout.scores(candidate).alias(CANDIDATE))
+        metrics = task_of(model).measure(scored, CANDIDATE)
     except OSError:
         raise
     except (ValueError, KeyError) as error:
-        problems.append(f"Version {candidate.version} could not score the holdout: {error}")
-    of_champion: dict[str, Any] = {}
-    if champion is not None and champion.version != candidate.version:
-        of_champion, overlap = _compare_champion(holdout, rows, champion)
-        problems += overlap
-    return GateEvidence(
-        metric=model.gate.metric,
-        title=task_of(model).metrics[model.gate.metric].title,
-        holdout_rows=rows.height,
-        candidate_version=candidate.version,
-        candidate_score=score,
-        baseline_score=_metric(model, rows, "baseline_score"),
-        champion_version=None if champion is None else champion.version,
-        min_gain=model.gate.min_gain,
-        problems=tuple(problems),
-        **of_champion,
-    )
+        problems = (*problems, f"Version {candidate.version} could not score the holdout: {error}")
+        return rows, {"candidate_score": None, "problems": problems}
+    return scored, {
+        "candidate_score": metrics[model.gate.metric],
+        "candidate_metrics": metrics,
+        "distinct_scores": scored[CANDIDATE].n_unique(),
+        "leak": _leak(model, metrics),
+        "problems": problems,
+    }
 
 
 def _compare_champion(
-    holdout: _Holdout, rows: pl.DataFrame, champion: _Contender
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Fields of the evidence about the champion, and a sentence if it may have learnt from the holdout.
+    holdout: Holdout, rows: pl.DataFrame, champion: Contender, level: float
+) -> tuple[pl.DataFrame, Fields, tuple[str, ...]]:
+    """The rows with the champion's scores, fields about it, and a sentence if it may have learnt the holdout.
 
     `rows` are those of the holdout, with the scores of the candidate where it has any.
     """
     task, model = task_of(holdout.model), holdout.model
     try:
         overlap = holdout.overlap(champion)
-        rows = rows.with_columns(champion=holdout.scores(champion))
-        metrics = task.measure(rows, "champion")
-        found: dict[str, Any] = {"champion_score": metrics[model.gate.metric], "champion_metrics": metrics}
+        scored = rows.with_columns(holdout.scores(champion).alias(CHAMPION))
+        metrics = task.measure(scored, CHAMPION)
     except OSError:
         raise
     except UnusableModelError as error:
-        return {"champion_fault": f"{champion.who} cannot be loaded: {error}"}, ()
+        return rows, {"champion_fault": f"{champion.who} cannot be loaded: {error}"}, ()
     except (ValueError, KeyError) as error:
-        return {"champion_fault": f"{champion.who} cannot score the holdout: {error}"}, ()
-    if "candidate" in rows.columns:
-        gain = task.gain(rows, "candidate", "champion")
-        found |= {"gain": gain.value, "gain_lower_bound": gain.lower_bound}
-    return found, overlap
+        return rows, {"champion_fault": f"{champion.who} cannot score the holdout: {error}"}, ()
+    found: Fields = {"champion_score": metrics[model.gate.metric], "champion_metrics": metrics}
+    if CANDIDATE in rows.columns:
+        gain = task.gain(scored, CANDIDATE, CHAMPION, level)
+        found |= {f"gain{end}": value for end, value in zip(_ENDS, gain, strict=True)}
+    return scored, found, overlap
+
+
+_ENDS = ("", "_lower_bound", "_upper_bound")
+
+
+def _calibration(model: ModelSpec, rows: pl.DataFrame) -> CalibrationEvidence | None:
+    task = task_of(model)
+    found = task.calibration(rows, CANDIDATE)
+    if found is None:
+        return None
+    of_champion = task.calibration(rows, CHAMPION) if CHAMPION in rows.columns else None
+    return CalibrationEvidence(
+        title=str(task.calibration_title),
+        error=found.error,
+        beyond_chance=found.beyond_chance,
+        champion_error=of_champion.error if of_champion else None,
+    )
+
+
+def _leak(model: ModelSpec, metrics: dict[str, float]) -> LeakEvidence | None:
+    if model.gate.leakage_threshold is None:
+        return None
+    name = model.gate.leakage_threshold[0]
+    return LeakEvidence(title=task_of(model).metrics[name].title, value=metrics.get(name))
 
 
 def _metric(model: ModelSpec, rows: pl.DataFrame, score: str) -> float:
     return task_of(model).measure(rows, score)[model.gate.metric]
-
-
-def _day_or_none(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

@@ -2,155 +2,106 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import AliasChoices, Field
-
-from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion.actions import Verdict
-from include.lifecycle.specs import Spec
+from include.lifecycle.promotion.gate_checks import BASELINE, GAIN, REFRESH, CheckRow, check_rows, is_number
+from include.lifecycle.promotion.gate_evidence import GateEvidence
+from include.lifecycle.specs import GateLimits, Spec
 
-
-class GateEvidence(Spec):
-    """What the gate knows: everybody's score on the same holdout rows, higher is better.
-
-    The ledger keeps it as JSON. Entries of earlier versions of the code have other names for some fields.
-
-    Attributes
-    ----------
-    metric : name of the score. title : what people call it; empty in entries of earlier versions of the code.
-    holdout_rows : rows that all scores were measured on.
-    champion_version : None where there is no champion yet.
-    champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
-    gain : how much better than the champion the candidate is, row by row; None where they were not compared.
-    gain_lower_bound : the lower end of the gain's 95 % interval.
-    champion_metrics : all metrics of the champion on these rows, by name; empty where it was not measured. The
-        ledger has None for infinite ones, as JSON has no such numbers.
-    min_gain : what the lower end must be above.
-    problems : sentences about evidence that is missing or cannot be trusted.
-    """
-
-    metric: str
-    title: str = ""
-    holdout_rows: int
-    candidate_version: int
-    candidate_score: float | None
-    baseline_score: float | None
-    champion_version: int | None = None
-    champion_score: float | None = None
-    champion_fault: str | None = None
-    gain: float | None = None
-    gain_lower_bound: float | None = Field(None, validation_alias=AliasChoices("gain_lower_bound", "gain_low"))
-    champion_metrics: Mapping[str, float | None] = Field(
-        {}, validation_alias=AliasChoices("champion_metrics", "champion_measures")
-    )
-    min_gain: float = 0.0
-    problems: tuple[str, ...] = ()
-
-    @property
-    def has_champion_to_beat(self) -> bool:
-        """Whether there is a champion to be compared with."""
-        return self.champion_version is not None and self.champion_fault is None
+Earned = Literal["promote", "refresh"]
+"""How a candidate may become champion: it is better, or no worse than a champion that has grown old."""
 
 
 class GateDecision(Spec):
     """What is to happen, why, and from what it follows.
 
-    `promote` makes the candidate champion, `keep` leaves the champion, `baseline` makes the naive baseline
-    champion because there is none yet and the candidate has not earned it.
+    `promote` makes the candidate champion, `refresh` does where it is no worse than an old champion, and `propose`
+    leaves that to a person. `keep` leaves the champion. `baseline` makes the naive baseline champion because there
+    is none yet and the candidate has not earned it. `checks` are the rows that the reasons are taken from.
     """
 
     action: Verdict
     reasons: tuple[str, ...]
     evidence: GateEvidence
+    checks: tuple[CheckRow, ...] = ()
 
 
 def evaluate_gate(evidence: GateEvidence) -> GateDecision:
-    """Promote a candidate only on complete evidence that it beats the baseline and the champion.
+    """Promote a candidate only on complete evidence that it passes every check of the spec.
 
-    A champion that cannot be used is not compared with: it stops no candidate that beats the baseline. Where none
+    A champion that cannot be used is not compared with: it stops no candidate that passes the others. Where none
     does, it stays champion, and scoring falls back to a version before it.
     """
-    obstacles = (
-        _same_version(evidence)
-        or _missing_evidence(evidence)
-        or (*_failed_comparisons(evidence), *evidence.problems)
-    )
-    if not obstacles:
-        return GateDecision(action="promote", reasons=_won_comparisons(evidence), evidence=evidence)
+    rows = check_rows(evidence)
+    earned = _earned(rows)
+    if earned is None:
+        return _refused(evidence, rows)
+    rows = (*rows, *_approval(evidence, earned))
+    questions = tuple(row.sentence for row in rows if row.asks)
+    action: Verdict = "propose" if questions else earned
+    reasons = (*questions, *_merits(rows, earned))
+    return GateDecision(action=action, reasons=reasons, evidence=evidence, checks=rows)
+
+
+def _earned(rows: tuple[CheckRow, ...]) -> Earned | None:
+    """What the checks allow: a refresh takes the place of the gain over the champion, and of nothing else."""
+    refusing = [row for row in rows if row.refuses]
+    if not refusing:
+        return "promote"
+    is_refresh = any(row.name == REFRESH and row.passed for row in rows)
+    only_gain_failed = all(row.name == GAIN and row.passed is False for row in refusing)
+    return "refresh" if is_refresh and only_gain_failed else None
+
+
+def _merits(rows: tuple[CheckRow, ...], earned: Earned) -> Iterator[str]:
+    """Sentences that say what speaks for a candidate: its scores, and how many other checks it passed."""
+    told = {BASELINE, REFRESH if earned == "refresh" else GAIN}
+    yield from (row.sentence for row in rows if row.name in told)
+    others = sum(row.passed is True and row.name not in {BASELINE, GAIN, REFRESH} for row in rows)
+    if others:
+        yield f"All other checks that were asked for, {others}, passed."
+
+
+def _refused(evidence: GateEvidence, rows: tuple[CheckRow, ...]) -> GateDecision:
+    # The same score may be missing in several checks.
+    reasons = tuple(dict.fromkeys(row.sentence for row in rows if row.refuses))
     if evidence.champion_version is None:
-        reasons = (*obstacles, "There was no champion before, so the baseline becomes champion.")
-        return GateDecision(action="baseline", reasons=reasons, evidence=evidence)
+        reasons = (*reasons, "There was no champion before, so the baseline becomes champion.")
+        return GateDecision(action="baseline", reasons=reasons, evidence=evidence, checks=rows)
     fault = (evidence.champion_fault,) if evidence.champion_fault else ()
-    return GateDecision(action="keep", reasons=(*obstacles, *fault), evidence=evidence)
+    return GateDecision(action="keep", reasons=(*reasons, *fault), evidence=evidence, checks=rows)
 
 
-def _same_version(evidence: GateEvidence) -> tuple[str, ...]:
-    if evidence.candidate_version != evidence.champion_version:
+def _approval(evidence: GateEvidence, earned: Earned) -> tuple[CheckRow, ...]:
+    limits = evidence.limits or GateLimits()
+    if limits.approval == "automatic":
         return ()
-    return (f"The candidate, version {evidence.candidate_version}, is the champion itself.",)
-
-
-def _missing_evidence(evidence: GateEvidence) -> tuple[str, ...]:
-    scores = {"candidate": evidence.candidate_score, "baseline": evidence.baseline_score}
-    if evidence.has_champion_to_beat:
-        scores["champion"] = evidence.champion_score
-    absent = [
-        f"{_title(evidence)} could not be measured for the {who} on the holdout."
-        for who, score in scores.items()
-        if not _is_number(score)
-    ]
-    if evidence.has_champion_to_beat and not absent and not _is_number(evidence.gain_lower_bound):
-        absent.append("The candidate's gain over the champion could not be measured.")
-    return (*evidence.problems, *absent) if absent else ()
-
-
-def _failed_comparisons(evidence: GateEvidence) -> tuple[str, ...]:
-    candidate, baseline = _number(evidence.candidate_score), _number(evidence.baseline_score)
-    failed = []
-    if not candidate > baseline:
-        own, other = distinct_texts([candidate, baseline])
-        failed.append(f"the candidate's {own} is not above the baseline's {other}.")
-    if evidence.has_champion_to_beat and not _number(evidence.gain_lower_bound) > evidence.min_gain:
-        failed.append(f"{_gain(evidence)} is not above the required gain of {evidence.min_gain:g}.")
-    return _measured(evidence, failed)
-
-
-def _won_comparisons(evidence: GateEvidence) -> tuple[str, ...]:
-    own, baseline = distinct_texts([evidence.candidate_score, evidence.baseline_score])
-    over_baseline = f"the candidate's {own} is above the baseline's {baseline}."
-    if not evidence.has_champion_to_beat:
-        return *_measured(evidence, [over_baseline]), evidence.champion_fault or "There was no champion before."
-    over_champion = f"{_gain(evidence)} is above the required gain of {evidence.min_gain:g}."
-    return _measured(evidence, [over_baseline, over_champion])
-
-
-def _measured(evidence: GateEvidence, findings: Sequence[str]) -> tuple[str, ...]:
-    """Findings as sentences, of which the first says what was measured on how many rows."""
-    if not findings:
-        return ()
-    first, *others = findings
-    head = f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows: {first}"
-    return (head, *(f"{finding[0].upper()}{finding[1:]}" for finding in others))
-
-
-def _gain(evidence: GateEvidence) -> str:
-    candidate, champion = distinct_texts([evidence.candidate_score, evidence.champion_score])
-    low, _ = distinct_texts([evidence.gain_lower_bound, evidence.min_gain])
+    if limits.approval == "always":
+        asked, measured, is_clear = "a person's answer", "not answered yet", False
+        sentence = "A person must agree to each new champion of this model."
+    else:
+        is_clear = not _is_close(evidence, earned, limits)
+        asked = "a person's answer where the gain is close to what is required"
+        measured = "clear" if is_clear else "close"
+        sentence = f"The gain is {measured}, so {'nobody is' if is_clear else 'a person is'} asked."
     return (
-        f"beside the champion, version {evidence.champion_version}, it is {candidate} against {champion}, and the "
-        f"lower end of the 95 % interval of the candidate's gain, {low},"
+        CheckRow(
+            name="Approval", asked=asked, measured=measured, passed=is_clear, sentence=sentence, if_failed="ask"
+        ),
     )
 
 
-def _number(score: float | None) -> float:
-    return math.nan if score is None else score
+def _is_close(evidence: GateEvidence, earned: Earned, limits: GateLimits) -> bool:
+    """Whether the gain is within the width of its interval of what it must be above.
 
-
-def _is_number(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
-
-
-def _title(evidence: GateEvidence) -> str:
-    return evidence.title or evidence.metric
+    Without a champion to beat there is no gain that could be close.
+    """
+    if not evidence.has_champion_to_beat:
+        return False
+    required = evidence.min_gain if earned == "promote" else -limits.refresh_margin
+    gain, low, high = evidence.gain, evidence.gain_lower_bound, evidence.gain_upper_bound
+    if gain is None or low is None or high is None or not all(is_number(end) for end in (gain, low, high)):
+        return True
+    return gain - required <= high - low

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from include.lifecycle.modelling.importance import FeatureImportance
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.reporting import charts
-from include.lifecycle.reporting.pages import Cell, Section, Table
+from include.lifecycle.reporting.pages import Cell, Section, Table, unbreakable
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training.record import TrainingRecord
 
@@ -42,7 +42,13 @@ def _bars(axes: Axes, features: Mapping[str, FeatureImportance], measured: str) 
     above = [max(feature.high - feature.mean, 0) for feature in found]
     axes.barh(names, means, color=charts.ACCENT, label="mean of the shuffles")
     axes.errorbar(
-        means, names, xerr=[below, above], fmt="none", ecolor=charts.INK, capsize=2, label="95 % of the shuffles"
+        means,
+        names,
+        xerr=[below, above],
+        fmt="none",
+        ecolor=charts.INK,
+        capsize=2,
+        label=unbreakable("95 % of the shuffles"),
     )
     axes.invert_yaxis()
     axes.set(title=f"The {len(names)} most important features", xlabel=measured)

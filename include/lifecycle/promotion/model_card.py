@@ -16,7 +16,7 @@ import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
-from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.model_card_page import PARTITIONS, render_card, verdict_of
 from include.lifecycle.reporting.pages import Verdict
 from include.lifecycle.specs import ModelSpec, Spec

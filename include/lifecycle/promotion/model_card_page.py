@@ -14,7 +14,8 @@ from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.behaviour_section import behaviour_section
-from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion.gate_evidence import GateEvidence
+from include.lifecycle.promotion.gate_section import gate_sections
 from include.lifecycle.promotion.importance_section import importance_section
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
@@ -46,7 +47,8 @@ def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) 
     reason = " ".join(entry.reason.split("\n"))
     was_promoted = entry.candidate == entry.to_version != entry.from_version
     measured = f"{metric} {own or 'not measured'}"
-    headline = f"Version {entry.candidate}, {'promoted' if was_promoted else 'refused'}: {measured}; "
+    became = "promoted" if was_promoted else "proposed" if entry.action == "propose" else "refused"
+    headline = f"Version {entry.candidate}, {became}: {measured}; "
     if entry.action == "baseline":
         headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
     elif evidence.champion_version is None:
@@ -88,6 +90,7 @@ def render_card(
                 *warnings,
                 Section("What it predicts", model.description),
                 _metrics(model, training, GateEvidence.model_validate(entry.evidence)),
+                *gate_sections(GateEvidence.model_validate(entry.evidence)),
                 *_segments(model, training),
                 *_interval(training),
                 *behaviour_section(training),

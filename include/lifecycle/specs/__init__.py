@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from include.lifecycle.specs.behaviour import AnyOrder, BehaviourTest, Extreme, Invariant, Monotonic, Profile
 from include.lifecycle.specs.datasets import RESERVED_COLUMNS, DatasetSpec, Extracted, Source, TableSpec
+from include.lifecycle.specs.gate import Approval, GateLimits, GateSegments, GateSpec
 from include.lifecycle.specs.models import (
     Candidate,
     DriftPolicy,
-    GateSpec,
     IntervalPolicy,
     LabelSpec,
     ModelSpec,
@@ -27,12 +27,15 @@ from include.lifecycle.specs.spec import Spec
 __all__ = [
     "RESERVED_COLUMNS",
     "AnyOrder",
+    "Approval",
     "BehaviourTest",
     "Candidate",
     "DatasetSpec",
     "DriftPolicy",
     "Extracted",
     "Extreme",
+    "GateLimits",
+    "GateSegments",
     "GateSpec",
     "IntervalPolicy",
     "Invariant",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Annotated, Any, Self
 
@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from include.lifecycle.calendars import EveryDay
 from include.lifecycle.specs.behaviour import BehaviourTest, behaviour_faults
 from include.lifecycle.specs.datasets import DatasetSpec
+from include.lifecycle.specs.gate import GateSpec
 from include.lifecycle.specs.reasons import ReasonsSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Cron, Spec, takes
@@ -148,28 +149,14 @@ class SplitSpec(Spec):
     max_rows: int = Field(100_000, ge=100, description="So many rows at most are in a part of the split.")
 
 
-class GateSpec(Spec):
-    """How candidate, champion and the naive estimators are compared."""
-
-    metric: str = Field(description="The metric of the task that decides; higher is better.")
-    min_gain: float = Field(0.0, ge=0, description="How much better than the champion a candidate must be.")
-    references: Mapping[str, Annotated[Callable[[int], Any], takes("seed")]] = Field(
-        {}, description="Naive estimators besides the baseline, by name, that a candidate must beat; from a seed."
-    )
-    leakage_threshold: tuple[str, float] | None = Field(
-        None,
-        description="A metric, and the value above which it is too good to be true; None: no limit.",
-    )
-
-
 class RollbackPolicy(Spec):
     """When the version before the champion comes back by itself, as it did better on the same outcomes."""
 
     margin: float = Field(
         ge=0,
         description=(
-            "What the lower end of the 95 % interval of its gain over the champion must be above: in the gate's "
-            "metric for a classification, in skill over the champion for a regression."
+            "What the lower end of the 95 % interval of its gain over the champion must be above, in the unit of "
+            "the gate's gain."
         ),
     )
     cooldown_days: int = Field(28, ge=0, description="Nothing happens within so many days of a new champion.")

@@ -48,7 +48,7 @@ def split_rows(model: ModelSpec, training_set: TrainingSet, seed: int) -> SplitR
         If there are too few days, or a part has hardly any outcomes of one kind.
     """
 
-    def rows_of(part: Part) -> pl.DataFrame:
+    def rows_of(part: Part, seed: int = seed) -> pl.DataFrame:
         share = model.split.max_rows // len(part.days)
         chosen = (select(training_set.rows[day], model.dataset.key, part, share, seed) for day in part.days)
         return pl.concat(chosen, how="vertical_relaxed")
@@ -58,7 +58,8 @@ def split_rows(model: ModelSpec, training_set: TrainingSet, seed: int) -> SplitR
         split=parts,
         folds=[FoldRows(rows_of(fold.train), rows_of(fold.validation)) for fold in parts.folds],
         refit=rows_of(parts.refit),
-        holdout=rows_of(parts.holdout),
+        # Whichever seed is tried, the same rows judge.
+        holdout=rows_of(parts.holdout, seed=0),
         inputs=training_set.sources_of({*parts.refit.days, *parts.holdout.days}),
     )
     for name, frame in rows.by_name():

@@ -242,14 +242,15 @@ def refuse_missing_columns(model: ModelSpec, features: pl.DataFrame) -> None:
     if absent:
         raise ValueError(
             f"The features lack {absent}, which model {model.name!r} reads; build them again, or correct the "
-            "model's `numeric`, `categorical`, `segments.by` or `interval.scale`."
+            "model's `numeric`, `categorical`, `segments.by`, `gate.segments` or `interval.scale`."
         )
 
 
 def _read_columns(model: ModelSpec) -> tuple[str, ...]:
     """The columns of the features that a training reads besides the key, each once."""
     scale = model.interval.scale if model.interval else None
-    others = [name for name in (scale, model.segments.by) if name is not None]
+    judged = (segments.by for segments in model.gate.segments)
+    others = [name for name in (scale, model.segments.by, *judged) if name is not None]
     return tuple(dict.fromkeys((*model.features, *others)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from include.datasets.customers import CUSTOMERS
 from include.datasets.customers.features import CATEGORICAL, NUMERIC
 from include.lifecycle.deferred import Deferred
-from include.lifecycle.specs import GateSpec, LabelSpec, ModelSpec, RollbackPolicy, SplitSpec
+from include.lifecycle.specs import GateSegments, GateSpec, LabelSpec, ModelSpec, RollbackPolicy, SplitSpec
 from include.models.churn.behaviour import BEHAVIOUR
 from include.models.churn.decisions import decide
 from include.models.churn.label import HORIZON, leaves_within_horizon
@@ -31,9 +31,17 @@ CHURN = ModelSpec(
     split=SplitSpec(look_back_days=180),
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
-    gate=GateSpec(metric="average_precision", leakage_threshold=("roc_auc", 0.9)),
     behaviour=BEHAVIOUR,
     rollback=RollbackPolicy(margin=0.02),
+    gate=GateSpec(
+        metric="average_precision",
+        segments=(GateSegments(by="contract"), GateSegments(by="age", cuts=(30, 45, 60))),
+        max_segment_loss=0.02,
+        min_segment_rows=500,
+        max_calibration_error=0.02,
+        leakage_threshold=("roc_auc", 0.9),
+        max_champion_age_days=60,
+    ),
     decide=decide,
     reasons=REASONS,
     trusted_types=(

@@ -19,7 +19,7 @@ from include.models.returns.behaviour import BEHAVIOUR
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
 from include.models.returns.reasons import REASONS
-from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
+from include.models.stocks import DRIFT, GATE, SEGMENTS, SPLIT, TRUSTED_TYPES
 
 _ESTIMATORS = "include.models.returns.estimators"  # imports scikit-learn
 
@@ -45,6 +45,7 @@ RETURNS = ModelSpec(
             "mean": Deferred(f"{_ESTIMATORS}:build_mean"),
             "persistence": Deferred(f"{_ESTIMATORS}:build_persistence"),
         },
+        **GATE,
         leakage_threshold=("skill", 0.02),
     ),
     behaviour=BEHAVIOUR,

@@ -13,7 +13,7 @@ from include.lifecycle.specs import (
     LabelSpec,
     ModelSpec,
 )
-from include.models.stocks import DRIFT, SEGMENTS, SPLIT, TRUSTED_TYPES
+from include.models.stocks import DRIFT, GATE, SEGMENTS, SPLIT, TRUSTED_TYPES
 from include.models.volatility.behaviour import BEHAVIOUR
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
@@ -40,6 +40,7 @@ VOLATILITY = ModelSpec(
     gate=GateSpec(
         metric="skill_lower_bound",
         references={"mean": Deferred(f"{_ESTIMATORS}:build_mean")},
+        **GATE,
         leakage_threshold=("skill", 0.5),
     ),
     behaviour=BEHAVIOUR,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import polars as pl
 from numpy.typing import NDArray
 
+from include.lifecycle.modelling.bootstrap import LEVEL
 from include.lifecycle.specs import Spec
 
 if TYPE_CHECKING:
@@ -43,10 +44,18 @@ class Plot(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """How much better scores are than others on the same rows, and the lower end of its 95 % interval."""
+    """How much better scores are than others on the same rows, and the ends of its interval."""
 
     value: float
     lower_bound: float
+    upper_bound: float
+
+
+class Calibration(NamedTuple):
+    """How far scores are from what they promise, 0 at best, and so much of it as is not chance."""
+
+    error: float
+    beyond_chance: float
 
 
 class Standing(NamedTuple):
@@ -106,6 +115,11 @@ class Task(Protocol):
         ...
 
     @property
+    def calibration_title(self) -> str | None:
+        """What people call the error that `calibration` measures; None where scores promise nothing."""
+        ...
+
+    @property
     def plots(self) -> Mapping[str, Plot]:
         """What `draw` gives."""
         ...
@@ -154,8 +168,15 @@ class Task(Protocol):
         """How good the scores in a column are; rows have `label`, `dt` and, to compare with, `baseline_score`."""
         ...
 
-    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
-        """How much better the scores in a column are than those in another, row by row; 0 where they are equal."""
+    def gain(self, rows: pl.DataFrame, score: str, other: str, level: float = LEVEL) -> Gain:
+        """How much better the scores in a column are than those in another, row by row; 0 where they are equal.
+
+        Its interval misses the gain of further rows of their kind with a probability of `level`.
+        """
+        ...
+
+    def calibration(self, rows: pl.DataFrame, score: str) -> Calibration | None:
+        """How far the scores in a column are from what they promise; None where they promise nothing."""
         ...
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
@@ -230,6 +251,11 @@ def _spec_fault(model: ModelSpec) -> str | None:
         return (
             f"Model {model.name!r} has a `gate.leakage_threshold` of {suspect!r}, which its task {model.task!r} "
             f"does not measure; name one of {sorted(task.metrics)}."
+        )
+    if gate.max_calibration_error is not None and task.calibration_title is None:
+        return (
+            f"Model {model.name!r} has a `gate.max_calibration_error`, but the scores of the task {model.task!r} "
+            "promise nothing that could be measured; leave it out."
         )
     if model.segments.by and not task.segment_metrics:
         return (

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from include.lifecycle.modelling.score_bins import score_bins
 from include.lifecycle.modelling.tasks.classification.metrics import (
+    calibration_error_by_chance,
     expected_calibration_error,
     lift,
     measure,
-    paired_gain,
 )
 
 
@@ -119,18 +118,13 @@ def test_scores_that_are_no_probabilities_are_refused(bad: float) -> None:
         measure(np.array([0, 1]), np.array([0.5, bad]))
 
 
-def test_a_gain_is_drawn_by_whole_keys_and_measured_on_the_same_draws() -> None:
-    """The bootstrap written out: each draw repeats the rows of a key as often as it drew the key."""
-    random = np.random.default_rng(1)
-    keys = np.repeat(np.arange(15), 2)
-    labels, scores, rivals = (random.random(30) < 0.5).astype(int), random.random(30), random.random(30)
-    draws, differences = np.random.default_rng(0), []
-    for _ in range(200):
-        rows = [row for key in draws.integers(0, 15, 15) for row in (2 * key, 2 * key + 1)]
-        own, rival = (roc_auc_score(labels[rows], of[rows]) for of in (scores, rivals))
-        differences.append(own - rival)
+def test_what_a_perfectly_calibrated_model_misses_by_is_chance_and_falls_with_the_rows() -> None:
+    random = np.random.default_rng(3)
+    scores = random.uniform(0.1, 0.5, 20_000)
+    few = calibration_error_by_chance(scores[:500])
+    many = calibration_error_by_chance(scores)
+    labels = (random.random(20_000) < scores).astype(int)
 
-    value, low = paired_gain(labels, scores, rivals, keys, "roc_auc")
-
-    assert value == pytest.approx(roc_auc_score(labels, scores) - roc_auc_score(labels, rivals))
-    assert low == pytest.approx(np.quantile(differences, 0.025))
+    assert few > 3 * many > 0
+    assert expected_calibration_error(labels, scores) < many
+    assert expected_calibration_error(labels, np.minimum(scores + 0.05, 1)) > many

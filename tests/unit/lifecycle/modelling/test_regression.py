@@ -117,14 +117,32 @@ def test_a_gain_is_the_skill_over_the_rival_and_its_lower_end() -> None:
 
     gain = Regression(RETURNS).gain(frame, "score", "rival")
 
-    assert gain == (skill(beside, "score"), skill_interval(beside, "score")[0])
-    assert gain[0] > gain[1]
+    assert gain == (skill(beside, "score"), *skill_interval(beside, "score"))
+    assert gain.lower_bound < gain.value < gain.upper_bound
 
 
 def test_tuning_ranks_by_the_skill_itself() -> None:
     frame = rows(noise=0.5)
 
     assert Regression(RETURNS).tuning_score(frame, "score") == skill(frame, "score")
+
+
+def test_a_bias_is_a_distance_of_means_in_standard_deviations_and_so_far_certain_as_its_interval_reaches() -> None:
+    frame = rows(noise=0.5)
+    spread = float(np.std(frame["label"].to_numpy()))
+    unbiased = frame.with_columns(score=pl.col("label"))
+    biased = frame.with_columns(score=pl.col("label") - 0.5 * spread)
+
+    assert Regression(RETURNS).calibration(unbiased, "score") == (0, 0)
+    assert Regression(RETURNS).calibration(biased, "score") == pytest.approx((0.5, 0.5))
+    error, certain = Regression(RETURNS).calibration(frame.with_columns(score=pl.lit(0.0)), "score")
+    assert 0 <= certain < error
+
+
+def test_outcomes_that_are_all_the_same_give_no_bias() -> None:
+    frame = rows(noise=0.5).with_columns(label=pl.lit(1.0))
+
+    assert math.isnan(Regression(RETURNS).calibration(frame, "score").error)
 
 
 def test_a_score_is_any_finite_number() -> None:

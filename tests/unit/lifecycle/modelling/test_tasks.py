@@ -22,6 +22,7 @@ from sklearn.linear_model import Ridge
 
 from include.catalog import MODELS
 from include.lifecycle.modelling import tuning
+from include.lifecycle.modelling.bootstrap import LEVEL
 from include.lifecycle.modelling.tasks import (
     Estimate,
     Gain,
@@ -35,7 +36,7 @@ from include.lifecycle.modelling.tasks import (
 from include.lifecycle.modelling.tuning import FoldRows
 from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence, decide
-from include.lifecycle.promotion.evidence import unbeaten_references
+from include.lifecycle.promotion.evidence import naive_models
 from include.lifecycle.promotion.mlflow_model import _signature
 from include.lifecycle.reporting import charts
 from include.lifecycle.scoring.checks import _key_problems
@@ -159,6 +160,7 @@ class Ranking:
     plots: Mapping[str, Plot] = {"hits": Plot("Hits", "The share of customers who bought what they were shown.")}
     gate_metrics = ("hit_rate",)
     segment_metrics: Sequence[str] = ()
+    calibration_title = None
     estimator_method = "predict"
     output_shape = (-1,)
     scores_every_row = False
@@ -182,9 +184,12 @@ class Ranking:
         shown = rows.sort(score, descending=True).group_by(self._group, maintain_order=True).first()
         return {"hit_rate": float(shown["label"].mean())}  # type: ignore[arg-type]
 
-    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, other: str, level: float = LEVEL) -> Gain:
         difference = self.tuning_score(rows, score) - self.tuning_score(rows, other)
-        return Gain(difference, difference)
+        return Gain(difference, difference, difference)
+
+    def calibration(self, rows: pl.DataFrame, score: str) -> None:
+        return None
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         own, least = measured["hit_rate"], baseline["hit_rate"]
@@ -287,7 +292,8 @@ def test_a_third_task_is_tuned_fitted_measured_and_compared_like_the_others(rank
     assert [trial.value for trial in trials] == [1, 1]
     assert task.measure(scored, "candidate_score") == {"hit_rate": 1}
     assert task.gain(scored, "candidate_score", "baseline_score").lower_bound > 0
-    assert unbeaten_references(ranking, scored, "candidate_score") == ()
+    [mean] = naive_models(ranking, scored, "candidate_score")
+    assert (mean.candidate_score or 0) > (mean.score or 0)
     assert set(task.draw(scored)) == set(task.plots)
 
 

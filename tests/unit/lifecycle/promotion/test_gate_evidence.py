@@ -7,8 +7,10 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from include.lifecycle.promotion.evidence import unbeaten_references
+from include.lifecycle.promotion.evidence import naive_models
+from include.lifecycle.promotion.gate_checks import check_rows
 from include.models.returns import RETURNS
+from tests.gate_evidence import gate_evidence
 
 
 def holdout(signal: float) -> pl.DataFrame:
@@ -27,14 +29,19 @@ def holdout(signal: float) -> pl.DataFrame:
     )
 
 
-def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing() -> None:
-    [sentence] = unbeaten_references(RETURNS, holdout(signal=0.0), "candidate_score")
+def unbeaten(signal: float) -> list[str]:
+    """The naive models that the candidate does not beat."""
+    found = gate_evidence(naive_models=naive_models(RETURNS, holdout(signal), "candidate_score"))
+    return [row.name for row in check_rows(found) if row.name.startswith("Naive model") and not row.passed]
 
-    assert (
-        "For the candidate beside the naive model 'mean', the lower end of the skill is 0, which is not above 0."
-        in sentence
-    )
+
+def test_knowing_the_mean_alone_is_no_skill_though_the_baseline_expects_nothing() -> None:
+    mean, persistence = naive_models(RETURNS, holdout(signal=0.0), "candidate_score")
+
+    assert (mean.name, mean.candidate_score, mean.score) == ("mean", 0, 0)
+    assert (persistence.candidate_score or 0) > (persistence.score or 0)
+    assert unbeaten(signal=0.0) == ["Naive model: mean"]
 
 
 def test_a_candidate_that_knows_more_than_every_naive_model_beats_them_all() -> None:
-    assert unbeaten_references(RETURNS, holdout(signal=0.8), "candidate_score") == ()
+    assert unbeaten(signal=0.8) == []

@@ -11,11 +11,12 @@ from include.lifecycle.modelling.importance import FeatureImportance, Importance
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.promotion import ledger
-from include.lifecycle.promotion.gate import GateEvidence
+from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.model_card_page import render_card, verdict_of
 from include.lifecycle.training.record import BehaviourResult, FoldDays, PartDays, TrainingRecord
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
+from tests.gate_evidence import SEGMENTS, gate_evidence, leak, segment
 from tests.page_language import broken_promises, code_in, split_cells
 from tests.training_records import training_record
 
@@ -57,6 +58,12 @@ def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> led
             [],
             "neutral",
             "Version 2, refused: average precision not measured; champion version 1 has 0.3082",
+        ),
+        (
+            entry("propose", 1, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
+            [],
+            "neutral",
+            "Version 2, proposed: average precision 0.31; champion version 1 has 0.3",
         ),
         (
             entry("baseline", 3, candidate_score=0.1, baseline_score=0.2),
@@ -164,6 +171,19 @@ def test_the_card_of_a_training_from_before_importance_was_kept_goes_without_it(
     first = entry("promote", 2, candidate_score=0.1, baseline_score=0.0)
 
     assert "What it goes by" not in render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
+
+
+def test_a_card_shows_each_check_of_the_gate_and_the_segments_worst_first() -> None:
+    loser = segment("One year", gain=-0.05, upper_bound=-0.03)
+    found = gate_evidence(segments=(*SEGMENTS, loser, segment("tiny", shortfall="3 rows")), leak=leak(0.95))
+    first = ledger.Entry("volatility", "keep", 8, 7, 7, DAY, "gate", "Why.", found.model_dump(), "weekly")
+
+    html = render_card(VOLATILITY, training(0.81, (0.75, 0.85)), {}, first, {})
+
+    for text in ("What the gate asked", "Leak alarm", "asks a person", "Segments by contract", "failed", "passed"):
+        assert text in html
+    assert html.index("One year") < html.index("under 30</") < html.index("3 rows")
+    assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
 
 
 def test_the_first_verdict_on_a_version_counts() -> None:

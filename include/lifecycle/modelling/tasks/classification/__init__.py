@@ -10,9 +10,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle.modelling import tuning
-from include.lifecycle.modelling.tasks import FITTING_FOLDS, Estimate, Expected, Gain, Metric, Plot, Standing
+from include.lifecycle.modelling.bootstrap import LEVEL
+from include.lifecycle.modelling.tasks import (
+    FITTING_FOLDS,
+    Calibration,
+    Estimate,
+    Expected,
+    Gain,
+    Metric,
+    Plot,
+    Standing,
+)
 from include.lifecycle.modelling.tasks.classification.estimate import expected, simulate
-from include.lifecycle.modelling.tasks.classification.metrics import measure, paired_gain
+from include.lifecycle.modelling.tasks.classification.gains import paired_gain
+from include.lifecycle.modelling.tasks.classification.metrics import (
+    calibration_error_by_chance,
+    expected_calibration_error,
+    measure,
+)
 from include.lifecycle.threads import one_blas_thread
 
 if TYPE_CHECKING:
@@ -52,6 +67,7 @@ class Classification:
     }
     gate_metrics = ("average_precision", "roc_auc")
     segment_metrics: Sequence[str] = ()
+    calibration_title = "Calibration error (ECE)"
     estimator_method = "predict_proba"
     output_shape = (-1, 2)
     scores_every_row = True
@@ -94,10 +110,16 @@ class Classification:
         """What `metrics.measure` gives."""
         return measure(rows["label"].to_numpy(), rows[score].to_numpy())
 
-    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, other: str, level: float = LEVEL) -> Gain:
         """The difference in the model's metric; the interval is that of a bootstrap of the keys."""
         labels, scores, others = (rows[name].to_numpy() for name in ("label", score, other))
-        return Gain(*paired_gain(labels, scores, others, self._keys(rows), self._model.gate.metric))
+        return paired_gain(labels, (scores, others), self._keys(rows), self._model.gate.metric, level)
+
+    def calibration(self, rows: pl.DataFrame, score: str) -> Calibration:
+        """The ECE, and what of it is above that which 19 in 20 perfectly calibrated models have."""
+        labels, scores = rows["label"].to_numpy(), rows[score].to_numpy()
+        error = expected_calibration_error(labels, scores)
+        return Calibration(error, max(0.0, error - calibration_error_by_chance(scores)))
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         """The metric that decides beside the baseline's."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from include.lifecycle.modelling.score_bins import BINS, score_bins
 
 LIFT_SHARE = 0.1
-RESAMPLES = 200
-BOOTSTRAP_SEED = 0
+DRAWS = 200
+SEED = 0
 
 
 def measure(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> dict[str, float]:
@@ -57,6 +57,19 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(scores))
 
 
+def calibration_error_by_chance(scores: NDArray[np.float64]) -> float:
+    """What the ECE of 19 in 20 perfectly calibrated models with these scores is at most.
+
+    Outcomes are drawn from the scores themselves (consistency resampling: Bröcker and Smith 2007, "Increasing the
+    reliability of reliability diagrams"), as if rows were independent.
+    """
+    random = np.random.default_rng(SEED)
+    drawn = [
+        expected_calibration_error((random.random(len(scores)) < scores).astype(int), scores) for _ in range(DRAWS)
+    ]
+    return float(np.quantile(drawn, 0.95))
+
+
 def lift(labels: NDArray[np.integer], scores: NDArray[np.float64], share: float) -> float:
     """Rate of label 1 among the `share` of rows with the highest scores, divided by the rate among all.
 
@@ -67,42 +80,6 @@ def lift(labels: NDArray[np.integer], scores: NDArray[np.float64], share: float)
     above, tied = scores > cut, scores == cut
     hits = labels[above].sum() + labels[tied].mean() * (rows - above.sum())
     return float(hits / rows / labels.mean())
-
-
-def paired_gain(
-    labels: NDArray[np.integer],
-    scores: NDArray[np.float64],
-    others: NDArray[np.float64],
-    keys: NDArray[np.integer],
-    metric: str,
-) -> tuple[float, float]:
-    """How much higher the metric of `scores` is than that of `others`, and the lower end of its 95 % interval.
-
-    A paired bootstrap: both are measured on the same draws. Rows of one key are not independent, so keys are drawn
-    with all their rows (Field and Welsh 2007, "Bootstrapping clustered data").
-
-    Parameters
-    ----------
-    labels, scores, others : shape (rows,), as in `measure`.
-    keys : shape (rows,), the number of each row's key, counted from 0.
-    metric : `average_precision` or `roc_auc`.
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    metric_of = {"average_precision": average_precision_score, "roc_auc": roc_auc_score}[metric]
-
-    def difference(rows: NDArray[np.integer], weights: NDArray[np.integer]) -> float:
-        own, other = (metric_of(labels[rows], of[rows], sample_weight=weights[rows]) for of in (scores, others))
-        return float(own - other)
-
-    everyone = difference(np.arange(len(labels)), np.ones(len(labels), dtype=int))
-    random, drawn, number = np.random.default_rng(BOOTSTRAP_SEED), [], int(keys.max()) + 1
-    for _ in range(RESAMPLES):
-        weights = np.bincount(random.integers(0, number, number), minlength=number)[keys]
-        rows = np.flatnonzero(weights)
-        if len(np.unique(labels[rows])) == 2:
-            drawn.append(difference(rows, weights))
-    return everyone, float(np.quantile(drawn, 0.025)) if drawn else float("nan")
 
 
 def _check(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> None:

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from include.lifecycle.modelling import tuning
-from include.lifecycle.modelling.bootstrap import resampled_days
-from include.lifecycle.modelling.tasks import Estimate, Gain, Metric, Plot, Standing
+from include.lifecycle.modelling.bootstrap import LEVEL, interval_ends, resampled_days
+from include.lifecycle.modelling.tasks import Calibration, Estimate, Gain, Metric, Plot, Standing
 from include.lifecycle.modelling.tasks.regression.estimate import FEWEST_DAYS, expected_errors, scaled_errors
 from include.lifecycle.threads import one_blas_thread
 
@@ -51,6 +51,7 @@ class Regression:
     }
     gate_metrics = ("skill_lower_bound",)
     segment_metrics = ("skill", "skill_lower_bound", "skill_upper_bound", "rmse")
+    calibration_title = "Bias in standard deviations of the outcomes"
     estimator_method = "predict"
     output_shape = (-1,)
     scores_every_row = True
@@ -98,11 +99,28 @@ class Regression:
         low, high = skill_interval(rows, score)
         return {"skill": skill(rows, score), "skill_lower_bound": low, "skill_upper_bound": high, **measured}
 
-    def gain(self, rows: pl.DataFrame, score: str, other: str) -> Gain:
+    def gain(self, rows: pl.DataFrame, score: str, other: str, level: float = LEVEL) -> Gain:
         """The skill over the other: the share of its squared error that is saved."""
         compared = rows.with_columns(baseline_score=pl.col(other))
-        low, _ = skill_interval(compared, score)
-        return Gain(skill(compared, score), low)
+        return Gain(skill(compared, score), *skill_interval(compared, score, level))
+
+    def calibration(self, rows: pl.DataFrame, score: str) -> Calibration:
+        """The distance of the mean score from the mean outcome, and the end of its interval that is closer to 0.
+
+        In standard deviations of the outcomes; not a number where these are all the same.
+        """
+        daily = (
+            rows.group_by("dt")
+            .agg(missed=(pl.col(score) - pl.col("label")).sum(), rows=pl.len())
+            .sort("dt")
+            .select("missed", "rows")
+            .to_numpy()
+        )
+        drawn = daily[resampled_days(len(daily))].sum(axis=1)
+        low, high = interval_ends(drawn[:, 0] / drawn[:, 1])
+        spread = float(np.std(rows["label"].to_numpy())) or np.nan
+        bias = abs(float(daily[:, 0].sum() / daily[:, 1].sum()))
+        return Calibration(bias / spread, max(0.0, low, -high) / spread)
 
     def standing(self, measured: Mapping[str, float], baseline: Mapping[str, float]) -> Standing:
         """The upper end of the skill, which is below 0 where the scores are worse beyond chance."""
@@ -172,12 +190,11 @@ def skill(rows: pl.DataFrame, score: str) -> float:
     return float(_skill(losses[0].sum(), losses[1].sum()))
 
 
-def skill_interval(rows: pl.DataFrame, score: str) -> tuple[float, float]:
-    """The 2.5 and 97.5 % quantiles of the skill under `resampled_days`."""
+def skill_interval(rows: pl.DataFrame, score: str, level: float = LEVEL) -> tuple[float, float]:
+    """The ends of the skill's interval of a level under `resampled_days`."""
     own, baseline = _daily_losses(rows, score)
-    drawn = resampled_days(len(own))
-    low, high = np.quantile(_skill(own[drawn].sum(axis=1), baseline[drawn].sum(axis=1)), [0.025, 0.975])
-    return float(low), float(high)
+    drawn = resampled_days(len(own), level)
+    return interval_ends(_skill(own[drawn].sum(axis=1), baseline[drawn].sum(axis=1)), level)
 
 
 def _daily_losses(rows: pl.DataFrame, score: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
