@@ -37,6 +37,8 @@ from airflow.sdk import DAG
 
 with DAG("{DAG_ID}", schedule=None):
     ApprovalOperator(task_id="{TASK_ID}", subject="Promote?")
+
+rollback = DAG("churn_rollback", schedule=None)
 """
 
 

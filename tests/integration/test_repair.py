@@ -166,6 +166,7 @@ def test_after_any_sequence_and_any_death_the_next_run_makes_the_registry_equal_
         if repaired is not None:
             evidence = RepairEvidence.model_validate(repaired.evidence)
             assert (evidence.found, evidence.restored) == (found, world.expected)
+            assert ledger.entries(postgres, world.name)[-1] == repaired
         assert world.next_run() is None
 
 

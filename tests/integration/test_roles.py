@@ -49,6 +49,7 @@ ROUTES: list[tuple[str, Any, list[str]]] = [
     ("GET /api/v2/dags/~/dagRuns/~/hitlDetails", None, READERS),
     (f"PATCH {TASK}/-1/hitlDetails", {"chosen_options": ["Approve"]}, APPROVERS),
     (f"POST {RUNS}", {"dag_run_id": "by_{user}", "logical_date": None}, OPERATORS),
+    ("POST /api/v2/dags/churn_rollback/dagRuns", {"dag_run_id": "by_{user}", "logical_date": None}, OPERATORS),
     ("POST /api/v2/dags/decision/clearTaskInstances", CLEAR, OPERATORS),
     (f"PATCH {TASK}", {"new_state": "failed"}, OPERATORS),
     (f"PATCH {RUNS}/{{user}}", {"state": "failed"}, OPERATORS),
