@@ -47,7 +47,7 @@ def assert_labels_fit(model: ModelSpec, day: date, features: pl.DataFrame, outco
 
 
 def assert_decisions_fit(model: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
-    """`decide` keeps each row and adds a column; returns the columns that it adds.
+    """`decide` keeps each row and adds a column, also that of the reasons; returns the columns that it adds.
 
     Parameters
     ----------
@@ -66,6 +66,10 @@ def assert_decisions_fit(model: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
     assert decided.height == rows.height, f"`decide` made {decided.height} rows of {rows.height}; keep each row."
     added = [name for name in decided.columns if name not in scored.columns]
     assert added, "`decide` adds no column; add what a person does with a score."
+    acted_by = model.reasons.column if model.reasons else added[0]
+    assert acted_by in added, (
+        f"`reasons.column` of {model.name!r} is {acted_by!r}, which `decide` does not add; choose one of {added}."
+    )
     return decided.select(added)
 
 

@@ -51,5 +51,4 @@ def _bars(axes: Axes, features: Mapping[str, FeatureImportance], measured: str) 
         label=unbreakable("95 % of the shuffles"),
     )
     axes.invert_yaxis()
-    axes.set(title=f"The {len(names)} most important features", xlabel=measured)
-    axes.legend(loc="lower right")
+    axes.set(title="The most important features", xlabel=measured)

@@ -190,6 +190,18 @@ def test_decisions_that_do_not_fit_the_scores_are_named(
         assert_decisions_fit(CHURN.model_copy(update={"decide": decide}), rows)
 
 
+def test_reasons_are_of_a_column_that_decide_adds() -> None:
+    rows = pl.DataFrame({"customer_id": ["a", "b"], "dt": [DAY, DAY], "label": [0, 1]})
+
+    def decide(scores: pl.DataFrame) -> pl.DataFrame:
+        return scores.with_columns(offer=pl.col("score") > 0.5)
+
+    with pytest.raises(
+        AssertionError, match=r"is 'will_churn', which `decide` does not add; choose one of \['offer"
+    ):
+        assert_decisions_fit(CHURN.model_copy(update={"decide": decide}), rows)
+
+
 def broken_promises(*specs: DatasetSpec | ModelSpec) -> set[str]:
     """The names of the cases that fail of the test that `promises_of` makes."""
     [parametrised] = promises_of(*specs).pytestmark  # type: ignore[attr-defined]
