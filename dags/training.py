@@ -1,8 +1,8 @@
-"""`<model>_training`: labels, training, push to MLflow, gate. One DAG per model."""
+"""`<model>_training`: labels, training, push to MLflow, gate, approval. One DAG per model."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -14,8 +14,8 @@ from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
 from ml_lifecycle.defaults import DEFAULTS, HEAVY, TRAINING
-from ml_lifecycle.forms import training_form
-from ml_lifecycle.operators import PushModelOperator
+from ml_lifecycle.forms import approval_form, training_form
+from ml_lifecycle.operators import ApproveVersionOperator, PushModelOperator
 from ml_lifecycle.schedules import from_next_time_or, in_words
 
 DOC = """
@@ -31,10 +31,20 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
   same holdout. Otherwise the champion stays, and the ledger says why. Where there is no champion yet, the baseline
   becomes it. A version is evaluated once: another seed or day makes another version.
+- **Approval:** {approval} Then `approve` waits for an answer, which is under *Required Actions*; after
+  {approval_hours:g} hours without one the champion stays. The next training waits until then. `settle` records who
+  answered and what they wrote. Where nobody need be asked, `approve` is skipped.
 - **When it fails:** {segments}`build_labels` red says which settings or data do not allow a training, and
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
 """
+
+APPROVAL_DOC = {
+    "automatic": "a new champion needs none, unless the leak alarm rings or the form says so.",
+    "when_close": "a person is asked where the gain is close to what is required, where the leak alarm rings, and "
+    "where the form says so.",
+    "always": "a person must agree to each new champion.",
+}
 
 SEGMENTS_DOC = """`fit_segments` red names what could not be fitted on its own; the training goes on without it,
   the run ends green, and the model card says so. `batch_segments` red stops the training. """
@@ -54,6 +64,8 @@ def training(model: ModelSpec) -> DAG:
             dataset=model.dataset.name,
             label_table=model.label.table,
             schedule=in_words(model.schedule.training, model.dataset.timezone),
+            approval=APPROVAL_DOC[model.gate.approval],
+            approval_hours=model.gate.approval_hours,
             segments=SEGMENTS_DOC if model.segments.per_task else "",
         ),
         schedule=from_next_time_or(assets.retraining(model.name), model.schedule.training, model.dataset.timezone),
@@ -123,10 +135,19 @@ def training(model: ModelSpec) -> DAG:
 
         @task
         def publish_card(as_of: str, pushed: dict[str, Any], verdict: dict[str, Any]) -> str:
-            """Publish the version's model card with the first verdict on it, and show that in MLflow."""
+            """Publish the version's model card with the gate's verdict on it, and show that in MLflow."""
             from ml_lifecycle import trainings
 
             return trainings.publish_card(model, date.fromisoformat(as_of), pushed["version"])
+
+        @task(trigger_rule="none_failed_min_one_success")
+        def settle(
+            as_of: str, pushed: dict[str, Any], verdict: dict[str, Any], answer: dict[str, Any] | None
+        ) -> dict[str, Any]:
+            """Record the answer to a proposal and act on it; returns the verdict that stands then."""
+            from ml_lifecycle import approvals
+
+            return approvals.settle(model, date.fromisoformat(as_of), pushed, verdict, answer)
 
         @task(outlets=[champion_asset])
         def announce_champion(verdict: dict[str, Any]) -> None:
@@ -155,10 +176,21 @@ def training(model: ModelSpec) -> DAG:
             batches >> trained
         push = PushModelOperator(task_id="push", model=model.name, as_of=as_of, staged_digest=trained)
         verdict = evaluate_gate(as_of, push.output)
-        announced = announce_champion(verdict)
-        publish_card(as_of, push.output, verdict)
+        approve = ApproveVersionOperator(
+            task_id="approve",
+            model=model.name,
+            verdict=verdict,
+            pushed=push.output,
+            as_of=as_of,
+            params=approval_form(),
+            response_timeout=timedelta(hours=model.gate.approval_hours),
+            execution_timeout=None,
+        )
+        publish_card(as_of, push.output, verdict) >> approve
+        settled = settle(as_of, push.output, verdict, approve.output)
+        announced = announce_champion(settled)
         # A teardown runs whatever became of the others, and what becomes of it does not colour the run.
-        closed = close_request(asked["request"], verdict).as_teardown()
+        closed = close_request(asked["request"], settled).as_teardown()
         announced >> closed
 
     return build()

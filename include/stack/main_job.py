@@ -265,9 +265,18 @@ class MainJob:
                 return
             if state == "failed":
                 raise StackError(self._failure(dag_id, run_id, instances))
-            self._display.show(dag_id, _running_tasks(instances) or state, done, len(instances) or None)
+            now = self._question(dag_id, run_id, instances) or _running_tasks(instances) or state
+            self._display.show(dag_id, now, done, len(instances) or None)
             self._check()
             time.sleep(POLL_SECONDS)
+
+    def _question(self, dag_id: str, run_id: str, instances: list[dict[str, Any]]) -> str | None:
+        """Where a run waits for somebody's answer, if it does."""
+        asking = [instance["task_id"] for instance in instances if instance["state"] == "awaiting_input"]
+        if not asking:
+            return None
+        url = f"{self._services.airflow_pages}/dags/{dag_id}/runs/{run_id}/tasks/{asking[0]}/required_actions"
+        return f"waiting for your answer at {url}"
 
     def _unfinished_run(self, dag_id: str) -> str | None:
         unfinished = [run["dag_run_id"] for run in self._api.runs(dag_id) if run["state"] in UNFINISHED]

@@ -41,7 +41,7 @@ def _heartbeats(session: Any, now: datetime) -> Iterator[Sample]:
 
 
 def _tasks(session: Any, now: datetime) -> Iterator[Sample]:
-    for state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING):
+    for state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.AWAITING_INPUT):
         query = select(func.count()).select_from(TaskInstance).where(TaskInstance.state == state)
         yield Sample(metrics.TASKS, session.scalar(query), {"state": state.value})
     oldest = session.scalar(

@@ -6,6 +6,9 @@ from airflow.sdk import Param
 
 from ml_lifecycle.days import Timeline
 
+COMMENT = "comment"
+"""Field of an approval's form."""
+
 
 def day_field(title: str, description: str, timeline: Timeline) -> Param:
     """A day of the timeline that may be left empty."""
@@ -42,4 +45,24 @@ def training_form(timeline: Timeline) -> dict[str, Param]:
             description="Why this training takes place, in at most 500 characters; it is kept with the model. "
             "Empty: how it was started.",
         ),
+        "ask_first": Param(
+            False,
+            type="boolean",
+            title="Ask first",
+            description="Whether a person must agree before this version becomes champion, also where the model's "
+            "`gate.approval` would not ask.",
+        ),
+    }
+
+
+def approval_form() -> dict[str, Param]:
+    """What a person may say with an answer."""
+    return {
+        COMMENT: Param(
+            None,
+            type=["null", "string"],
+            maxLength=500,
+            title="Comment",
+            description="Why, in at most 500 characters; it is kept in the ledger and on the model card.",
+        )
     }

@@ -1,4 +1,4 @@
-"""The two hand-overs of the lifecycle: a trained model to MLflow, predictions to those who use them."""
+"""The hand-overs of the lifecycle: models to MLflow, proposals to a person, predictions to who uses them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -63,6 +64,49 @@ class PushModelOperator(BaseOperator):
             "run_id": pushed.run_id,
             "staged_digest": self.staged_digest,
         }
+
+
+class ApproveVersionOperator(ApprovalOperator):
+    """
+    Ask a person whether a version becomes champion where the gate proposes it; skipped where nobody need be asked.
+
+    An answer, also a rejection, ends the task in success, and what comes after records it. No answer in time
+    counts as a rejection. Whoever may answer approvals may answer this one.
+
+    :param model: name of the model in the catalog. (templated)
+    :param verdict: what the gate decided, of which the key verdict is read. (templated)
+    :param pushed: what the push returned, of which the key version is read. (templated)
+    :param as_of: day as of which the model was trained, `YYYY-MM-DD`. (templated)
+    :return: dictionary with keys chosen_options, params_input, responded_at and responded_by_user.
+    """
+
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "model", "verdict", "pushed", "as_of")
+    ui_color = "#fbe7c6"
+
+    def __init__(
+        self, *, model: str, verdict: dict[str, Any], pushed: dict[str, Any], as_of: str, **kwargs: Any
+    ) -> None:
+        super().__init__(subject="A new champion", defaults=self.REJECT, **kwargs)
+        self.model = model
+        self.verdict = verdict
+        self.pushed = pushed
+        self.as_of = as_of
+
+    def execute(self, context: Context) -> None:
+        """Notify people of the question, and wait for the answer."""
+        from include.catalog import MODELS
+        from ml_lifecycle import approvals
+
+        if self.verdict["verdict"] != "propose":
+            raise AirflowSkipException("Nobody need be asked: the gate has decided.")
+        question = approvals.ask(MODELS[self.model], date.fromisoformat(self.as_of), self.pushed["version"])
+        if question is None:
+            raise AirflowSkipException("Nobody need be asked: the first answer to this proposal stands.")
+        self.subject, self.body = question.subject, question.body
+        super().execute(context)
+
+    def skip(self, *_: Any, **__: Any) -> None:
+        """Skip nothing: Airflow's own skips what follows a rejection, which is to be recorded here."""
 
 
 class PublishPredictionsOperator(BaseOperator):

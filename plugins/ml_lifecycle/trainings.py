@@ -27,6 +27,8 @@ def training_request(as_of: date, reason: str = "") -> TrainingRequest:
 
 def evaluate_gate(model: ModelSpec, as_of: date, pushed: dict[str, Any]) -> dict[str, Any]:
     """Let the gate decide on a pushed version; returns the verdict and the version that is champion now."""
+    if get_current_context()["params"]["ask_first"]:
+        model = model.model_copy(update={"gate": model.gate.model_copy(update={"approval": "always"})})
     mlflow, staged = hooks.MlflowHook(), StagedTraining(model, as_of, pushed["staged_digest"])
     with hooks.WarehouseHook().connection() as connection:
         decision = run_gate(mlflow.tracking_uri, hooks.lake(), connection, staged, pushed["version"], run_info())
@@ -41,10 +43,10 @@ def evaluate_gate(model: ModelSpec, as_of: date, pushed: dict[str, Any]) -> dict
 
 
 def publish_card(model: ModelSpec, as_of: date, version: int) -> str:
-    """Publish the card of a version with the first verdict on it, and show that in MLflow; returns its prefix."""
+    """Publish the card of a version with the verdict that stands, and show that in MLflow; returns its prefix."""
     mlflow, lake = hooks.MlflowHook(), hooks.lake()
     with hooks.WarehouseHook().connection() as connection:
-        entry = ledger.first_verdict(ledger.entries(connection, model.name), version)
+        entry = ledger.standing_verdict(ledger.entries(connection, model.name), version)
     links = {
         f"Version {version} in MLflow": mlflow.version_url(model.name, version),
         "The training's run in Airflow": run_url(f"{model.name}_training", entry.run_id),

@@ -89,6 +89,24 @@ def test_runs_and_stages_are_those_of_the_newest_finished_run(dags: dict[str, An
     assert "ml_scoring_rows_per_second churn" not in found
 
 
+def test_a_task_that_awaits_an_answer_for_days_is_counted_and_is_not_taken_for_stuck(
+    dags: dict[str, Any], session: Any
+) -> None:
+    from airflow.models.taskinstance import TaskInstance
+
+    run = dags["churn_monitoring"].test(run_conf={"day": "9999-12-31"})
+    task = session.query(TaskInstance).filter_by(run_id=run.run_id).first()
+    task.state, task.queued_dttm = "awaiting_input", NOW - timedelta(days=2)
+    session.flush()
+
+    assert values(airflow_metrics._tasks(session, NOW)) == {
+        "ml_airflow_tasks queued": 0,
+        "ml_airflow_tasks running": 0,
+        "ml_airflow_tasks awaiting_input": 1,
+        "ml_airflow_oldest_queued_seconds": 0,
+    }
+
+
 def test_what_is_out_of_reach_is_down_and_costs_no_other_figures(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

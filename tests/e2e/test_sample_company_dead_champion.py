@@ -8,60 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import pytest
-from mlflow import MlflowClient
 
+from tests.e2e.champions import champion, ledger, mlflow, read, write
 from tests.e2e.conftest import START, Finished, World
-
-BUCKET = "mlflow"
-
-
-class Row(NamedTuple):
-    """A row of the ledger."""
-
-    action: str
-    candidate: int
-    before: int | None
-    after: int | None
-    reason: str
-    evidence: dict[str, Any]
-
-
-def ledger(world: World) -> list[Row]:
-    columns = "action, candidate, from_version, to_version, reason, evidence"
-    found = world.query("warehouse", f"select {columns} from ml.ledger where model = 'churn' order by id")
-    return [Row(*row) for row in found]
-
-
-def champion(world: World) -> int:
-    """The present champion, which the alias must name too."""
-    version = ledger(world)[-1].after
-    assert version is not None
-    assert mlflow(world).get_registered_model("churn").aliases["champion"] == str(version)
-    return version
-
-
-def mlflow(world: World) -> MlflowClient:
-    return MlflowClient(world.settings.mlflow_url, world.settings.mlflow_url)
-
-
-def model_key(world: World, version: int) -> str:
-    """The object of a version's model file in the artifact store."""
-    model_id = str(mlflow(world).get_model_version("churn", str(version)).source).removeprefix("models:/")
-    pages = world.lake.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-    [key] = [key for key in keys if model_id in key and key.endswith("/model.skops")]
-    return str(key)
-
-
-def read(world: World, version: int) -> bytes:
-    return bytes(world.lake.client.get_object(Bucket=BUCKET, Key=model_key(world, version))["Body"].read())
-
-
-def write(world: World, version: int, body: bytes) -> None:
-    world.lake.client.put_object(Bucket=BUCKET, Key=model_key(world, version), Body=body)
 
 
 def score_again(world: World) -> Finished:

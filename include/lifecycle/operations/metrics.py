@@ -126,7 +126,7 @@ HEARTBEAT_AGE = Metric(
     "Since the last heartbeat of the liveliest process of a kind: scheduler, dag_processor, triggerer.",
     ("component",),
 )
-TASKS = Metric("ml_airflow_tasks", "Task instances that are queued or running.", ("state",))
+TASKS = Metric("ml_airflow_tasks", "Task instances that are queued, run, or await an answer.", ("state",))
 OLDEST_QUEUED = Metric("ml_airflow_oldest_queued_seconds", "How long the oldest queued task has waited; else 0.")
 RUN_FAILED = Metric("ml_dag_run_failed", "1 where the newest finished run of a DAG failed, else 0.", ("dag_id",))
 RUN_END = Metric("ml_dag_run_end_timestamp_seconds", "When the newest finished run of a DAG ended.", ("dag_id",))

@@ -79,8 +79,8 @@ def _approval(evidence: GateEvidence, earned: Earned) -> tuple[CheckRow, ...]:
     if limits.approval == "automatic":
         return ()
     if limits.approval == "always":
-        asked, measured, is_clear = "a person's answer", "not answered yet", False
-        sentence = "A person must agree to each new champion of this model."
+        asked, measured, is_clear = "a person's agreement", "required", False
+        sentence = "A person must agree before it becomes champion."
     else:
         is_clear = not _is_close(evidence, earned, limits)
         asked = "a person's answer where the gain is close to what is required"

@@ -46,6 +46,17 @@ class CheckRow(Spec):
         """Whether a person must be asked because of it."""
         return self.if_failed == "ask" and self.passed is False
 
+    @property
+    def outcome(self) -> str:
+        """What people read of it in a table."""
+        if self.passed:
+            return "passed"
+        if self.asks:
+            return "asks a person"
+        if self.if_failed == "nothing":
+            return "does not apply"
+        return "missing" if self.passed is None else "failed"
+
 
 Check = Callable[[GateEvidence], Iterator[CheckRow]]
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 
 from include.lifecycle.promotion.gate import evaluate_gate
-from include.lifecycle.promotion.gate_checks import CheckRow
 from include.lifecycle.promotion.gate_evidence import GateEvidence, SegmentGain
 from include.lifecycle.reporting.pages import Cell, Section, Table
 
@@ -16,23 +15,13 @@ _MOST_SEGMENTS = 20
 def gate_sections(evidence: GateEvidence) -> Iterator[Section]:
     """The sections of the gate, from the evidence that the ledger keeps."""
     checks = evaluate_gate(evidence).checks
-    rows: list[list[Cell]] = [[row.name, row.asked, row.measured, _outcome(row)] for row in checks]
+    rows: list[list[Cell]] = [[row.name, row.asked, row.measured, row.outcome] for row in checks]
     text = (
         "A check that failed, or whose evidence is missing, refuses the candidate, unless it only asks a person."
     )
     yield Section("What the gate asked", text, table=Table(["check", "asked", "measured", "outcome"], rows))
     if evidence.segments:
         yield _segments(evidence)
-
-
-def _outcome(row: CheckRow) -> str:
-    if row.passed:
-        return "passed"
-    if row.asks:
-        return "asks a person"
-    if row.if_failed == "nothing":
-        return "does not apply"
-    return "missing" if row.passed is None else "failed"
 
 
 def _segments(evidence: GateEvidence) -> Section:

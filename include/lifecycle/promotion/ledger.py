@@ -6,7 +6,7 @@ from a replay of the entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg2.extras import Json
 
 from include.lifecycle.promotion.actions import (
+    ANSWERS,
     BESIDE_ANY_CHAMPION,
     CHAMPION_CHANGES,
     VERDICTS,
@@ -142,6 +143,32 @@ def find_verdict(history: Iterable[Entry], version: int) -> Entry | None:
     """As `first_verdict`, but None where there is none."""
     verdicts = (entry for entry in history if entry.candidate == version and entry.action in VERDICTS)
     return next(verdicts, None)
+
+
+def find_answer(history: Iterable[Entry], version: int) -> Entry | None:
+    """The answer to the proposal of a version, or None where it has none yet, or was not proposed."""
+    answers = (entry for entry in history if entry.candidate == version and entry.action in ANSWERS)
+    return next(answers, None)
+
+
+def standing_verdict(history: Sequence[Entry], version: int) -> Entry:
+    """The first verdict on a version; where that was a proposal which has its answer, what came of it.
+
+    Raises
+    ------
+    KeyError
+        If there is no verdict on the version.
+    """
+    verdict, answer = first_verdict(history, version), find_answer(history, version)
+    if answer is None:
+        return verdict
+    return replace(
+        verdict,
+        action=answer.action,
+        to_version=answer.to_version,
+        actor=answer.actor,
+        reason=f"{answer.reason}\n{verdict.reason}",
+    )
 
 
 def champion(connection: extensions.connection, model: str) -> int | None:

@@ -1,7 +1,8 @@
 """The model card of a version: what a training made, what the gate decided, and what it was made of.
 
 It is published once the gate has decided, from what is kept of the version and from the first entry about it in
-the ledger: evaluating it again, or another training of the same day, changes nothing.
+the ledger: evaluating it again, or another training of the same day, changes nothing. Where the gate proposes the
+version, it is published again with the answer.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def publish(
 
     Parameters
     ----------
-    entry : the first verdict on the version.
+    entry : the verdict that stands on the version.
     links : texts to addresses of what the card is about: the version in MLflow, the run in Airflow.
 
     Raises

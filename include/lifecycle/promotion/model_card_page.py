@@ -13,6 +13,7 @@ from include.lifecycle.modelling.tasks import present_names, task_of
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.actions import Action
 from include.lifecycle.promotion.behaviour_section import behaviour_section
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.gate_section import gate_sections
@@ -28,6 +29,16 @@ _SPLITS = {
     ("time", "time"): "by time, no label window reaches into a later part",
     ("time", "key"): "holdout by time; the history is too short for more, so validation is by key",
     ("key", "key"): "by key, as there are no snapshots far enough apart to split by time",
+}
+
+_OUTCOMES: dict[Action, str] = {
+    "promote": "promoted",
+    "refresh": "promoted",
+    "keep": "refused",
+    "baseline": "refused",
+    "propose": "waiting for approval",
+    "approve": "approved",
+    "reject": "rejected",
 }
 
 _WIDTHS = {
@@ -47,8 +58,7 @@ def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) 
     reason = " ".join(entry.reason.split("\n"))
     was_promoted = entry.candidate == entry.to_version != entry.from_version
     measured = f"{metric} {own or 'not measured'}"
-    became = "promoted" if was_promoted else "proposed" if entry.action == "propose" else "refused"
-    headline = f"Version {entry.candidate}, {became}: {measured}; "
+    headline = f"Version {entry.candidate}, {_OUTCOMES[entry.action]}: {measured}; "
     if entry.action == "baseline":
         headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
     elif evidence.champion_version is None:
@@ -58,6 +68,8 @@ def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) 
     else:
         has = "had" if was_promoted else "has"
         headline += f"champion version {evidence.champion_version} {has} {champion or 'no score'}"
+    if entry.action == "propose":
+        return Verdict("warning", headline, reason)
     if not was_promoted:
         return Verdict("neutral", headline, reason)
     return Verdict("warning" if training.warnings else "good", headline, reason)
@@ -76,7 +88,7 @@ def render_card(
     ----------
     training : the record of the version's training.
     figures : what the model's task drew.
-    entry : the first verdict on the version.
+    entry : the verdict that stands on the version.
     links : texts to addresses of what the card is about.
     """
     warnings = [Section("Warnings", " ".join(training.warnings))] if training.warnings else []

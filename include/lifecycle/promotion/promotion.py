@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REASON_SEPARATOR = "\n"
+REASON_SEPARATOR = "\n"
 _STANDINGS: dict[Action, str] = {
     **dict.fromkeys(CHAMPION_CHANGES, "promoted"),
     "keep": "refused",
@@ -121,7 +121,7 @@ def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | Non
         to_version=after[decision.action],
         effective_from=training.model.in_force_from(training.as_of),
         actor="gate",
-        reason=_REASON_SEPARATOR.join(decision.reasons),
+        reason=REASON_SEPARATOR.join(decision.reasons),
         evidence=json.loads(evidence.model_dump_json()),
         run_id=run.run_id,
         digests=digests,
@@ -130,7 +130,7 @@ def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | Non
 
 def _decision(entry: ledger.Entry, run: RunInfo) -> GateDecision:
     """What an entry says to a run: nothing changes by a run that finds the verdict of another."""
-    action, reasons = entry.action, entry.reason.split(_REASON_SEPARATOR)
+    action, reasons = entry.action, entry.reason.split(REASON_SEPARATOR)
     if entry.run_id != run.run_id:
         first = f"Version {entry.candidate} was evaluated in run {entry.run_id!r}, which stands: {entry.action}."
         action, reasons = "keep", [first, *reasons]

@@ -101,6 +101,14 @@ class GateSpec(GateLimits):
             "that is certain can still be worth nothing."
         ),
     )
+    approval_hours: float = Field(
+        72.0,
+        gt=0,
+        description=(
+            "How long people have to answer where they are asked; then the champion stays. The next training "
+            "waits until then, so choose less than lies between two of them."
+        ),
+    )
     references: Mapping[str, Annotated[Callable[[int], Any], takes("seed")]] = Field(
         {}, description="Naive estimators besides the baseline, by name, that a candidate must beat; from a seed."
     )

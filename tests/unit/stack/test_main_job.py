@@ -293,6 +293,32 @@ def test_failed_run_is_told_with_the_first_failed_task_its_log_and_its_address(s
     assert f"{settings.airflow_url}/dags/customers_etl/runs/manual__1/tasks/validate/mapped/3" in sentence
 
 
+class AskingRun:
+    """An Airflow whose one run waits for an answer once, and ends well then."""
+
+    def __init__(self) -> None:
+        self.states = ["running", "success"]
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return self.states.pop(0)
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return [{"task_id": "push", "state": "success"}, {"task_id": "approve", "state": "awaiting_input"}]
+
+
+def test_who_follows_a_run_that_waits_for_an_answer_is_told_where_to_give_it(
+    settings: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_job, "POLL_SECONDS", 0)
+    console = Console(file=io.StringIO(), width=200)
+    job = MainJob(settings, AskingRun(), Display(console))  # type: ignore[arg-type]
+
+    job.follow(TRAINING, "manual__1")
+
+    address = f"{settings.airflow_url}/dags/churn_training/runs/manual__1/tasks/approve/required_actions"
+    assert f"churn_training 1/2: waiting for your answer at {address}\n" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("features_day", "runs"), [(TODAY, ["due"]), (YESTERDAY, ["due", "triggered"]), (None, ["due"])]
 )

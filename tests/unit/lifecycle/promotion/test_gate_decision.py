@@ -249,7 +249,7 @@ def test_a_refresh_says_how_old_the_champion_is_and_a_promotion_does_not() -> No
     ("changes", "first"),
     [
         (ALARM, "ROC AUC: the candidate's 0.95 is above 0.9, too good to be true unless a person knows why."),
-        (ALWAYS, "A person must agree to each new champion of this model."),
+        (ALWAYS, "A person must agree before it becomes champion."),
         ({**WHEN_CLOSE, **CLOSE}, "The gain is close, so a person is asked."),
     ],
 )

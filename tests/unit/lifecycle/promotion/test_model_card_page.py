@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -60,10 +61,28 @@ def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> led
             "Version 2, refused: average precision not measured; champion version 1 has 0.3082",
         ),
         (
+            entry("refresh", 2, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.31),
+            [],
+            "good",
+            "Version 2, promoted: average precision 0.31; champion version 1 had 0.31",
+        ),
+        (
             entry("propose", 1, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
             [],
+            "warning",
+            "Version 2, waiting for approval: average precision 0.31; champion version 1 has 0.3",
+        ),
+        (
+            entry("approve", 2, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
+            [],
+            "good",
+            "Version 2, approved: average precision 0.31; champion version 1 had 0.3",
+        ),
+        (
+            entry("reject", 1, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3),
+            [],
             "neutral",
-            "Version 2, proposed: average precision 0.31; champion version 1 has 0.3",
+            "Version 2, rejected: average precision 0.31; champion version 1 has 0.3",
         ),
         (
             entry("baseline", 3, candidate_score=0.1, baseline_score=0.2),
@@ -184,6 +203,18 @@ def test_a_card_shows_each_check_of_the_gate_and_the_segments_worst_first() -> N
         assert text in html
     assert html.index("One year") < html.index("under 30</") < html.index("3 rows")
     assert [*code_in(html), *broken_promises(html), *split_cells(html)] == []
+
+
+def test_the_answer_to_a_proposal_takes_its_place_and_keeps_its_evidence() -> None:
+    proposal = entry("propose", 1, candidate_score=0.31, baseline_score=0.2, champion_version=1)
+    answer = replace(proposal, action="approve", actor="ana", to_version=2, reason="ana approved it.", evidence={})
+
+    assert ledger.standing_verdict([proposal], 2) == proposal
+    assert ledger.standing_verdict([proposal, answer], 2) == replace(
+        answer, reason="ana approved it.\nWhy.", evidence=proposal.evidence
+    )
+    with pytest.raises(KeyError):
+        ledger.standing_verdict([], 2)
 
 
 def test_the_first_verdict_on_a_version_counts() -> None:
