@@ -69,7 +69,10 @@ def test_a_training_survives_segments_that_cannot_be_fitted_but_not_missing_batc
 ) -> None:
     bag = DagBag(str(ROOT / "dags" / "training.py"))
     training = bag.dags["volatility_training"].partial_subset("train", include_upstream=True)
-    answers = {"batch_segments": [{"number": number, "segments": ["A"]} for number in range(batches)]}
+    answers: dict[str, Any] = {
+        "take_request": {"as_of": "2026-03-01", "reason": "weekly", "request": None},
+        "batch_segments": [{"number": number, "segments": ["A"]} for number in range(batches)],
+    }
 
     def replace_work(task_id: str) -> Any:
         def work(*_: Any, **__: Any) -> Any:

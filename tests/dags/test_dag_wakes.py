@@ -109,3 +109,27 @@ def test_what_wakes_training_is_what_monitoring_announces(dags: dict[str, Any]) 
         awaited = dags[f"{name}_training"].timetable.asset_condition.objects
 
         assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in announced}
+
+
+def test_the_scheduler_knows_that_a_request_wakes_the_training_and_its_schedule_too(dags: dict[str, Any]) -> None:
+    """As Airflow stores the DAG: what waits for the asset, and the next run by the clock."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import sync_bag_to_db
+    from airflow.models.asset import AssetModel, DagScheduleAssetReference
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(DagBag(str(ROOT / "dags" / "training.py")), "dags-folder", None)
+    with create_session() as session:
+        waiting = session.scalars(
+            select(DagScheduleAssetReference.dag_id)
+            .join(AssetModel, AssetModel.id == DagScheduleAssetReference.asset_id)
+            .where(AssetModel.name == "churn_retraining")
+        ).all()
+        [stored] = session.scalars(select(DagModel).where(DagModel.dag_id == "churn_training"))
+        weekday = stored.next_dagrun_create_after.weekday()
+
+    assert waiting == ["churn_training"]
+    assert weekday == 0
