@@ -13,10 +13,12 @@ import polars as pl
 import psycopg2
 import pytest
 
-from include.lifecycle.monitoring import drift_verdict
+from include.lifecycle.modelling.tasks import Estimate, Expected, Standing
+from include.lifecycle.monitoring import drift_verdict, estimate_verdict, performance, performance_verdict
 from include.lifecycle.monitoring import retraining_requests as requests
 from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
+from include.lifecycle.monitoring.estimate_verdict import EstimateEvidence
 from include.lifecycle.monitoring.retraining_evidence import gather
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
@@ -232,6 +234,20 @@ class World:
         rows.write_parquet(path)
         self.lake.publish("reports/leaving/performance", DAY, [LocalFile(path, 200)], run=self.run)
 
+    def estimated(self, *, worse: bool, version: int = 3) -> None:
+        """Predictions of which no outcome is known yet."""
+        known = Expected(value=0.7, lower_bound=0.6, upper_bound=0.8)
+        standing = Standing(0.8, 0.9 if worse else 0.7, "ROC AUC is expected to be 0.7")
+        estimate = Estimate(metrics={"roc_auc": known}, baseline_metrics={}, standing=standing)
+        week = EstimateEvidence(days=(DAY,), model_version=version, rows=200, shortage=None, estimate=estimate)
+        measured = performance.measured(MODEL, [], pl.DataFrame())
+        found = measured.model_copy(update={"estimated": estimate_verdict.decide(week, MODEL)})
+        content = performance_verdict.decide(found, MODEL).model_dump(mode="json")
+        (self.scratch / "verdict.json").write_text(json.dumps(content))
+        pl.DataFrame().write_parquet(self.scratch / OUTCOMES)
+        files = [LocalFile(self.scratch / "verdict.json"), LocalFile(self.scratch / OUTCOMES, 0)]
+        self.lake.publish("reports/leaving/performance", DAY, files, run=self.run)
+
     def evidence(self) -> RetrainingEvidence:
         return gather(MODEL, self.lake, self.connection, DAY)
 
@@ -313,6 +329,24 @@ def test_worse_outcomes_ask_only_where_they_are_the_champions_own(world: World) 
     assert own.performance is not None
     assert own.performance.verdict == "worse"
     assert decide(own, MODEL.retraining).action == "train"
+
+
+def test_a_worse_estimate_asks_before_outcomes_are_known_where_it_is_the_champions_own(world: World) -> None:
+    world.estimated(worse=True, version=2)
+    others = world.evidence()
+    world.estimated(worse=False)
+    quiet = world.evidence()
+    world.estimated(worse=True)
+    own = world.evidence()
+
+    assert others.estimate is None
+    assert quiet.estimate is not None
+    assert quiet.estimate.points == 0
+    assert own.estimate is not None
+    assert own.estimate.verdict == "worse"
+    decision = decide(own, MODEL.retraining)
+    assert decision.request is not None
+    assert any("estimated to be worse than those of its holdout" in reason for reason in decision.reasons)
 
 
 def test_a_rejected_day_and_a_missing_report_block(world: World, lake: Lake) -> None:

@@ -16,7 +16,13 @@ from include.lifecycle.reporting.pages import Cell, Section, Table
 from include.lifecycle.specs import ModelSpec
 
 _TITLE = "Estimated, not measured"
-_ADVICE = "The drift report of the same day says what has changed."
+_MEANING = "What an estimate means"
+WORSE = "What was predicted in the last week, whose outcomes are not known yet, is estimated to be worse."
+HEADLINE = "{title} has kept its promise so far, but the last week is estimated to be worse"
+ADVICE = (
+    "Look at the drift report of the same day for what has changed in the last week. The task decide_retraining "
+    "of {model}_monitoring says whether a training follows."
+)
 _DASH = "A dash: outcomes are not known yet, or another version has scored the days again."
 _HELD = {True: "yes", False: "no", None: None}
 
@@ -26,12 +32,12 @@ def render_estimates(model: ModelSpec, verdict: PerformanceVerdict) -> list[Sect
     if verdict.estimated is None:
         return []
     task = task_of(model)
-    return [_present(task, verdict.estimated), *_over_time(task, verdict.estimated_weeks)]
+    return [*_present(task, verdict.estimated), *_over_time(task, verdict.estimated_weeks)]
 
 
-def _present(task: Task, estimated: EstimateVerdict) -> Section:
+def _present(task: Task, estimated: EstimateVerdict) -> list[Section]:
     if estimated.estimate is None:
-        return Section(_TITLE, f"There is no estimate. {estimated.reason}")
+        return [Section(_TITLE, f"There is no estimate. {estimated.reason}")]
     rows: list[list[Cell]] = [
         [
             task.metrics[name].title,
@@ -47,10 +53,8 @@ def _present(task: Task, estimated: EstimateVerdict) -> Section:
         f"The outcomes of {estimated.rows:,} predictions of {estimated.days[0]} to {estimated.days[-1]} are not "
         f"known yet. This is what version {estimated.model_version} can be expected to reach on them.",
         estimated.reason,
-        *([_ADVICE] if estimated.verdict == "worse" else []),
-        task.estimate_meaning,
     ]
-    return Section(_TITLE, " ".join(sentences), table=table)
+    return [Section(_TITLE, " ".join(sentences), table=table), Section(_MEANING, task.estimate_meaning)]
 
 
 def _over_time(task: Task, weeks: Sequence[EstimatedWeek]) -> list[Section]:
@@ -59,7 +63,15 @@ def _over_time(task: Task, weeks: Sequence[EstimatedWeek]) -> list[Section]:
         return []
     name = next(iter(weeks[-1].metrics))
     shown = [week for week in weeks if name in week.metrics]
-    columns = ["predictions of", "version", "estimated then", "95 % interval", "measured", "difference", "held"]
+    columns = [
+        "predictions of",
+        "version",
+        "estimated then",
+        "95 % interval",
+        "measured",
+        "difference",
+        "interval held",
+    ]
     table = Table(columns, [_row(week, week.metrics[name]) for week in shown])
     figure = charts.draw(_draw, shown, name, task.metrics[name].title) if len(shown) > 1 else None
     return [
@@ -78,7 +90,10 @@ def _sentence(task: Task, weeks: Sequence[EstimatedWeek]) -> str:
     if not any(of for _, of in counts.values()):
         return "No week can be compared yet."
     parts = [f"{task.metrics[name].within} {kept} of {of}" for name, (kept, of) in counts.items()]
-    return f"Weeks whose measured figure lay within the interval: {', '.join(parts)}."
+    return (
+        f"Weeks whose measured figure lay within the interval: {', '.join(parts)}. Clearly fewer than 95 of "
+        "100 mean that estimates are too sure of themselves."
+    )
 
 
 def _row(week: EstimatedWeek, found: Comparison) -> list[Cell]:
@@ -94,7 +109,7 @@ def _row(week: EstimatedWeek, found: Comparison) -> list[Cell]:
 
 
 def _interval(low: float, high: float) -> str:
-    return f"{low:,.4g} to {high:,.4g}"
+    return f"{low:,.3g} to {high:,.3g}"
 
 
 def _draw(axes: Axes, weeks: Sequence[EstimatedWeek], name: str, title: str) -> None:

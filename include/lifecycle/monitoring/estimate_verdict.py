@@ -88,7 +88,7 @@ def _conclude(evidence: EstimateEvidence, model: ModelSpec) -> tuple[EstimateVer
         return "not enough evidence", evidence.shortage or "There are no predictions that wait for their outcomes."
     standing = evidence.estimate.standing
     if standing is None:
-        return "not judged", "An estimate of this kind gives sizes of errors and no verdict."
+        return "not judged", "No verdict follows from this kind of estimate."
     if evidence.rows < model.drift.min_rows:
         return "not enough evidence", (
             f"{standing.words}. That is of {evidence.rows:,} predictions; a verdict needs {model.drift.min_rows}."

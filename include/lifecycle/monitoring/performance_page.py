@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring.estimate_page import render_estimates
+from include.lifecycle.monitoring import estimate_page
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table, Verdict, render
@@ -53,17 +54,38 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     return render(
         Page(
             title=f"{model.title}: performance, {_period(verdict, day)}",
-            verdict=Verdict(_STATUS[verdict.verdict], _HEADLINE[verdict.verdict].format(**names), verdict.reason),
+            verdict=_verdict(verdict, names),
             sections=[
-                Section("What to do", _ADVICE[verdict.verdict].format(**names)),
+                Section("What to do", _advice(verdict).format(**names)),
                 *_metrics(model, verdict, rows),
-                *render_estimates(model, verdict),
+                *estimate_page.render_estimates(model, verdict),
                 *_plots(model, verdict, rows),
                 *_by_version(rows),
             ],
             facts=_facts(model, verdict),
         )
     )
+
+
+def _verdict(verdict: PerformanceVerdict, names: Mapping[str, str | int]) -> Verdict:
+    """What is measured; an estimate that is worse is worth a look where nobody has to act anyway."""
+    status, headline = _STATUS[verdict.verdict], _HEADLINE[verdict.verdict]
+    if not _is_estimated_worse(verdict):
+        return Verdict(status, headline.format(**names), verdict.reason)
+    status = "warning" if status in ("good", "neutral") else status
+    headline = estimate_page.HEADLINE if verdict.verdict == "as expected" else headline
+    return Verdict(status, headline.format(**names), f"{verdict.reason} {estimate_page.WORSE}")
+
+
+def _advice(verdict: PerformanceVerdict) -> str:
+    measured = _ADVICE[verdict.verdict]
+    if not _is_estimated_worse(verdict):
+        return measured
+    return estimate_page.ADVICE if verdict.verdict == "as expected" else f"{measured} {estimate_page.ADVICE}"
+
+
+def _is_estimated_worse(verdict: PerformanceVerdict) -> bool:
+    return verdict.estimated is not None and verdict.estimated.verdict == "worse"
 
 
 def _metrics(model: ModelSpec, verdict: PerformanceVerdict, outcomes: pl.DataFrame) -> list[Section]:

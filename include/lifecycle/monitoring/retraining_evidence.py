@@ -17,7 +17,13 @@ from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.monitoring import drift_verdict, performance, performance_verdict, retraining_requests
 from include.lifecycle.monitoring.drift_verdict import DriftVerdict, has_new_gaps
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
-from include.lifecycle.monitoring.retraining_policy import DriftReport, PerformanceReport, RetrainingEvidence
+from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
+from include.lifecycle.monitoring.retraining_policy import (
+    DriftReport,
+    EstimateReport,
+    PerformanceReport,
+    RetrainingEvidence,
+)
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.actions import VERDICTS
 from include.lifecycle.scoring.prediction_files import version_input
@@ -53,6 +59,7 @@ def gather(model: ModelSpec, lake: Lake, connection: extensions.connection, day:
         last_training=max(judged, default=None),
         drift=_drift(model, lake, day, champion) if champion else (),
         performance=_performance(model, lake, day, champion) if champion else None,
+        estimate=_estimate(model, lake, day, champion) if champion else None,
         validated_days=tuple(verdict.day for verdict in validated),
         rejected_days=tuple(verdict.day for verdict in validated if not verdict.accepted),
         pending=pending and pending.id,
@@ -128,6 +135,20 @@ def _performance(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -
         verdict=performance_verdict.decide(performance.measured(model, _days(own), own), model).verdict,
         new_label_days=sum(model.matures_on(predicted) > champion.trained_on for predicted in _days(rows)),
     )
+
+
+def _estimate(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -> EstimateReport | None:
+    """What the report of the day estimates of the champion; None where it estimates nothing of this version."""
+    try:
+        pinned = lake.pin(model.report_prefix(performance_verdict.KIND), [day])
+        verdict = PerformanceVerdict.model_validate(pinned.read_json(day, performance_verdict.VERDICT))
+    except (LakeError, ValidationError) as error:
+        log.warning("There is no estimate to go by: %s", error)
+        return None
+    estimated = verdict.estimated
+    if estimated is None or estimated.estimate is None or estimated.model_version != champion.version:
+        return None
+    return EstimateReport(day=day, digest=pinned.manifests[day].digest, verdict=estimated.verdict)
 
 
 def _days(rows: pl.DataFrame) -> list[date]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Literal
 
-from include.lifecycle.monitoring import drift_verdict, performance_verdict
+from include.lifecycle.monitoring import drift_verdict, estimate_verdict, performance_verdict
 from include.lifecycle.specs import RetrainingSpec, Spec
 from include.lifecycle.storage.manifests import json_sha256
 
@@ -47,7 +47,7 @@ class DriftReport(Spec):
 
 
 class PerformanceReport(Spec):
-    """What the champion's outcomes, or an estimate of them, say.
+    """What the champion's outcomes say.
 
     Attributes
     ----------
@@ -59,6 +59,19 @@ class PerformanceReport(Spec):
     digest: str
     verdict: performance_verdict.VerdictName
     new_label_days: int = 0
+
+    @property
+    def points(self) -> int:
+        """How much it asks for a training."""
+        return PERFORMANCE_POINTS if self.verdict == "worse" else 0
+
+
+class EstimateReport(Spec):
+    """What is estimated of the champion before outcomes are known; `digest` is of the report that has it."""
+
+    day: date
+    digest: str
+    verdict: estimate_verdict.EstimateVerdictName
 
     @property
     def points(self) -> int:
@@ -88,7 +101,7 @@ class RetrainingEvidence(Spec):
     last_training: date | None
     drift: tuple[DriftReport, ...]
     performance: PerformanceReport | None
-    estimate: PerformanceReport | None = None
+    estimate: EstimateReport | None = None
     validated_days: tuple[date, ...]
     rejected_days: tuple[date, ...]
     pending: str | None = None
@@ -196,7 +209,7 @@ def _found(evidence: RetrainingEvidence) -> Iterator[str]:
     if evidence.performance is not None and evidence.performance.points:
         yield "The champion's predictions were worse than the naive baseline's, by their outcomes."
     if evidence.estimate is not None and evidence.estimate.points:
-        yield "The champion's predictions are estimated to be worse than the naive baseline's."
+        yield "The champion's predictions of the last week are estimated to be worse than those of its holdout."
 
 
 def _holding(evidence: RetrainingEvidence, policy: RetrainingSpec, request: str) -> Iterator[str]:

@@ -19,7 +19,8 @@ class RetrainingSpec(Spec):
         description=(
             "So many points ask for a training. A drift report gives 2 where the scores drifted, else 1 where the "
             "features did or a feature's share of missing values changed; predictions that are worse than the "
-            "baseline give 4, by their outcomes or by an estimate."
+            "baseline by their outcomes give 4, and so do those of a week that are estimated to be worse than "
+            "those of the holdout."
         ),
     )
     reports: int = Field(4, ge=1, description="So many of the newest drift reports count; none overlaps another.")

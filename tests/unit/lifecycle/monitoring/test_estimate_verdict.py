@@ -19,7 +19,14 @@ from include.lifecycle.monitoring.estimate_verdict import (
 from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.monitoring.performance_verdict import decide as decide_performance
-from tests.unit.lifecycle.monitoring.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes
+from tests.unit.lifecycle.monitoring.test_performance_verdict import (
+    CHURN,
+    DAYS,
+    VOLATILITY,
+    evidence,
+    outcomes,
+    swapped,
+)
 
 WEEK = tuple(date(2026, 3, 2) + timedelta(number) for number in range(7))
 WORDS = "ROC AUC is expected to be 0.700"
@@ -58,8 +65,8 @@ def found(**changes: Any) -> EstimateEvidence:
             "not enough evidence",
             "499 predictions; a verdict",
         ),
-        ({"estimate": estimate(most=None)}, "not judged", "sizes of errors and no verdict"),
-        ({"rows": 5, "estimate": estimate(most=None)}, "not judged", "no verdict"),
+        ({"estimate": estimate(most=None)}, "not judged", "No verdict follows"),
+        ({"rows": 5, "estimate": estimate(most=None)}, "not judged", "No verdict"),
         ({"estimate": None, "shortage": "The model has no interval."}, "not enough evidence", "has no interval."),
         ({"estimate": None, "days": (), "rows": 0}, "not enough evidence", "no predictions that wait for"),
     ],
@@ -147,9 +154,24 @@ def test_the_page_says_that_the_estimate_is_none_of_the_measured_and_what_it_mea
 def test_a_worse_estimate_says_where_to_look() -> None:
     html = page(decide(found(estimate=estimate(most=0.5)), CHURN), None)
 
+    assert '<span class="status">Attention</span>' in html
+    assert "whose outcomes are not known yet, is estimated to be worse." in html
     assert "lower than on the holdout" in html
-    assert "The drift report of the same day says what has changed." in html
+    assert "Customer churn has kept its promise so far, but the last week is estimated to be worse" in html
+    assert "Look at the drift report of the same day" in html
+    assert "Nothing to do." not in html
     assert "No week can be compared yet." in html
+
+
+def test_a_worse_estimate_hides_no_worse_outcomes() -> None:
+    measured = evidence(CHURN, **swapped(CHURN)).model_copy(
+        update={"estimated": decide(found(estimate=estimate(most=0.5)), CHURN)}
+    )
+
+    html = render_performance(CHURN, DAYS[-1], decide_performance(measured, CHURN), outcomes(CHURN.task))
+
+    assert '<span class="status">Problem</span>' in html
+    assert "run churn_training" in html.replace("<wbr>", "")
 
 
 def test_where_nothing_can_be_estimated_the_page_says_why() -> None:

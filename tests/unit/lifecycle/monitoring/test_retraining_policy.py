@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from include.lifecycle.monitoring.retraining_evidence import apart
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
+    EstimateReport,
     PerformanceReport,
     RetrainingDecision,
     RetrainingEvidence,
@@ -44,6 +45,10 @@ def outcomes(
     verdict: Any = "as expected", new_label_days: int = 30, digest: str = "outcomes"
 ) -> PerformanceReport:
     return PerformanceReport(day=DAY, digest=digest, verdict=verdict, new_label_days=new_label_days)
+
+
+def estimated(verdict: Any = "as expected", digest: str = "outcomes") -> EstimateReport:
+    return EstimateReport(day=DAY, digest=digest, verdict=verdict)
 
 
 def evidence(**changes: Any) -> RetrainingEvidence:
@@ -127,8 +132,10 @@ def test_a_report_without_enough_evidence_asks_for_nothing() -> None:
         ({"performance": outcomes("worse")}, "train", "worse than the naive baseline's, by their outcomes"),
         ({"performance": outcomes("intervals off")}, "wait", "None of the last 1 drift reports"),
         ({"performance": outcomes("not enough evidence")}, "wait", "That makes 0 points"),
-        ({"estimate": outcomes("worse")}, "train", "are estimated to be worse"),
-        ({"estimate": outcomes()}, "wait", "That makes 0 points; a training takes 4."),
+        ({"estimate": estimated("worse")}, "train", "are estimated to be worse than those of its holdout"),
+        ({"estimate": estimated()}, "wait", "That makes 0 points; a training takes 4."),
+        ({"estimate": estimated("not judged")}, "wait", "That makes 0 points"),
+        ({"estimate": estimated("not enough evidence")}, "wait", "That makes 0 points"),
         ({"trained_on": DAY - timedelta(90)}, "wait", "That makes 0 points"),
         ({"trained_on": DAY - timedelta(91)}, "train", "The champion was trained 91 days ago; the limit is 90."),
     ],
@@ -206,7 +213,7 @@ def test_another_model_champion_or_report_makes_another_request(changes: dict[st
 def test_what_asks_for_nothing_is_no_part_of_a_request() -> None:
     first = decide(evidence(**DRIFTED), POLICY)
 
-    other = decide(evidence(**DRIFTED, estimate=outcomes(digest="else")), POLICY)
+    other = decide(evidence(**DRIFTED, estimate=estimated(digest="else")), POLICY)
 
     assert other.request == first.request
 
