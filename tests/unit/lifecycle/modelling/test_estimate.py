@@ -86,8 +86,8 @@ def test_simulated_metrics_are_those_that_are_measured_also_where_scores_are_tie
 def test_the_interval_of_calibrated_scores_holds_what_is_realised_in_95_of_100_weeks() -> None:
     shares = held_shares(lambda truth: truth)
 
-    # Of 200 weeks at 0.95, fewer than 181 or more than 198 happen in 1 of 100 cases.
-    assert all(0.905 <= share <= 0.99 for share in shares.values()), shares
+    # Of 200 weeks at 0.95, fewer than 181 or more than 196 happen in 1 of 100 cases.
+    assert all(0.905 <= share <= 0.98 for share in shares.values()), shares
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,16 @@ def test_another_class_balance_alone_is_not_worse(times: float) -> None:
     estimate = churn_estimate(distinct(now[kept]), distinct(holdout))
 
     assert not is_worse(estimate)
+
+
+@pytest.mark.parametrize("shift", [-1, -0.5, 0.5, 1])
+def test_risks_that_all_fall_or_rise_are_not_worse(shift: float) -> None:
+    """Average precision goes from 0.15 to 0.46 with them, as there are more positives to be met by chance."""
+    rng = np.random.default_rng(7)
+    holdout = risks(rng, 5000)
+    now = 1 / (1 + np.exp(2.5 - shift - rng.normal(size=20_000)))
+
+    assert not is_worse(churn_estimate(distinct(now), distinct(holdout)))
 
 
 def test_by_its_own_scores_no_model_looks_worse_than_another() -> None:
