@@ -67,7 +67,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     )
 
 
-def _verdict(verdict: PerformanceVerdict, names: Mapping[str, str | int]) -> Verdict:
+def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object]) -> Verdict:
     """What is measured; an estimate that is worse is worth a look where nobody has to act anyway."""
     status, headline = _STATUS[verdict.verdict], _HEADLINE[verdict.verdict]
     if not _is_estimated_worse(verdict):

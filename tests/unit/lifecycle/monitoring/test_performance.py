@@ -88,7 +88,7 @@ def test_a_longer_history_makes_no_report_look_at_more_days(model: ModelSpec) ->
             model, cast("Lake", lake), last, performance._predicted_days(model, cast("Lake", lake), last)
         )
         window = drift._find_window(model, cast("Lake", lake), last, Reference(last, 1))
-        read = window.features.days, window.predictions.days, window.holdout.days
+        read = window.current.features.days, window.current.predictions.days, window.holdout.days
         looked_at.append((lake.named, judged, window.days, read))
 
     assert looked_at[0] == looked_at[1]
