@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.execution_time.context import set_current_context
 
+from include.catalog import MODELS
+from include.lifecycle.monitoring import version_before
 from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.automatic_rollback import AutomaticRollbackEvidence
 from include.lifecycle.promotion.ledger import Entry
 from include.lifecycle.storage.lake import Lake
 from include.models.churn import CHURN
@@ -163,6 +168,56 @@ def test_a_task_that_is_cleared_after_its_rollback_does_not_roll_back_again(
     trigger(dry_run=False, reason=REASON)
 
     assert [entry.action for entry in ledger.entries(postgres, "churn")] == ["promote", "promote", "rollback"]
+
+
+@pytest.mark.parametrize(("lower_bound", "is_rolled_back"), [(0.05, True), (0.01, False)])
+def test_monitoring_rolls_back_by_the_policy_once_and_says_why(
+    trigger: Trigger,
+    postgres: Any,
+    shown: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    lower_bound: float,
+    is_rolled_back: bool,
+) -> None:
+    asked: list[Any] = []
+    evidence = AutomaticRollbackEvidence(
+        day=date(2026, 6, 30),
+        champion=2,
+        before=1,
+        verdict="worse",
+        metric="Average precision",
+        rows=5000,
+        champion_score=0.3,
+        before_score=0.4,
+        gain=0.1,
+        gain_lower_bound=lower_bound,
+        changed_on=date(2026, 2, 1),
+    )
+    monkeypatch.setattr(version_before, "compare", lambda *given: asked.append(given) or evidence)
+    run = SimpleNamespace(dag_id="churn_monitoring", run_id="weekly")
+
+    with set_current_context({"dag_run": run}):  # type: ignore[typeddict-item]
+        answers = [rollbacks.roll_back_if_worse(CHURN, date(2026, 6, 30)) for _ in range(2)]
+
+    _, _, *new = ledger.entries(postgres, "churn")
+    assert isinstance(asked[0][-1], date)
+    if not is_rolled_back:
+        assert (answers, new, shown["aliases"]) == ([None, None], [], [])
+        return
+    [entry] = new
+    assert (entry.action, entry.from_version, entry.to_version, entry.actor) == ("rollback", 2, 1, "monitoring")
+    assert entry.reason.endswith(
+        "the lower end of the 95 % interval of the gain, 0.05, is above the margin of 0.02."
+    )
+    assert entry.evidence["rescore"] is False
+    assert shown["aliases"][-1] == ("churn", ledger.Aliases(1))
+    assert [answer and answer["version"] for answer in answers] == [1, 1]
+
+
+def test_only_a_model_with_a_policy_is_rolled_back_by_its_monitoring(dags: dict[str, Any]) -> None:
+    rolled_back = {name for name in MODELS if dags[f"{name}_monitoring"].has_task("roll_back_if_worse")}
+
+    assert rolled_back == {name for name, model in MODELS.items() if model.rollback is not None} == {"churn"}
 
 
 def test_the_form_opens_as_a_dry_run_and_takes_no_version_below_1_and_no_reason_of_a_word(

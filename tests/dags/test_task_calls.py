@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from airflow.utils.types import DagRunType
 
-from include.catalog import DATASETS
+from include.catalog import DATASETS, MODELS
 from include.lifecycle.ingestion.records import ExtractedDays, ValidatedDays
 from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.monitoring import retraining_requests
@@ -146,6 +146,25 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
     assert notified == [entry.reason]
     assert entry.reason.endswith("Its file is empty.")
     assert set_again == [("churn", "scoring")]
+
+
+def test_maintenance_sets_the_aliases_of_each_model_again_but_not_in_a_dry_run(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    found = ledger.Entry("churn", "repair", 2, 2, 2, DAYS[0], "maintenance", "It was moved.", {}, "nightly")
+
+    def note(_url: str, _connection: Any, model: str, _run: Any, actor: str) -> ledger.Entry | None:
+        asked.append((model, actor))
+        return found if model == "churn" else None
+
+    monkeypatch.setattr(repair, "repair", note)
+
+    with pytest.raises(AirflowSkipException):
+        call("maintenance", "repair_aliases", form={"dry_run": True})
+    assert asked == []
+    assert call("maintenance", "repair_aliases") == ["churn: It was moved."]
+    assert asked == [(model, "maintenance") for model in MODELS]
 
 
 def test_a_model_card_links_the_version_and_the_run(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
