@@ -276,7 +276,8 @@ def _behaviour(model: ModelSpec, rows: pl.DataFrame) -> str:
         if not result.passed
     ]
     assert not failed, f"{_some(failed)} Constrain the estimator, or correct the test"
-    return f"{', '.join(found)} pass {len(model.behaviour)} tests after a fit without a search."
+    names = ", ".join(test.name for test in model.behaviour)
+    return f"{', '.join(found)} pass every test after a fit without a search: {names}."
 
 
 def _shown(value: Any) -> str:

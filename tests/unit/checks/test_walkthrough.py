@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from include.checks.models import assert_naive_forecast_fits
-from include.checks.walkthrough import _decisions, _model, _split
+from include.checks.walkthrough import _behaviour, _decisions, _model, _split
 from include.datasets.market import MARKET
-from include.lifecycle.specs import LabelSpec
+from include.lifecycle.specs import AnyOrder, LabelSpec, Profile
 from include.models.volatility import VOLATILITY
 from include.toolkit.features import features_by_key, same_weekday
 from include.toolkit.labels import happens_within, value_after
@@ -91,3 +91,14 @@ def test_a_column_of_segments_that_the_features_lack_is_named() -> None:
 
     assert not found.is_good
     assert "The features lack ['region'], which model 'volatility' reads" in found.text
+
+
+def test_a_candidate_that_fails_a_behaviour_test_is_named_with_what_was_measured() -> None:
+    impossible = Profile(name="what is there", rows=lambda sample: sample.head(1), low=1e9)
+    model = VOLATILITY.model_copy(update={"behaviour": (AnyOrder(),)})
+
+    assert _behaviour(model, ROWS).endswith("pass every test after a fit without a search: order of the rows.")
+    with pytest.raises(
+        AssertionError, match=r"har_pooled fails 'what is there': .*at least 1e\+09\. The score is"
+    ):
+        _behaviour(VOLATILITY.model_copy(update={"behaviour": (impossible,)}), ROWS)
