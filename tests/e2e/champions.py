@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from mlflow import MlflowClient
 
 from include.stack.errors import StackError
-from tests.e2e.conftest import START, World, wait_until
+from tests.e2e.conftest import START, Finished, World, wait_until
 
 BUCKET = "mlflow"
 
@@ -59,6 +60,22 @@ def read(world: World, version: int) -> bytes:
 
 def write(world: World, version: int, body: bytes) -> None:
     world.lake.client.put_object(Bucket=BUCKET, Key=model_key(world, version), Body=body)
+
+
+def score_again(world: World) -> Finished:
+    """Scheduled scoring finds a day without predictions."""
+    world.lake.client.delete_object(Bucket=world.lake.bucket, Key=f"predictions/churn/dt={START}/manifest.json")
+    world.wait_until_quiet("churn_scoring")
+    return world.run("churn_scoring")
+
+
+def scored_by(world: World) -> int:
+    """The version whose predictions of START are published, which `latest.json` names too."""
+    latest = json.loads(world.lake.read_object("predictions/churn/latest.json") or b"{}")
+    used = int(world.lake.manifest("predictions/churn", START).inputs["models:/churn"])
+    if latest["day"] == START.isoformat():
+        assert latest["model_version"] == used
+    return used
 
 
 @contextmanager

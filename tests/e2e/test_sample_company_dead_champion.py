@@ -5,29 +5,13 @@ The tests build on each other, in the order of the file; the last champion is he
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from tests.e2e.champions import champion, ledger, mlflow, read, write
-from tests.e2e.conftest import START, Finished, World
-
-
-def score_again(world: World) -> Finished:
-    """Scheduled scoring finds a day without predictions."""
-    world.lake.client.delete_object(Bucket=world.lake.bucket, Key=f"predictions/churn/dt={START}/manifest.json")
-    world.wait_until_quiet("churn_scoring")
-    return world.run("churn_scoring")
-
-
-def scored_by(world: World) -> int:
-    latest = json.loads(world.lake.read_object("predictions/churn/latest.json") or b"{}")
-    used = int(world.lake.manifest("predictions/churn", START).inputs["models:/churn"])
-    if latest["day"] == START.isoformat():
-        assert latest["model_version"] == used
-    return used
+from tests.e2e.champions import champion, ledger, mlflow, read, score_again, scored_by, write
+from tests.e2e.conftest import START, World
 
 
 def train_another(world: World, dead: int, said: str, seed: int) -> int:
