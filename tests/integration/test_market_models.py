@@ -163,6 +163,11 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
         / ((outcomes["label"] - outcomes["baseline_score"]) ** 2).sum()
     )
     assert verdict.measures["skill"] == pytest.approx(saved)
+    assert verdict.estimated is not None
+    assert verdict.estimated.estimate is not None
+    assert (verdict.estimated.verdict, verdict.estimated.rows) == ("not judged", 25)
+    error = verdict.estimated.estimate.metrics["rmse"]
+    assert 0 < error.lower_bound < error.value < error.upper_bound
 
 
 def test_a_feature_that_is_also_the_key_does_not_disturb_the_drift_report(market: Lake, postgres: Any) -> None:
