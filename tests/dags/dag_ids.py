@@ -8,4 +8,5 @@ from include.catalog import DATASETS, MODELS
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = {"sample_world", "portfolio", "maintenance"} | {f"{name}_etl" for name in DATASETS}
-EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in ("training", "scoring", "monitoring", "rollback")}
+STAGES = ("training", "scoring", "monitoring", "rollback", "shadow")
+EXPECTED |= {f"{name}_{stage}" for name in MODELS for stage in STAGES}

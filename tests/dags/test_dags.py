@@ -26,7 +26,9 @@ def test_a_page_that_is_missing_names_the_dag_that_makes_it() -> None:
     kinds |= {"lake": ["maintenance", "maintenance_on_demand"], "portfolio": ["portfolio"]}
     reports = [Report(area, kind) for area in kinds for kind in kinds[area]]
 
-    without = {"sample_world"} | {f"{name}_{stage}" for name in MODELS for stage in ("scoring", "rollback")}
+    without = {"sample_world"} | {
+        f"{name}_{stage}" for name in MODELS for stage in ("scoring", "rollback", "shadow")
+    }
     assert {report.maker for report in reports} == EXPECTED - without
     assert Report("churn", "weekly").maker is None
 

@@ -1,0 +1,78 @@
+"""What the tasks of a shadow's run hand to the engine, and what they show of its answers."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.lifecycle.promotion import ledger, shadow, shadow_policy
+from include.lifecycle.reporting.notifications import Notification
+from ml_lifecycle import hooks
+from ml_lifecycle.run_notes import PLAN_KEY
+from ml_lifecycle.runs import run_links
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from include.lifecycle.promotion.ledger import Entry
+    from include.lifecycle.promotion.shadow import Request
+    from include.lifecycle.specs import ModelSpec
+
+log = logging.getLogger(__name__)
+
+
+def change(model: ModelSpec) -> dict[str, Any]:
+    """Do what the form asks for, and notify people; returns what the asset event of a new champion says.
+
+    Raises
+    ------
+    AirflowFailException
+        If it is refused, with all reasons, or if another version became champion meanwhile.
+    """
+    context = get_current_context()
+    run, form = context["dag_run"], context["params"]
+    request = shadow.Request(form["action"], form["version"], form["reason"] or "")
+    url = hooks.MlflowHook().tracking_uri
+    with hooks.WarehouseHook().connection() as connection:
+        history = ledger.entries(connection, model.name)
+        entry = shadow.recorded(history, request, run.run_id) or _entry(url, model, history, request)
+        try:
+            entry = shadow.change(url, connection, entry)
+        except ledger.LedgerConflictError as error:
+            raise AirflowFailException(
+                f"Nothing is changed: another version than {entry.from_version} became champion meanwhile. Wait "
+                "until a performance report compares the challenger with that one."
+            ) from error
+    return _announced(model, entry)
+
+
+def _entry(url: str, model: ModelSpec, history: Sequence[Entry], request: Request) -> Entry:
+    """What the form asks for, as the ledger is to have it."""
+    run = get_current_context()["dag_run"]
+    evidence = shadow.gather(url, model, history, request, None)
+    decision = shadow_policy.decide(evidence)
+    if decision.action == "refuse" or evidence.version is None:
+        raise AirflowFailException(f"Nothing is changed. {' '.join(decision.reasons)}")
+    summary = " ".join(decision.reasons)
+    log.info("%s", summary)
+    get_current_context()["ti"].xcom_push(PLAN_KEY, summary)
+    return shadow.entry_of(history, decision, evidence.version, run.triggering_user_name or "unknown", run.run_id)
+
+
+def _announced(model: ModelSpec, entry: Entry) -> dict[str, Any]:
+    """Notify people of a change; returns what is handed to the next task."""
+    what = {
+        "shadow": f"version {entry.candidate} scores in shadow",
+        "withdraw": f"version {entry.candidate} scores in shadow no longer",
+        "promote": f"version {entry.candidate} leaves the shadow and replaces version {entry.from_version}",
+    }[entry.action]
+    hooks.notify(Notification(f"{model.title}: {what}", f"{entry.actor}: {entry.reason}", run_links()))
+    return {
+        "day": entry.effective_from.isoformat(),
+        "version": entry.candidate,
+        "verdict": entry.action,
+        "reasons": [entry.reason],
+    }
