@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 
 from include.datasets.market.calendar import NEW_YORK
 from include.lifecycle.promotion import ledger, promotion, registry
-from include.lifecycle.promotion.gate import GateDecision
+from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
+from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.ledger import Aliases
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
@@ -20,6 +21,7 @@ from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
+from tests.specs import changed
 
 WEEK = timedelta(days=7)
 Train = Callable[..., GateDecision]
@@ -27,7 +29,7 @@ Train = Callable[..., GateDecision]
 
 @pytest.fixture
 def model() -> ModelSpec:
-    return small_model(f"returns_{uuid.uuid4().hex[:8]}")
+    return changed(small_model(f"returns_{uuid.uuid4().hex[:8]}"), gate={"max_champion_age_days": 60})
 
 
 @pytest.fixture
@@ -276,6 +278,48 @@ def test_a_refused_version_is_not_evaluated_again_when_the_champion_cannot_be_us
     assert again.reasons[0] == f"Version 2 was evaluated in run {before[-1].run_id!r}, which stands: keep."
     assert ledger.entries(postgres, model.name) == before
     assert train(as_of=AS_OF + WEEK, noise=0.98).action == "promote"
+
+
+def test_the_ledger_counts_how_many_candidates_one_holdout_has_judged(train: Train) -> None:
+    decisions = [train(noise=0.98, trials=trials) for trials in (1, 2, 3)]
+    next_week = train(as_of=AS_OF + WEEK, noise=0.98)
+
+    assert [decision.evidence.judgement for decision in decisions] == [1, 2, 3]
+    assert decisions[2].evidence.gain_level == pytest.approx(0.05 / 9)
+    assert decisions[0].evidence.holdout_digest == decisions[2].evidence.holdout_digest
+    assert next_week.evidence.judgement == 1
+
+
+def test_an_old_champion_is_refreshed_by_a_candidate_that_is_no_worse(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    train()
+
+    young = train(as_of=AS_OF + WEEK)
+    old = train(as_of=AS_OF + 9 * WEEK)
+
+    assert (young.action, old.action) == ("keep", "refresh")
+    assert any("63 days older than the candidate" in reason for reason in old.reasons)
+    assert aliases(mlflow_url, model.name) == Aliases(champion=3)
+    assert ledger.champion_as_of(ledger.entries(postgres, model.name), AS_OF + 8 * WEEK) == 1
+
+
+@pytest.mark.parametrize("gate", [{"leakage_threshold": ("roc_auc", 0.6)}, {"approval": "always"}])
+def test_a_proposal_leaves_the_champion_until_a_person_answers(
+    lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, postgres: Any, gate: dict[str, Any]
+) -> None:
+    model = changed(small_model(f"returns_{uuid.uuid4().hex[:8]}"), gate=gate)
+    staged = StagedTraining(model, AS_OF, stage(model, lake, run, tmp_path).digest)
+    version = push_model(mlflow_url, lake, staged, run).version
+
+    decision = run_gate(mlflow_url, lake, postgres, staged, version, run)
+
+    assert decision.action == "propose"
+    assert aliases(mlflow_url, model.name) == Aliases()
+    [entry] = ledger.entries(postgres, model.name)
+    assert (entry.action, entry.candidate, entry.to_version) == ("propose", version, None)
+    stored = GateEvidence.model_validate(entry.evidence)
+    assert [row.name for row in evaluate_gate(stored).checks if row.asks]
 
 
 def test_a_candidate_of_another_training_than_the_staged_one_is_not_evaluated(
