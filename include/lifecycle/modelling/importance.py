@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
 
 REPEATS = 10
-MAX_ROWS = 3_000
+MAX_ROWS = 1_000
 
 _SCORE = "score_of_shuffled"
 
@@ -63,7 +63,7 @@ def permutation_importance(model: ModelSpec, estimator: Any, holdout: pl.DataFra
     Parameters
     ----------
     holdout : rows that the estimator has not seen, with features, `label`, `dt` and `baseline_score`; of more than
-        3,000, so many are drawn with the seed.
+        1,000, so many are drawn with the seed.
     """
     task = task_of(model)
     rows = holdout.sample(MAX_ROWS, seed=seed) if holdout.height > MAX_ROWS else holdout
