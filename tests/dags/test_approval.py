@@ -163,7 +163,7 @@ def test_the_question_has_the_checks_and_leads_to_the_card_and_people_are_notifi
 
     training.run("propose", answer)
 
-    assert asked["subject"] == "Customer churn: may version 7 replace version 5 as champion?"
+    assert asked["subject"] == "Customer churn: may version 7 replace version 5?"
     assert "| Average precision" in asked["body"] or "| Gain over the champion |" in asked["body"]
     assert "/ml/reports/churn/model_card/version=7/2026-03-01/)" in asked["body"]
     assert (asked["options"], asked["defaults"]) == (["Approve", "Reject"], ["Reject"])

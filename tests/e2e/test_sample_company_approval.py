@@ -33,7 +33,7 @@ def test_a_rejected_version_does_not_become_champion_and_wakes_nobody(company: W
     asked = company.api.get(f"/dags/churn_training/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails")
     [proposal] = ledger(company)[-1:]
     assert (proposal.action, proposal.after) == ("propose", before)
-    assert asked["subject"].endswith(f"may version {proposal.candidate} replace version {before} as champion?")
+    assert asked["subject"].endswith(f"may version {proposal.candidate} replace version {before}?")
     assert "waiting for approval" in card(company, proposal.candidate)["headline"]
 
     answer(company, run_id, "Reject", "Not before the holidays.")

@@ -125,7 +125,7 @@ def test_a_proposal_is_read_and_approved_with_a_comment(tab: Any, company: World
         tab.goto("/")
         tab.get_by_text("Required Action", exact=False).first.click()
         keep_picture(tab, "required_actions")
-        tab.get_by_role("link", name=f"replace version {before} as champion?", exact=False).first.click()
+        tab.get_by_role("link", name="may version", exact=False).first.click()
         playwright_api.expect(tab.get_by_role("cell", name="measured")).to_be_visible()
         card = tab.get_by_role("link", name="Model card", exact=False).get_attribute("href")
         keep_picture(tab, "approval")

@@ -36,8 +36,8 @@ def ask_about(model: ModelSpec, proposal: ledger.Entry, links: Mapping[str, str]
 
 def _subject(model: ModelSpec, proposal: ledger.Entry) -> str:
     if proposal.from_version is None:
-        return f"{model.title}: may version {proposal.candidate} become the first champion?"
-    return f"{model.title}: may version {proposal.candidate} replace version {proposal.from_version} as champion?"
+        return f"{model.title}: may version {proposal.candidate} be the first champion?"
+    return f"{model.title}: may version {proposal.candidate} replace version {proposal.from_version}?"
 
 
 def _body(model: ModelSpec, proposal: ledger.Entry, decision: GateDecision, links: Mapping[str, str]) -> str:

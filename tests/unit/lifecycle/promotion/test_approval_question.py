@@ -37,8 +37,8 @@ def question(**evidence: Any) -> Question:
 @pytest.mark.parametrize(
     ("evidence", "subject", "otherwise"),
     [
-        ({}, "Customer churn: may version 8 replace version 7 as champion?", "version 7 stays."),
-        (NO_CHAMPION, "Customer churn: may version 8 become the first champion?", "there is no champion."),
+        ({}, "Customer churn: may version 8 replace version 7?", "version 7 stays."),
+        (NO_CHAMPION, "Customer churn: may version 8 be the first champion?", "there is no champion."),
     ],
 )
 def test_the_question_names_the_versions_and_what_each_answer_does(
