@@ -18,10 +18,9 @@ from include.lifecycle.promotion.gate_evidence import (
     GateEvidence,
     LeakEvidence,
     NaiveModel,
-    SegmentGain,
 )
 from include.lifecycle.promotion.holdout import Contender, Holdout, judgement_level, judgement_number
-from include.lifecycle.promotion.segment_gains import CANDIDATE, CHAMPION, segment_gains
+from include.lifecycle.promotion.segment_gains import CANDIDATE, CHAMPION, judged_segments, segment_gains
 from include.lifecycle.promotion.staged_training import PinnedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
@@ -50,7 +49,7 @@ def gather_evidence(
     return GateEvidence(
         **asked,
         **_compare(holdout, candidate, champion, asked["gain_level"]),
-        **_known_of_champion(candidate, champion, history),
+        **_known_of_champion(training.model, candidate, champion, history),
         behaviour=_behaviour(training.model, record),
     )
 
@@ -105,7 +104,7 @@ def _champion(history: Sequence[ledger.Entry]) -> Contender | None:
 
 
 def _known_of_champion(
-    candidate: Contender, champion: Contender | None, history: Sequence[ledger.Entry]
+    model: ModelSpec, candidate: Contender, champion: Contender | None, history: Sequence[ledger.Entry]
 ) -> Fields:
     """What the ledger says of the champion."""
     if champion is None:
@@ -113,11 +112,10 @@ def _known_of_champion(
     first = ledger.find_verdict(history, champion.version) or next(
         entry for entry in history if entry.to_version == champion.version
     )
-    segments = (SegmentGain.model_validate(segment) for segment in first.evidence.get("segments", ()))
     return {
         "champion_version": champion.version,
         "champion_age_days": (candidate.as_of - champion.as_of).days,
-        "champion_segments": tuple((found.by, found.name) for found in segments if found.shortfall is None),
+        "champion_segments": judged_segments(model, first.evidence),
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from include.lifecycle.modelling.bootstrap import LEVEL
 from include.lifecycle.modelling.estimator_input import MISSING
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion.gate_evidence import SegmentGain
-from include.lifecycle.specs import GateSegments, ModelSpec
+from include.lifecycle.specs import GateLimits, GateSegments, ModelSpec
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 """The columns with the scores that are compared."""
@@ -42,6 +43,21 @@ def segment_gains(model: ModelSpec, rows: pl.DataFrame) -> tuple[SegmentGain, ..
         )
         for (by, name, part), shortfall in zip(parts, shortfalls, strict=True)
     )
+
+
+def judged_segments(model: ModelSpec, evidence: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Column and name of each segment that judged a version, where the spec still cuts the column as it did then.
+
+    A column that was given other cuts since has other segments, so none of the former ones can be missing.
+
+    Parameters
+    ----------
+    evidence : of the version's verdict, as the ledger has it.
+    """
+    asked_then = GateLimits.model_validate(evidence.get("limits") or {}).segments
+    unchanged = {segments.by for segments in model.gate.segments if segments in asked_then}
+    found = (SegmentGain.model_validate(segment) for segment in evidence.get("segments", ()))
+    return tuple((one.by, one.name) for one in found if one.by in unchanged and one.shortfall is None)
 
 
 def _named(segments: GateSegments, rows: pl.DataFrame) -> pl.DataFrame:

@@ -11,10 +11,11 @@ import pytest
 
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion.gate_evidence import SegmentGain
-from include.lifecycle.promotion.segment_gains import segment_gains
+from include.lifecycle.promotion.segment_gains import judged_segments, segment_gains
 from include.lifecycle.specs import GateSegments, ModelSpec
 from include.models.churn import CHURN
 from include.models.returns import RETURNS
+from tests.gate_evidence import gate_evidence, segment
 from tests.specs import changed
 
 
@@ -142,3 +143,20 @@ def test_the_segments_of_a_regression_are_compared_by_its_own_gain() -> None:
     assert found["AAPL"].gain == task_of(RETURNS).gain(rows.filter(symbol="AAPL"), "candidate", "champion").value
     assert found["AAPL"].upper_bound == pytest.approx(-3)
     assert found["MSFT"].upper_bound == pytest.approx(0.96)
+
+
+def test_a_segment_that_judged_the_champion_is_looked_for_only_while_its_column_is_cut_as_it_was_then() -> None:
+    asked = (GateSegments(by="contract"), GateSegments(by="age", cuts=(30, 60)))
+    judged = (segment("Two year"), segment("One year", shortfall="too few rows"), segment("under 30", by="age"))
+    evidence = gate_evidence(limits={"segments": asked}, segments=judged).model_dump(mode="json")
+
+    assert judged_segments(model(*asked), evidence) == (("contract", "Two year"), ("age", "under 30"))
+    other_cuts = model(GateSegments(by="contract"), GateSegments(by="age", cuts=(40,)))
+    assert judged_segments(other_cuts, evidence) == (("contract", "Two year"),)
+    assert judged_segments(model(), evidence) == ()
+
+
+def test_a_verdict_from_before_segments_were_judged_names_none() -> None:
+    evidence = {"metric": "roc_auc", "holdout_rows": 5, "candidate_version": 1}
+
+    assert judged_segments(model(GateSegments(by="contract")), evidence) == ()
