@@ -109,6 +109,21 @@ def test_a_version_before_that_cannot_be_used_is_missing_evidence(
     assert decide(evidence, CHURN.rollback).reasons == evidence.problems
 
 
+def test_a_version_before_that_was_trained_on_other_features_is_missing_evidence(
+    reported: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OfOtherFeatures:
+        def predict_proba(self, matrix: Any) -> Any:
+            raise ValueError("X has 12 features, but it expects 13.")
+
+    monkeypatch.setattr(registry, "load", lambda *_: OfOtherFeatures())
+
+    decision = decide(compared(reported), CHURN.rollback)
+
+    assert decision.action == "keep"
+    assert decision.reasons == ("Version 1 cannot be used: X has 12 features, but it expects 13.",)
+
+
 def test_without_a_version_before_nothing_is_loaded(reported: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(registry, "load")
 

@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from include.lifecycle.modelling.estimator_input import predict
-from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import KIND, VERDICT, PerformanceVerdict
@@ -65,7 +64,10 @@ def compare(
             digest = ledger.digest_of(history, before)
             estimator = registry.load(tracking_uri, model.name, before, model.trusted_types, digest)
             measured = _measure(model, _scored(model, lake, rows, estimator, Path(folder)))
-        except UnusableModelError as error:
+        except OSError:
+            raise
+        except (ValueError, KeyError) as error:
+            # It may also be of features that there are no more.
             measured = {"problems": (f"Version {before} cannot be used: {error}",)}
     return AutomaticRollbackEvidence(**known, **measured)
 
