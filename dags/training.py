@@ -29,8 +29,10 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
   answers the request that is open (`ml.retraining`), and one that is woken where none is open is skipped.
   `close_request` notes what came of it; after a failure the request stays open for the next run.
 - **The gate:** a candidate becomes champion only if it beats the naive baseline and the present champion on the
-  same holdout. Otherwise the champion stays, and the ledger says why. Where there is no champion yet, the baseline
-  becomes it. A version is evaluated once: another seed or day makes another version.
+  same holdout and passes every other check of its model, which the card lists; an old champion is also replaced by
+  one that is no worse, where the model says so. Otherwise the champion stays, and the ledger says why. Where there
+  is no champion yet, the baseline becomes it. A version is evaluated once: another seed or day makes another
+  version.
 - **Approval:** {approval} Then `approve` waits for an answer, which is under *Required Actions*; after
   {approval_hours:g} hours without one the champion stays. The next training waits until then. `settle` records who
   answered and what they wrote. Where nobody need be asked, `approve` is skipped.
@@ -153,7 +155,8 @@ def training(model: ModelSpec) -> DAG:
         def announce_champion(verdict: dict[str, Any]) -> None:
             """Wake those who wait for another champion; skipped where the champion stays."""
             if verdict["verdict"] not in CHAMPION_CHANGES:
-                raise AirflowSkipException(f"Version {verdict['version']} stays champion.")
+                stays = f"Version {verdict['version']} stays" if verdict["version"] else "There is still no"
+                raise AirflowSkipException(f"{stays} champion.")
             get_current_context()["outlet_events"][champion_asset].extra = verdict
 
         @task

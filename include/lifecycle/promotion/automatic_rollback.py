@@ -88,7 +88,7 @@ def _missing(evidence: AutomaticRollbackEvidence) -> tuple[str, ...]:
     }
     absent = [f"{what} could not be measured." for what, score in scores.items() if not _is_number(score)]
     if evidence.changed_on is None:
-        absent.append(f"Nobody knows since when version {evidence.champion} is champion.")
+        absent.append(f"It is not known since when version {evidence.champion} has been champion.")
     return tuple(absent)
 
 
@@ -97,8 +97,8 @@ def _too_soon(evidence: AutomaticRollbackEvidence, policy: RollbackPolicy) -> tu
     if days >= policy.cooldown_days:
         return ()
     return (
-        f"Version {evidence.champion} is champion since {evidence.changed_on}, which is less than the cooldown of "
-        f"{policy.cooldown_days} days before {evidence.day}.",
+        f"Version {evidence.champion} has been champion since {evidence.changed_on}, which is less than the "
+        f"cooldown of {policy.cooldown_days} days before {evidence.day}.",
     )
 
 

@@ -78,7 +78,7 @@ class Holdout:
 
 
 def judgement_number(history: Sequence[ledger.Entry], digest: str, version: int) -> int:
-    """The how-manieth candidate a version is that a holdout judges, counted from 1, by a model's entries."""
+    """The place of a version among the candidates that a holdout has judged, from 1 on, by a model's entries."""
     judged = {entry.candidate for entry in history if entry.evidence.get("holdout_digest") == digest}
     return len(judged - {version}) + 1
 

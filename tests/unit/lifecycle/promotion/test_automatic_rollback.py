@@ -61,10 +61,10 @@ def test_the_version_before_comes_back_where_it_is_better_by_more_than_the_margi
         ({"before_score": math.inf}, "Average precision of the version before it, 2, could not be measured."),
         ({"gain_lower_bound": None}, "The gain of version 2 over version 3 could not be measured."),
         ({"gain_lower_bound": math.nan}, "The gain of version 2 over version 3 could not be measured."),
-        ({"changed_on": None}, "Nobody knows since when version 3 is champion."),
+        ({"changed_on": None}, "It is not known since when version 3 has been champion."),
         (
             {"changed_on": DAY - timedelta(days=27)},
-            "Version 3 is champion since 2026-06-03, which is less than the cooldown of 28 days before "
+            "Version 3 has been champion since 2026-06-03, which is less than the cooldown of 28 days before "
             "2026-06-30.",
         ),
         ({"rows": 499}, "The outcomes of 499 predictions of version 3 are known; a rollback needs 500."),
