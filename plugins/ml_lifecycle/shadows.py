@@ -6,13 +6,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.lifecycle.modelling.model_files import UnusableModelError
+from include.lifecycle.monitoring import shadow_comparison
 from include.lifecycle.promotion import ledger, shadow, shadow_policy
 from include.lifecycle.reporting.notifications import Notification
+from include.lifecycle.scoring import shadow_scoring
+from include.lifecycle.scoring.scoring import load_scorer
 from ml_lifecycle import hooks
+from ml_lifecycle.days import requested_range
 from ml_lifecycle.run_notes import PLAN_KEY
-from ml_lifecycle.runs import run_links
+from ml_lifecycle.runs import run_info, run_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +54,53 @@ def change(model: ModelSpec) -> dict[str, Any]:
     return _announced(model, entry)
 
 
+def score(model: ModelSpec) -> dict[str, Any]:
+    """Score what the challenger has not scored yet, or what the form asks for.
+
+    Returns
+    -------
+    dict
+        `version`, the challenger; `days`, those that it has scored, newest first.
+
+    Raises
+    ------
+    AirflowSkipException
+        If there is no challenger, or nothing to score.
+    AirflowFailException
+        If the challenger cannot be used, or a day could not be scored, after all others.
+    """
+    requested = requested_range(get_current_context(), model.dataset)
+    url, lake = hooks.MlflowHook().tracking_uri, hooks.lake()
+    with hooks.WarehouseHook().connection() as connection:
+        history = ledger.entries(connection, model.name)
+    version = ledger.replay(history).challenger
+    if version is None:
+        raise AirflowSkipException(f"{model.title} has no challenger.")
+    days = shadow_scoring.plan(model, lake, history, requested)
+    if not days:
+        raise AirflowSkipException(f"The challenger, version {version}, has no day left to score.")
+    try:
+        scorer = load_scorer(url, lake, model, version, ledger.digest_of(history, version))
+    except UnusableModelError as error:
+        raise AirflowFailException(
+            f"The challenger cannot score. {error} Withdraw it by the form; the champion's predictions are not "
+            "affected."
+        ) from error
+    errors = shadow_scoring.score_days(model, lake, days, scorer, run_info())
+    if errors:
+        sentences = " ".join(f"{day}: {error}" for day, error in errors.items())
+        raise AirflowFailException(
+            f"The challenger, version {version}, has not scored {len(errors)} of {len(days)} days; the champion's "
+            f"predictions are not affected. {sentences}"
+        )
+    return {"version": version, "days": [day.isoformat() for day in days]}
+
+
 def _entry(url: str, model: ModelSpec, history: Sequence[Entry], request: Request) -> Entry:
     """What the form asks for, as the ledger is to have it."""
     run = get_current_context()["dag_run"]
-    evidence = shadow.gather(url, model, history, request, None)
+    comparison = shadow_comparison.newest(model, hooks.lake()) if request.asked == "promote" else None
+    evidence = shadow.gather(url, model, history, request, comparison)
     decision = shadow_policy.decide(evidence)
     if decision.action == "refuse" or evidence.version is None:
         raise AirflowFailException(f"Nothing is changed. {' '.join(decision.reasons)}")

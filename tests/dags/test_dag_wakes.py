@@ -72,6 +72,16 @@ def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, 
     assert {(a.name, a.uri) for a in awaited} == {(a.name, a.uri) for a in announced}
 
 
+def test_what_wakes_the_shadow_is_what_the_scoring_announces_so_that_it_keeps_nobody_waiting(
+    dags: dict[str, Any],
+) -> None:
+    for name in MODELS:
+        [announced] = dags[f"{name}_scoring"].get_task("chunk.publish").outlets
+        awaited = dags[f"{name}_shadow"].timetable.asset_condition
+
+        assert (awaited.name, awaited.uri) == (announced.name, announced.uri)
+
+
 def test_what_wakes_scoring_is_what_etl_and_training_announce(dags: dict[str, Any]) -> None:
     features = dags["customers_etl"].get_task("build_features").partial_kwargs["outlets"]
     champion = dags["churn_training"].get_task("announce_champion").outlets

@@ -6,22 +6,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
+from include.lifecycle.modelling.model_files import UnusableModelError
+from include.lifecycle.monitoring.performance_verdict import VERDICT, PerformanceVerdict
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.ledger import Aliases, Entry
-from include.lifecycle.storage.lake import Lake
+from include.lifecycle.promotion.shadow_policy import ShadowComparison
+from include.lifecycle.scoring import shadow_scoring
+from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from ml_lifecycle import shadows
-from tests.gate_evidence import gate_evidence
+from tests.gate_evidence import behaviour, gate_evidence
 
+NO_GAIN = {"gain": 0.0, "gain_lower_bound": -0.01, "gain_upper_bound": 0.01}
 KNOWN = gate_evidence(candidate_version=1).model_dump(mode="json")
 FIRST = Entry("churn", "promote", 1, None, 1, date(2026, 1, 1), "gate", "It is better.", KNOWN, "first")
 SECOND = replace(
-    FIRST, action="keep", candidate=2, from_version=1, effective_from=date(2026, 2, 1), run_id="second"
+    FIRST,
+    action="keep",
+    candidate=2,
+    evidence=gate_evidence(candidate_version=2, **NO_GAIN).model_dump(mode="json"),
+    from_version=1,
+    effective_from=date(2026, 2, 1),
+    run_id="second",
+    digests={"2": "ab"},
 )
+DAY = date(2026, 2, 3)
 REASON = "It may be better on live data."
 Trigger = Callable[..., Any]
 
@@ -62,6 +76,10 @@ def trigger(
 
 def actions(postgres: Any) -> list[str]:
     return [entry.action for entry in ledger.entries(postgres, "churn")]
+
+
+def states(run: Any) -> dict[str, str]:
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}
 
 
 def test_a_version_that_the_gate_refused_becomes_challenger_and_the_ledger_says_who_asked_and_why(
@@ -138,6 +156,130 @@ def test_a_task_that_is_cleared_after_its_change_changes_nothing_again(
 
     assert trigger(action="shadow", version=2, reason=REASON).state == "success"
     assert actions(postgres) == ["promote", "keep", "shadow"]
+
+
+def test_new_predictions_wake_a_run_that_changes_nothing_and_is_skipped_without_a_challenger(
+    trigger: Trigger, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(shadows, "load_scorer")
+
+    run = trigger()
+
+    assert states(run) == {"change": "skipped", "wake_scoring": "skipped", "score": "skipped"}
+    assert actions(postgres) == ["promote", "keep"]
+
+
+def test_the_challenger_scores_as_soon_as_it_is_one(trigger: Trigger, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[Any] = []
+    monkeypatch.setattr(shadow_scoring, "plan", lambda *_: [DAY])
+    monkeypatch.setattr(shadows, "load_scorer", lambda *asked: asked[3:])
+    monkeypatch.setattr(shadow_scoring, "score_days", lambda *asked: scored.append(asked[2:4]) or {})
+
+    run = trigger(action="shadow", version=2, reason=REASON)
+
+    assert states(run) == {"change": "success", "wake_scoring": "skipped", "score": "success"}
+    assert scored == [([DAY], (2, "ab"))]
+
+
+def test_what_is_wrong_with_the_challenger_is_notified_and_says_that_predictions_are_not_affected(
+    trigger: Trigger, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise UnusableModelError("It is gone.")
+
+    trigger(action="shadow", version=2, reason=REASON)
+    monkeypatch.setattr(shadow_scoring, "plan", lambda *_: [DAY])
+    monkeypatch.setattr(shadows, "load_scorer", gone)
+    assert states(trigger()) == {"change": "skipped", "wake_scoring": "skipped", "score": "failed"}
+    monkeypatch.setattr(shadows, "load_scorer", lambda *_: None)
+    monkeypatch.setattr(shadow_scoring, "score_days", lambda *_: {DAY: "It has no rows."})
+    assert states(trigger()) == {"change": "skipped", "wake_scoring": "skipped", "score": "failed"}
+
+    _, unusable, unscored = (notification.reason for notification in shown["notified"])
+    assert unusable.startswith("The challenger cannot score. It is gone. Withdraw it by the form; the champion's")
+    assert unscored.startswith("The challenger, version 2, has not scored 1 of 1 days; the champion's predictions")
+    assert "2026-02-03: It has no rows." in unscored
+
+
+def compared(lake: Lake, run: RunInfo, scratch: Path, **changes: Any) -> None:
+    """Publish a performance report that sets version 2 beside version 1."""
+    found = {"champion": 1, "challenger": 2, "title": "Average precision", "days": [DAY], "rows": 5000}
+    gain = {"gain": 0.05, "gain_lower_bound": 0.01, "gain_upper_bound": 0.09}
+    nothing: dict[str, Any] = {"measures": {}, "baseline_measures": {}}
+    verdict = PerformanceVerdict(
+        days=(DAY,),
+        rows=5000,
+        shortage=None,
+        coverage=None,
+        promised=None,
+        verdict="as expected",
+        reason="",
+        shadow=ShadowComparison.model_validate({**found, **gain, **changes}),
+        **nothing,
+    )
+    (scratch / VERDICT).write_text(verdict.model_dump_json())
+    lake.publish("reports/churn/performance", DAY, [LocalFile(scratch / VERDICT)], run=run)
+
+
+def test_a_challenger_that_is_better_on_enough_outcomes_leaves_the_shadow_as_champion(
+    trigger: Trigger, postgres: Any, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    trigger(action="shadow", version=2, reason=REASON)
+    compared(lake, run, tmp_path)
+
+    done = trigger(action="promote", version=None, reason="It is better on live data.")
+
+    *_, entry = ledger.entries(postgres, "churn")
+    assert states(done) == {"change": "success", "wake_scoring": "success", "score": "skipped"}
+    assert (entry.action, entry.candidate, entry.from_version, entry.to_version) == ("promote", 2, 1, 2)
+    assert (entry.actor, entry.effective_from) == ("dag_test", SECOND.effective_from)
+    assert entry.evidence["comparison"]["gain_lower_bound"] == 0.01
+    assert shown["aliases"][-1] == Aliases(2, None)
+    assert shown["notified"][-1].title == "Customer churn: version 2 leaves the shadow and replaces version 1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (None, "compares no challenger"),
+        ({"gain_lower_bound": 0.0}, "is not above 0."),
+        ({"rows": 10}, "The outcomes of 10 predictions"),
+        ({"champion": 7}, "compares version 2 with version 7"),
+    ],
+)
+def test_a_challenger_that_has_not_shown_to_be_better_stays_one(
+    trigger: Trigger,
+    postgres: Any,
+    shown: dict[str, Any],
+    lake: Lake,
+    run: RunInfo,
+    tmp_path: Path,
+    changes: dict[str, Any] | None,
+    reason: str,
+) -> None:
+    trigger(action="shadow", version=2, reason=REASON)
+    if changes is not None:
+        compared(lake, run, tmp_path, **changes)
+
+    done = trigger(action="promote", version=2, reason=REASON)
+
+    assert done.state == "failed"
+    assert actions(postgres) == ["promote", "keep", "shadow"]
+    assert reason in shown["notified"][-1].reason
+
+
+def test_what_the_gate_refused_a_version_for_besides_its_gain_stops_it_in_the_shadow_too(
+    trigger: Trigger, postgres: Any, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    failed = gate_evidence(candidate_version=3, behaviour=(behaviour(passed=False),)).model_dump(mode="json")
+    ledger.record(postgres, replace(SECOND, candidate=3, evidence=failed, run_id="third"))
+    trigger(action="shadow", version=3, reason=REASON)
+    compared(lake, run, tmp_path, challenger=3)
+
+    trigger(action="promote", version=3, reason=REASON)
+
+    assert actions(postgres) == ["promote", "keep", "keep", "shadow"]
+    assert "The gate has refused version 3: " in shown["notified"][-1].reason
 
 
 def test_the_form_takes_no_other_action_no_version_below_1_and_no_reason_of_a_word(dags: dict[str, Any]) -> None:

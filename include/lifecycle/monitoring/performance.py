@@ -19,7 +19,12 @@ import polars as pl
 
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring import earlier_outcomes, estimated_performance, performance_page
+from include.lifecycle.monitoring import (
+    earlier_outcomes,
+    estimated_performance,
+    performance_page,
+    shadow_comparison,
+)
 from include.lifecycle.monitoring.champion import Champion
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import (
@@ -84,12 +89,17 @@ def monitor(
         read = _pin(champion, lake, new, run)
         rows = _in_order(windows, {**earlier.rows, **_outcomes(champion, read)})
         estimates = estimated_performance.look(lake, day, champion, rows)
-        evidence = measured(model, list(windows), rows)
-        further = {"estimated": estimates.verdict, "estimated_weeks": estimates.weeks}
-        verdict = decide(evidence.model_copy(update={"next_outcomes_on": next_outcomes_on, **further}), model)
+        shadow = shadow_comparison.compare(champion, lake, connection, rows)
+        further = {
+            "next_outcomes_on": next_outcomes_on,
+            "estimated": estimates.verdict,
+            "estimated_weeks": estimates.weeks,
+            "shadow": shadow.comparison,
+        }
+        verdict = decide(measured(model, list(windows), rows).model_copy(update=further), model)
         files = _write_files(model, day, verdict, rows, scratch)
         marks = listing.with_published(read.labels).marks(method)
-        inputs = {**earlier.inputs, **read.inputs, **estimates.inputs, **noted(marks)}
+        inputs = {**earlier.inputs, **read.inputs, **estimates.inputs, **shadow.inputs, **noted(marks)}
         lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs)
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))

@@ -10,6 +10,7 @@ import polars as pl
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import estimate_page
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
+from include.lifecycle.monitoring.shadow_section import render_shadow
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Status, Table, Verdict, render
 from include.lifecycle.specs import ModelSpec
@@ -58,6 +59,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
             sections=[
                 Section("What to do", _advice(verdict).format(**names)),
                 *_metrics(model, verdict, rows),
+                *render_shadow(model, verdict.shadow),
                 *estimate_page.render_estimates(model, verdict),
                 *_plots(model, verdict, rows),
                 *_by_version(rows),

@@ -13,6 +13,7 @@ import polars as pl
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
+from include.lifecycle.monitoring.outcomes_of_version import newest_outcomes
 from include.lifecycle.monitoring.performance_verdict import KIND, VERDICT, PerformanceVerdict
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.automatic_rollback import NO_VERDICT, AutomaticRollbackEvidence
@@ -75,11 +76,7 @@ def compare(
 def _outcomes(model: ModelSpec, lake: Lake, day: date, version: int, scratch: Path) -> pl.DataFrame:
     """The outcomes of predictions of a version, of the newest days."""
     [file] = lake.pin(model.report_prefix(KIND), [day]).download(day, scratch, OUTCOMES)
-    rows = pl.read_parquet(file)
-    if "model_version" not in rows.columns:
-        return rows.clear()
-    rows = rows.filter(pl.col("model_version") == version).sort("dt", descending=True)
-    return rows.filter(pl.col("dt").is_in(rows.head(model.split.max_rows)["dt"].unique().implode()))
+    return newest_outcomes(model, pl.read_parquet(file), version)
 
 
 def _scored(model: ModelSpec, lake: Lake, rows: pl.DataFrame, estimator: Any, scratch: Path) -> pl.DataFrame:

@@ -220,6 +220,8 @@ def makers(datasets: Iterable[DatasetSpec], models: Iterable[ModelSpec]) -> list
         learnt += [model.staged_segments_prefix, f"references/{name}", model.report_prefix("model_card")]
         judged = [model.report_prefix("drift"), model.report_prefix("performance")]
         found += [Maker(prefix=p, dag_id=f"{name}_training", stage=1, takes="training") for p in learnt]
+        # Before the predictions, whose prefix it begins with.
+        found.append(Maker(prefix=f"{model.predictions_prefix}/shadow", dag_id=f"{name}_shadow", stage=3))
         found.append(Maker(prefix=model.predictions_prefix, dag_id=f"{name}_scoring", stage=2, latest=True))
         found.append(Maker(prefix=model.staged_scores_prefix, dag_id=f"{name}_scoring", stage=2))
         found += [Maker(prefix=p, dag_id=f"{name}_monitoring", stage=4, takes="day") for p in judged]

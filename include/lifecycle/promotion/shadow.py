@@ -43,7 +43,7 @@ def gather(
     Parameters
     ----------
     history : the model's entries in the ledger, oldest first.
-    comparison : of the newest performance report.
+    comparison : of the newest performance report, which a promotion needs.
     """
     present = ledger.replay(history)
     version = request.version
@@ -58,7 +58,7 @@ def gather(
         champion=present.champion,
         challenger=present.challenger,
         reason=request.reason,
-        comparison=comparison if request.asked == "promote" else None,
+        comparison=comparison,
         min_rows=model.drift.min_rows,
         **known,
     )

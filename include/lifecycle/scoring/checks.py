@@ -18,7 +18,7 @@ from include.lifecycle.scoring.prediction_files import (
     has_reasons,
 )
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.storage.lake import Lake, Manifest
+from include.lifecycle.storage.lake import Lake, Manifest, Pinned
 
 _OWN_COLUMNS = ("score", TARGET_FROM, TARGET_UNTIL, "model_name", "model_version", "scored_at")
 _UNIQUENESS_ROWS = 500_000
@@ -27,18 +27,27 @@ _UNIQUENESS_ROWS = 500_000
 def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path: Path) -> None:
     """Raise PredictionsError where the staged scores in the file `path` break the contract of the predictions.
 
-    Their keys must be those of the day's features, row by row, or some of them where the task does not score every
-    row; they must be unique, each score valid, and no decision missing. Rows that a person acts on have a reason,
-    where the version can give any. The features are fetched beside the file.
+    What that is, `refuse_broken` says. The features are fetched beside the file.
     """
     features = lake.pin(model.dataset.features_prefix, [day])
     if staged.inputs[features_input(model, day)] != features.inputs[features_input(model, day)]:
         raise PredictionsError(
             f"The features of {day} were published again after they were scored; score the day again."
         )
+    refuse_broken(model, features, path, gives_reasons=has_reasons(model, staged))
+
+
+def refuse_broken(model: ModelSpec, features: Pinned, path: Path, *, gives_reasons: bool) -> None:
+    """Raise PredictionsError where the scores in the file `path` break the contract of the predictions.
+
+    Their keys must be those of the one pinned day's features, row by row, or some of them where the task does not
+    score every row; they must be unique, each score valid, and no decision missing. Rows that a person acts on
+    have a reason, where the version gives any. The features are fetched beside the file.
+    """
+    [day] = features.days
     scores, rows = pl.scan_parquet(path), pl.scan_parquet(features.download(day, path.parent))
     problems = [*_key_problems(model, scores, rows), *_value_problems(model, scores)]
-    problems += _reason_problems(model, scores) if has_reasons(model, staged) else []
+    problems += _reason_problems(model, scores) if gives_reasons else []
     if problems:
         raise PredictionsError(
             f"The scores of {day} are not published: {' '.join(problems)} "

@@ -169,7 +169,7 @@ def score(
         If the features have no rows.
     """
     features = lake.pin(model.dataset.features_prefix, [day])
-    _refuse_empty(model, lake, day, features)
+    refuse_empty(model, lake, day, features)
     last = lake.usable_manifest(model.predictions_prefix, day)
     known = last or _loaded(model, connection, day)
     made_by = {version_input(model): str(scorer.version), **scorer.inputs}
@@ -184,22 +184,23 @@ def score(
     with TemporaryDirectory() as folder:
         path = Path(folder) / PARQUET
         if not (published and _take_published(Pinned(lake, model.predictions_prefix, {day: published}), path)):
-            origin = _origin(model, day, scorer, dated)
-            _write_scores(model, features.download(day, path.parent), path, scorer, origin)
-        return _stage(model, lake, day, path, dated, inputs)
+            write_scores(model, features, scorer, dated, path)
+        return publish_scores(lake, model.staged_scores_prefix, day, path, dated, inputs)
 
 
-def _stage(
-    model: ModelSpec, lake: Lake, day: date, path: Path, run: RunInfo, inputs: Mapping[str, str]
+def publish_scores(
+    lake: Lake, prefix: str, day: date, path: Path, run: RunInfo, inputs: Mapping[str, str]
 ) -> Manifest:
+    """Publish a file that `write_scores` has written as a day's partition of a prefix."""
     scores = pl.scan_parquet(path)
     rows = int(scores.select(pl.len()).collect().item())
     schema = scores.collect_schema()
     files = [LocalFile(path, rows)]
-    return lake.publish(model.staged_scores_prefix, day, files, run=run, schema=schema, inputs=inputs)
+    return lake.publish(prefix, day, files, run=run, schema=schema, inputs=inputs)
 
 
-def _refuse_empty(model: ModelSpec, lake: Lake, day: date, features: Pinned) -> None:
+def refuse_empty(model: ModelSpec, lake: Lake, day: date, features: Pinned) -> None:
+    """Raise PredictionsError where a day's features have no rows."""
     if not features.manifests[day].rows:
         raise PredictionsError(
             f"{lake.uri(features_input(model, day))} has no rows, so there is nothing to score; "
@@ -253,12 +254,12 @@ def _origin(model: ModelSpec, day: date, scorer: Scorer, run: RunInfo) -> dict[s
     }
 
 
-def _write_scores(
-    model: ModelSpec, features: list[Path], path: Path, scorer: Scorer, origin: Mapping[str, pl.Expr]
-) -> None:
+def write_scores(model: ModelSpec, features: Pinned, scorer: Scorer, run: RunInfo, path: Path) -> None:
+    """Score the one pinned day into a Parquet file, whose columns are those that `score` names."""
     import pyarrow.parquet as pq
 
-    rows = pl.scan_parquet(features)
+    [day] = features.days
+    rows, origin = pl.scan_parquet(features.download(day, path.parent)), _origin(model, day, scorer, run)
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
         return _score_batch(model, batch.collect(), scorer).with_columns(**origin)

@@ -359,6 +359,10 @@ class ModelSpec(Spec):
         """Lake prefix of the prediction files."""
         return f"predictions/{self.name}"
 
+    def shadow_prefix(self, version: int) -> str:
+        """Lake prefix of what a challenger scored beside the champion, for nobody but the performance report."""
+        return f"{self.predictions_prefix}/shadow/version={version}"
+
     def report_prefix(self, kind: str) -> str:
         """Lake prefix of a kind of report, e.g. `drift` or `model_card`."""
         return f"reports/{self.name}/{kind}"

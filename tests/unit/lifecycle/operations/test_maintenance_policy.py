@@ -91,6 +91,7 @@ def woken(decision: Decision) -> list[tuple[str, dict[str, Any], tuple[str, ...]
         (CHURN.reference_prefix(3), "churn_training"),
         (f"{CARD}/version=3", "churn_training"),
         ("predictions/churn", "churn_scoring"),
+        (CHURN.shadow_prefix(3), "churn_shadow"),
         (CHURN.staged_scores_prefix, "churn_scoring"),
         ("reports/churn/drift", "churn_monitoring"),
         ("reports/churn/performance", "churn_monitoring"),
