@@ -68,7 +68,7 @@ def test_what_is_written_passes_lint_and_types(project: Path) -> None:
 
 
 def test_the_tests_that_are_written_pass(project: Path) -> None:
-    assert "12 passed" in run(project, "pytest", "--quiet", "-p", "no:cacheprovider", "tests/unit")
+    assert "14 passed" in run(project, "pytest", "--quiet", "-p", "no:cacheprovider", "tests/unit")
 
 
 @pytest.mark.parametrize(("dataset", "model"), [("grid", "load"), ("club", "leaving")])

@@ -40,7 +40,7 @@ from tests.training_records import staged_record
 
 DAYS = MARKET.calendar.days(date(2020, 1, 2), date(2020, 8, 14))
 AS_OF = DAYS[-1]
-SLOPES = {"AAA": 1.0, "BBB": -1.0, "CCC": 3.0, "DDD": -2.0}
+SLOPES = {"AAA": 1.0, "BBB": 0.2, "CCC": 3.0, "DDD": 0.5}
 VERSION = version_input(MARKET)
 CANDIDATES = (
     Candidate(name="boosting_pooled", suggest=suggest_boosting, build=build_boosting),
@@ -93,7 +93,7 @@ def publish(
 
 @pytest.fixture(scope="module")
 def market(s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Four symbols that follow opposite laws."""
+    """Four symbols that follow laws of their own."""
     lake = Lake(s3_client, f"lake-{uuid.uuid4().hex[:12]}")
     s3_client.create_bucket(Bucket=lake.bucket)
     publish(lake, tmp_path_factory.mktemp("market"))

@@ -8,6 +8,7 @@ here it is asked once for all shuffles of a feature.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from include.lifecycle.modelling.tasks import task_of
 
 if TYPE_CHECKING:
     from include.lifecycle.specs import ModelSpec
+
+log = logging.getLogger(__name__)
 
 REPEATS = 10
 MAX_ROWS = 1_000
@@ -44,7 +47,8 @@ class Importance(BaseModel):
     ----------
     metric : the metric of the task that falls.
     rows, repeats : how many rows of the holdout were shuffled, and how often.
-    features : by feature, in the order of the model's.
+    features : by feature, in the order of the model's; without those that cannot be shuffled, as where the models
+        of some segments cannot read what is missing in another one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,17 +75,22 @@ def permutation_importance(model: ModelSpec, estimator: Any, holdout: pl.DataFra
     orders = [rng.permutation(rows.height) for _ in range(REPEATS)]
     whole = task.tuning_score(rows.with_columns(pl.Series(_SCORE, predict(estimator, rows, model))), _SCORE)
 
-    def falls(feature: str) -> FeatureImportance:
+    def falls(feature: str) -> FeatureImportance | None:
         shuffled = pl.concat([rows.with_columns(rows[feature].gather(order)) for order in orders])
-        scores = np.split(predict(estimator, shuffled, model), REPEATS)
+        try:
+            scores = np.split(predict(estimator, shuffled, model), REPEATS)
+        except ValueError as error:
+            log.warning("The importance of %r to %r is not known: %s", feature, model.name, error)
+            return None
         measured = [task.tuning_score(rows.with_columns(pl.Series(_SCORE, own)), _SCORE) for own in scores]
         lost = whole - np.array(measured)
         low, high = np.quantile(lost, [0.025, 0.975])
         return FeatureImportance(mean=float(lost.mean()), low=float(low), high=float(high))
 
+    found = {feature: falls(feature) for feature in model.features}
     return Importance(
         metric=task.tuning_metric,
         rows=rows.height,
         repeats=REPEATS,
-        features={feature: falls(feature) for feature in model.features},
+        features={feature: importance for feature, importance in found.items() if importance is not None},
     )
