@@ -9,7 +9,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -369,28 +369,6 @@ def test_a_staged_model_with_an_untrusted_type_is_not_registered(
     assert registry.champion(mlflow_url, strict.name) is None
 
 
-def test_aliases_follow_and_leave_versions(
-    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
-) -> None:
-    digest = stage(model, lake, run, tmp_path).digest
-    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
-    push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run, "baseline")
-    client = MlflowClient(mlflow_url, mlflow_url)
-
-    assert registry.champion(mlflow_url, model.name) is None
-    for aliases in (Aliases(2, 1), Aliases(1, None), Aliases(1, 2), Aliases(1, 2)):
-        registry.set_aliases(mlflow_url, model.name, aliases)
-        found = client.get_registered_model(model.name).aliases
-        assert found == {name: str(version) for name, version in vars(aliases).items() if version is not None}
-    champion = registry.champion(mlflow_url, model.name)
-    assert champion is not None
-    assert (champion.version, champion.as_of, champion.score_column) == (1, AS_OF, "candidate_score")
-
-
-def test_a_model_that_was_never_registered_has_no_champion(mlflow_url: str) -> None:
-    assert registry.champion(mlflow_url, "never_registered") is None
-
-
 def children(client: MlflowClient, run_id: str) -> list[Any]:
     experiment = client.get_run(run_id).info.experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
@@ -407,22 +385,3 @@ def state(client: MlflowClient, name: str) -> tuple[int, int, list[str], int]:
     logged = client.search_logged_models([experiment])
     versions = client.search_model_versions(f"name = '{name}'")
     return len(parents), len(trials), [str(model.status) for model in logged], len(versions)
-
-
-def test_what_is_measured_of_a_version_is_in_its_run_once_however_often_it_is_logged(
-    model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
-) -> None:
-    digest = stage(model, lake, run, tmp_path).digest
-    pushed = push_model(mlflow_url, lake, StagedTraining(model, AS_OF, digest), run)
-    name, version, week = model.name, pushed.version, timedelta(weeks=1)
-
-    for _ in range(2):
-        registry.log_metrics(mlflow_url, name, version, {"drift/score": 0.5, "drift/pages": 2.0}, AS_OF + week, 7)
-    registry.log_metrics(mlflow_url, name, version, {"drift/score": 1.5}, AS_OF + 2 * week, 14)
-
-    history = MlflowClient(mlflow_url, mlflow_url).get_metric_history(pushed.run_id, "drift/score")
-    assert [(point.step, point.value) for point in history] == [(7, 0.5), (14, 1.5)]
-    moment = datetime.fromtimestamp(history[0].timestamp / 1000, UTC)
-    assert moment.date() == AS_OF + week
-    with pytest.raises(UnusableModelError, match="Version 99"):
-        registry.log_metrics(mlflow_url, name, 99, {"drift/score": 0.5}, AS_OF, 0)
