@@ -23,6 +23,7 @@ from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.intervals import Interval
+from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.reasons import Usual, reasons_of
 from include.lifecycle.promotion import registry
 from include.lifecycle.scoring.prediction_files import (
@@ -80,7 +81,8 @@ def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, s
     Raises
     ------
     UnusableModelError
-        If the version, its file or its interval is gone, or the file is not the one that was trained.
+        If the version, its file or its interval is gone, or the file is not the one that was trained; or if what
+        is kept of its training is damaged.
     """
     estimator = registry.load(tracking_uri, model.name, version, model.trusted_types, sha256)
     usual, inputs = _kept_usual(lake, model, version) if model.reasons else ({}, {})
@@ -90,12 +92,18 @@ def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, s
 def _kept_usual(lake: Lake, model: ModelSpec, version: int) -> tuple[Usual, Mapping[str, str]]:
     """The usual values of a version's training rows, and what they were read from.
 
-    Both are empty for a version from before they were kept, and, as scores matter more than their reasons, where
-    what is kept of the version is damaged.
+    Both are empty for a version from before they were kept.
+
+    Raises
+    ------
+    UnusableModelError
+        If what is kept of the version is damaged: a day that is scored without reasons would stay so.
     """
     prefix = model.reference_prefix(version)
     found = lake.newest(prefix)
     if found is None:
+        if lake.keys(f"{prefix}/"):
+            raise UnusableModelError(_damaged_reference(model, version, "its manifest is missing or damaged."))
         log.warning("Nothing is kept of version %d of %r, so its scores have no reasons.", version, model.name)
         return {}, {}
     day, manifest = found
@@ -103,9 +111,15 @@ def _kept_usual(lake: Lake, model: ModelSpec, version: int) -> tuple[Usual, Mapp
     try:
         record = TrainingRecord.model_validate(kept.read_json(day, RECORD))
     except LakeError as error:
-        log.error("The scores of version %d of %r have no reasons. %s", version, model.name, error)
-        return {}, {}
+        raise UnusableModelError(_damaged_reference(model, version, str(error))) from error
     return record.usual_values, kept.inputs if record.usual_values else {}
+
+
+def _damaged_reference(model: ModelSpec, version: int, fault: str) -> str:
+    return (
+        f"What is kept of version {version} of {model.name!r} cannot be read, so that its scores have no reasons: "
+        f"{fault} Run the DAG maintenance, which has it rebuilt."
+    )
 
 
 def score_days(

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.reasons import REASONS, UsualValues
 from include.lifecycle.promotion import registry
 from include.lifecycle.scoring import scoring
@@ -18,7 +19,7 @@ from include.lifecycle.scoring.scoring import Scorer, load_scorer, score
 from include.lifecycle.specs import ReasonsSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training.record import RECORD
-from tests.damage import damage
+from tests.damage import DAMAGES, damage
 from tests.integration.scoring.people import DAY, LEAVING, Constant, predictions
 from tests.specs import changed
 from tests.training_records import training_record
@@ -109,14 +110,12 @@ def test_the_same_features_and_version_give_the_same_bytes(
     assert first.files == again.files
 
 
-@pytest.mark.parametrize("kept", ["nothing", "an older record", "a damaged record"])
+@pytest.mark.parametrize("kept", ["nothing", "an older record"])
 def test_a_version_without_usual_values_scores_with_reasons_of_null(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, scorer: Any, tmp_path: Path, kept: str
 ) -> None:
     if kept != "nothing":
-        keep(lake, run, tmp_path, usual_values={} if kept == "an older record" else USUAL)
-    if kept == "a damaged record":
-        damage(lake, (REASONED.reference_prefix(3), TRAINED), "a file changed")
+        keep(lake, run, tmp_path, usual_values={})
     publish_features()
 
     score(REASONED, lake, DAY, scorer(), run)
@@ -125,6 +124,17 @@ def test_a_version_without_usual_values_scores_with_reasons_of_null(
     frame = predictions(lake, DAY, tmp_path / "read")
     assert frame["will_leave"].any()
     assert frame.select(REASONS).null_count().row(0) == (frame.height,) * 3
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_version_whose_record_is_damaged_scores_nothing_rather_than_without_reasons(
+    lake: Lake, run: RunInfo, scorer: Any, tmp_path: Path, kind: str
+) -> None:
+    keep(lake, run, tmp_path, usual_values=USUAL)
+    damage(lake, (REASONED.reference_prefix(3), TRAINED), kind)
+
+    with pytest.raises(UnusableModelError, match=r"What is kept of version 3 of .* cannot be read"):
+        scorer()
 
 
 def test_a_table_of_older_code_gets_the_columns_and_its_days_stay_as_they_are(
