@@ -5,64 +5,39 @@ Skipped where no Chromium is installed. ML_SCREENSHOTS=<folder> keeps a picture 
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from tests.e2e.chromium import (
+    PATIENCE_MS,
+    PHONE,
+    WIDE,
+    keep_picture,
+    launched,
+    log_in,
+    needs_chromium,
+    open_tab,
+    playwright_api,
+)
 from tests.e2e.conftest import START, World
 
-playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+pytestmark = needs_chromium
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))),
-    None,
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium or Chrome is installed.")
-
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SCREENS = [(WIDE, "light"), (PHONE, "light"), (WIDE, "dark"), (PHONE, "dark")]
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium that calls nobody."""
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield made
-        made.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
 def login(browser: Any, company: World) -> Any:
-    """The cookies of somebody who has logged in with the login's form."""
-    context = browser.new_context(base_url=company.settings.airflow_url)
-    page = context.new_page()
-    page.goto("/")
-    page.get_by_label("Username").or_(page.locator("input[name=username]")).first.fill(ADMIN_NAME)
-    page.locator("input[type=password]").fill(company.settings.secrets.airflow_password)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: "/login" not in url, timeout=PATIENCE_MS)
-    state = context.storage_state()
-    context.close()
-    return state
-
-
-def open_tab(browser: Any, company: World, login: Any, viewport: Any = WIDE, scheme: str = "light") -> Any:
-    """A tab of somebody who is logged in."""
-    context = browser.new_context(
-        base_url=company.settings.airflow_url, storage_state=login, viewport=viewport, color_scheme=scheme
-    )
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    return page
+    return log_in(browser, company)
 
 
 @pytest.fixture
@@ -71,13 +46,6 @@ def tab(browser: Any, company: World, login: Any) -> Iterator[Any]:
     page = open_tab(browser, company, login)
     yield page
     page.context.close()
-
-
-def keep_picture(page: Any, name: str) -> None:
-    """Keep a picture of the whole page, if pictures were asked for."""
-    folder = os.environ.get("ML_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def open_form(page: Any, dag_id: str) -> Any:
