@@ -8,10 +8,11 @@ from airflow.sdk import DAG, Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.catalog import MODELS
-from include.lifecycle.promotion.rollback_policy import SHORTEST_REASON
+from include.lifecycle.promotion.actions import SHORTEST_REASON
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
 from ml_lifecycle.defaults import DEFAULTS
+from ml_lifecycle.forms import text_field, version_field
 
 DOC = """
 Makes a former champion of **{title}** champion again.
@@ -26,7 +27,7 @@ Makes a former champion of **{title}** champion again.
 - **Scoring again:** with `Score again` on, the days whose published predictions are of the version that goes are
   scored with the one that comes. Their manifests say why, under `rescored:/{name}`.
 - **When it fails:** `plan` red says what is wrong with the request and which versions may be chosen; trigger the
-  DAG anew. `roll_back` red after its retries means that MLflow or the warehouse is out of reach: clear it.
+  DAG again. `roll_back` red after its retries means that MLflow or the warehouse is out of reach: clear it.
   `docs/runbooks/rollback.md` says when to roll back and how to see that it worked.
 """
 
@@ -46,21 +47,14 @@ def rollback(model: ModelSpec) -> DAG:
         default_args=DEFAULTS,
         tags=["rollback", model.name],
         params={
-            "version": Param(
-                None,
-                type=["null", "integer"],
-                minimum=1,
-                title="Version",
-                description="The former champion that comes back. Empty: the one that the present one replaced.",
+            "version": version_field(
+                "The former champion that comes back. Empty: the one that the present one replaced."
             ),
-            "reason": Param(
-                None,
-                type=["null", "string"],
-                minLength=SHORTEST_REASON,
-                maxLength=500,
-                title="Reason",
-                description=f"What is wrong with the present champion, in {SHORTEST_REASON} to 500 characters; it "
-                "is kept in the ledger. Required unless this is a dry run.",
+            "reason": text_field(
+                "Reason",
+                f"What is wrong with the present champion, in {SHORTEST_REASON} to 500 characters; it is kept in "
+                "the ledger. Required unless this is a dry run.",
+                shortest=SHORTEST_REASON,
             ),
             "rescore": Param(
                 False,

@@ -10,11 +10,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.catalog import MODELS
 from include.lifecycle.look_back import LOOK_BACK
-from include.lifecycle.promotion.shadow_policy import SHORTEST_REASON
+from include.lifecycle.promotion.actions import SHORTEST_REASON
 from include.lifecycle.specs import ModelSpec
 from ml_lifecycle import assets
 from ml_lifecycle.defaults import DEFAULTS, HEAVY
-from ml_lifecycle.forms import day_field
+from ml_lifecycle.forms import day_field, text_field, version_field
 
 DOC = """
 A version of **{title}** that is challenger scores the champion's days in shadow, from the same features and
@@ -35,7 +35,7 @@ apart from what is published. The form makes a version challenger, withdraws it,
   enough outcomes, its gain is above 0 beyond chance, and the gate has not refused it for anything but its gain.
   `wake_scoring` then wakes `{name}_scoring`.
 - **When it fails:** the champion's predictions are published already and are not affected. `change` red says
-  what is wrong with the request; trigger the DAG anew. `score` red names each day that the challenger could not
+  what is wrong with the request; trigger the DAG again. `score` red names each day that the challenger could not
   score, or says why the version cannot be used: train another one, or withdraw it. Either red after its retries
   means that the lake, MLflow or the warehouse is out of reach: clear it.
 """
@@ -74,21 +74,11 @@ def shadow(model: ModelSpec) -> DAG:
                 title="Action",
                 description="What is to happen.",
             ),
-            "version": Param(
-                None,
-                type=["null", "integer"],
-                minimum=1,
-                title="Version",
-                description="The version that is to score in shadow. Empty: the present challenger.",
-            ),
-            "reason": Param(
-                None,
-                type=["null", "string"],
-                minLength=SHORTEST_REASON,
-                maxLength=500,
-                title="Reason",
-                description=f"Why, in {SHORTEST_REASON} to 500 characters; it is kept in the ledger. Required for "
-                "a change.",
+            "version": version_field("The version that is to score in shadow. Empty: the present challenger."),
+            "reason": text_field(
+                "Reason",
+                f"Why, in {SHORTEST_REASON} to 500 characters; it is kept in the ledger. Required for a change.",
+                shortest=SHORTEST_REASON,
             ),
             "day": day_field(
                 "Day", "Let the challenger score this day again. Empty: what it lacks.", model.dataset

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import get_current_context
 
 from include.lifecycle.promotion import ledger, settlement
@@ -15,7 +16,6 @@ from include.lifecycle.reporting.notifications import Notification
 from ml_lifecycle import hooks, trainings
 from ml_lifecycle.forms import COMMENT
 from ml_lifecycle.links import show_report
-from ml_lifecycle.operators import ApproveVersionOperator
 from ml_lifecycle.runs import run_info, run_url, web_url
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def response(answer: dict[str, Any] | None) -> Response | None:
         return None
     user = answer["responded_by_user"]
     return Response(
-        approves=answer["chosen_options"] == [ApproveVersionOperator.APPROVE],
+        approves=answer["chosen_options"] == [ApprovalOperator.APPROVE],
         user=user and user["name"],
         comment=(answer["params_input"] or {}).get(COMMENT) or "",
     )

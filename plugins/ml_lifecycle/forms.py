@@ -16,6 +16,18 @@ def day_field(title: str, description: str, timeline: Timeline) -> Param:
     return Param(None, type=["null", "string"], format="date", title=title, description=f"{description} {bounds}")
 
 
+def text_field(title: str, description: str, *, shortest: int = 0) -> Param:
+    """A text of at most 500 characters that may be left empty."""
+    return Param(
+        None, type=["null", "string"], minLength=shortest, maxLength=500, title=title, description=description
+    )
+
+
+def version_field(description: str) -> Param:
+    """The number of a version that may be left empty."""
+    return Param(None, type=["null", "integer"], minimum=1, title="Version", description=description)
+
+
 def training_form(timeline: Timeline) -> dict[str, Param]:
     """What a training is asked for."""
     return {
@@ -37,13 +49,10 @@ def training_form(timeline: Timeline) -> dict[str, Param]:
             title="Seed",
             description="The same seed and data give the same model. From 0 to 4294967295.",
         ),
-        "reason": Param(
-            None,
-            type=["null", "string"],
-            maxLength=500,
-            title="Reason",
-            description="Why this training takes place, in at most 500 characters; it is kept with the model. "
-            "Empty: how it was started.",
+        "reason": text_field(
+            "Reason",
+            "Why this training takes place, in at most 500 characters; it is kept with the model. Empty: how it "
+            "was started.",
         ),
         "ask_first": Param(
             False,
@@ -58,11 +67,7 @@ def training_form(timeline: Timeline) -> dict[str, Param]:
 def approval_form() -> dict[str, Param]:
     """What a person may say with an answer."""
     return {
-        COMMENT: Param(
-            None,
-            type=["null", "string"],
-            maxLength=500,
-            title="Comment",
-            description="Why, in at most 500 characters; it is kept in the ledger and on the model card.",
+        COMMENT: text_field(
+            "Comment", "Why, in at most 500 characters; it is kept in the ledger and on the model card."
         )
     }

@@ -83,7 +83,7 @@ def roll_back_if_worse(model: ModelSpec, day: date) -> dict[str, Any] | None:
     url, run_id = hooks.MlflowHook().tracking_uri, get_current_context()["dag_run"].run_id
     with hooks.WarehouseHook().connection() as connection:
         history = ledger.entries(connection, model.name)
-        entry = rollback.recorded(history, run_id)
+        entry = ledger.recorded(history, "rollback", run_id)
         if entry is None:
             since, _ = ledger.in_force(connection, model.name) or (None, None)
             evidence = version_before.compare(url, model, hooks.lake(), history, day, since and since.date())
@@ -113,7 +113,7 @@ def _entry(model: ModelSpec, history: Sequence[Entry]) -> Entry:
     """The rollback that the run has recorded, or else the one that its form asks for."""
     context = get_current_context()
     run = context["dag_run"]
-    done = rollback.recorded(history, run.run_id)
+    done = ledger.recorded(history, "rollback", run.run_id)
     if done is not None:
         return done
     params = context["params"]

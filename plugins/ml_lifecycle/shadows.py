@@ -43,7 +43,7 @@ def change(model: ModelSpec) -> dict[str, Any]:
     url = hooks.MlflowHook().tracking_uri
     with hooks.WarehouseHook().connection() as connection:
         history = ledger.entries(connection, model.name)
-        entry = shadow.recorded(history, request, run.run_id) or _entry(url, model, history, request)
+        entry = ledger.recorded(history, request.asked, run.run_id) or _entry(url, model, history, request)
         try:
             entry = shadow.change(url, connection, entry)
         except ledger.LedgerConflictError as error:

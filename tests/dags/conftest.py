@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.storage.lake import Lake
 from include.stack.airflow_api import AirflowApi
 from tests.dags.dag_ids import EXPECTED, ROOT
 
@@ -24,6 +27,8 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="false",
 )
 PASSWORD = "a password of the tests"
+Trigger = Callable[..., Any]
+"""Triggers a DAG, as its form opens but for what is given; returns the run."""
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +71,34 @@ def api(dags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             airflow_url="http://airflow", secrets=SimpleNamespace(airflow_password=PASSWORD)
         )
         yield AirflowApi(services)
+
+
+@pytest.fixture
+def notified() -> list[Any]:
+    """What people are told."""
+    return []
+
+
+@pytest.fixture
+def trigger_of(
+    dags: dict[str, Any], postgres: Any, lake: Lake, notified: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Sequence[ledger.Entry]], Trigger]:
+    """What triggers a DAG whose tasks have a real lake and a ledger with some entries; MLflow finds no fault."""
+    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext(postgres))
+    monkeypatch.setattr("ml_lifecycle.hooks.MlflowHook.tracking_uri", "http://mlflow")
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
+    monkeypatch.setattr("ml_lifecycle.hooks.notification_services", lambda: None)
+    monkeypatch.setattr("ml_lifecycle.hooks.notify", notified.append)
+    monkeypatch.setattr(registry, "fault", lambda *_: None)
+
+    def trigger_of(dag_id: str, history: Sequence[ledger.Entry]) -> Trigger:
+        for entry in history:
+            ledger.record(postgres, entry)
+        dag = dags[dag_id]
+        opens = {name: dag.params.get_param(name).value for name in dag.params}
+        for name, value in opens.items():
+            # In one process, what a form is given stays in the DAG; the test's end takes it back.
+            monkeypatch.setattr(dag.params.get_param(name), "value", value)
+        return lambda **form: dag.test(run_conf=opens | form)
+
+    return trigger_of

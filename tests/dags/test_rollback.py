@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
@@ -18,7 +17,6 @@ from include.lifecycle.monitoring import version_before
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.automatic_rollback import AutomaticRollbackEvidence
 from include.lifecycle.promotion.ledger import Entry
-from include.lifecycle.storage.lake import Lake
 from include.models.churn import CHURN
 from ml_lifecycle import rollbacks
 from ml_lifecycle.run_notes import on_dag_run_success
@@ -34,38 +32,20 @@ Trigger = Callable[..., Any]
 
 
 @pytest.fixture
-def shown() -> dict[str, Any]:
+def shown(notified: list[Any]) -> dict[str, Any]:
     """What the registry and people were told."""
-    return {"aliases": [], "tags": {}, "notified": []}
+    return {"aliases": [], "tags": {}, "notified": notified}
 
 
 @pytest.fixture
-def trigger(
-    dags: dict[str, Any], postgres: Any, lake: Lake, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> Trigger:
+def trigger(trigger_of: Any, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Trigger:
     """Triggers `churn_rollback`, as its form opens but for what is given; returns the run."""
-
-    @contextmanager
-    def connection(_: Any) -> Iterator[Any]:
-        yield postgres
-
-    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", connection)
-    monkeypatch.setattr("ml_lifecycle.hooks.MlflowHook.tracking_uri", "http://mlflow")
-    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
-    monkeypatch.setattr("ml_lifecycle.hooks.notification_services", lambda: None)
-    monkeypatch.setattr("ml_lifecycle.hooks.notify", shown["notified"].append)
-    monkeypatch.setattr(registry, "fault", lambda *_: None)
     monkeypatch.setattr(registry, "set_aliases", lambda _, name, aliases: shown["aliases"].append((name, aliases)))
     monkeypatch.setattr(
         registry, "tag_version", lambda _, name, version, tags: shown["tags"].update({version: tags})
     )
-    for entry in (FIRST, SECOND):
-        ledger.record(postgres, entry)
-    dag = dags["churn_rollback"]
-    for name in dag.params:
-        # In one process, what a form is given stays in the DAG; the test's end takes it back.
-        monkeypatch.setattr(dag.params.get_param(name), "value", dag.params.get_param(name).value)
-    return lambda **form: dag.test(run_conf=OPENS | form)
+    trigger: Trigger = trigger_of("churn_rollback", (FIRST, SECOND))
+    return trigger
 
 
 def note_of(run: Any) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -41,37 +40,18 @@ Trigger = Callable[..., Any]
 
 
 @pytest.fixture
-def shown() -> dict[str, Any]:
+def shown(notified: list[Any]) -> dict[str, Any]:
     """What the registry and people were told."""
-    return {"aliases": [], "notified": []}
+    return {"aliases": [], "notified": notified}
 
 
 @pytest.fixture
-def trigger(
-    dags: dict[str, Any], postgres: Any, lake: Lake, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> Trigger:
+def trigger(trigger_of: Any, shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Trigger:
     """Triggers `churn_shadow`, as its form opens but for what is given; returns the run."""
-
-    @contextmanager
-    def connection(_: Any) -> Iterator[Any]:
-        yield postgres
-
-    monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", connection)
-    monkeypatch.setattr("ml_lifecycle.hooks.MlflowHook.tracking_uri", "http://mlflow")
-    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)
-    monkeypatch.setattr("ml_lifecycle.hooks.notification_services", lambda: None)
-    monkeypatch.setattr("ml_lifecycle.hooks.notify", shown["notified"].append)
-    monkeypatch.setattr(registry, "fault", lambda *_: None)
     monkeypatch.setattr(registry, "set_aliases", lambda _, name, aliases: shown["aliases"].append(aliases))
     monkeypatch.setattr(registry, "tag_version", lambda *_: None)
-    for entry in (FIRST, SECOND):
-        ledger.record(postgres, entry)
-    dag = dags["churn_shadow"]
-    for name in dag.params:
-        # In one process, what a form is given stays in the DAG; the test's end takes it back.
-        monkeypatch.setattr(dag.params.get_param(name), "value", dag.params.get_param(name).value)
-    opens = {name: dag.params.get_param(name).value for name in dag.params}
-    return lambda **form: dag.test(run_conf=opens | form)
+    trigger: Trigger = trigger_of("churn_shadow", (FIRST, SECOND))
+    return trigger
 
 
 def actions(postgres: Any) -> list[str]:

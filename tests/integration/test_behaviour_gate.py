@@ -17,9 +17,9 @@ from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.staged_training import AS_OF, small_model, stage
 
 PRICES = {"price": (-1.0, 0.0, 1.0)}
-DEARER_IS_RISKIER = Monotonic(name="dearer", steps=PRICES)
+HIGHER_PRICE_IS_RISKIER = Monotonic(name="higher price", steps=PRICES)
 """What the orders show, so what every candidate learns."""
-DEARER_IS_SAFER = Monotonic(name="dearer", steps=PRICES, direction="down")
+HIGHER_PRICE_IS_SAFER = Monotonic(name="higher price", steps=PRICES, direction="down")
 
 
 class Gate:
@@ -44,19 +44,19 @@ def gate(lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str, postgres: An
 
 
 def test_a_candidate_that_passes_its_behaviour_tests_is_promoted(gate: Gate) -> None:
-    assert gate.decision((DEARER_IS_RISKIER,), (DEARER_IS_RISKIER,)).action == "promote"
+    assert gate.decision((HIGHER_PRICE_IS_RISKIER,), (HIGHER_PRICE_IS_RISKIER,)).action == "promote"
 
 
 def test_a_candidate_that_breaks_monotonicity_is_refused_however_good_its_metric(gate: Gate) -> None:
-    decision = gate.decision((DEARER_IS_SAFER,), (DEARER_IS_SAFER,))
+    decision = gate.decision((HIGHER_PRICE_IS_SAFER,), (HIGHER_PRICE_IS_SAFER,))
 
     assert decision.action == "baseline"
     reasons = " ".join(decision.reasons)
-    assert "The behaviour test 'dearer' failed: The largest step the wrong way is" in reasons
+    assert "The behaviour test 'higher price' failed: The largest step the wrong way is" in reasons
 
 
 def test_a_candidate_of_which_a_behaviour_test_is_missing_is_refused(gate: Gate) -> None:
-    decision = gate.decision((), (DEARER_IS_RISKIER,))
+    decision = gate.decision((), (HIGHER_PRICE_IS_RISKIER,))
 
     assert decision.action == "baseline"
-    assert "The behaviour test 'dearer' was not run." in " ".join(decision.reasons)
+    assert "The behaviour test 'higher price' was not run." in " ".join(decision.reasons)

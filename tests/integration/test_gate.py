@@ -20,6 +20,7 @@ from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
+from tests.integration.interrupted import aliases, killed
 from tests.integration.staged_training import AS_OF, small_model, stage
 from tests.specs import changed
 
@@ -45,22 +46,6 @@ def train(model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url
         return run_gate(mlflow_url, lake, postgres, staged, version, own_run)
 
     return train_and_evaluate
-
-
-def aliases(mlflow_url: str, name: str) -> Aliases:
-    found = MlflowClient(mlflow_url, mlflow_url).get_registered_model(name).aliases
-    return Aliases(**{alias: int(version) for alias, version in found.items()})
-
-
-def killed(step: Callable[..., Any], moment: str) -> Callable[..., Any]:
-    """The step of a process that dies before or after it."""
-
-    def die(*args: Any) -> None:
-        if moment == "after":
-            step(*args)
-        raise KeyboardInterrupt
-
-    return die
 
 
 def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusals(

@@ -111,8 +111,8 @@ def test_a_push_logs_the_behaviour_tests_and_how_many_failed(
     lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url: str
 ) -> None:
     tests = (
-        Monotonic(name="dearer", steps={"price": (-1.0, 0.0, 1.0)}),
-        Monotonic(name="cheaper", steps={"price": (-1.0, 0.0, 1.0)}, direction="down"),
+        Monotonic(name="higher price", steps={"price": (-1.0, 0.0, 1.0)}),
+        Monotonic(name="lower price", steps={"price": (-1.0, 0.0, 1.0)}, direction="down"),
     )
     model = small_model(f"returns_{uuid.uuid4().hex[:8]}", behaviour=tests)
     digest = stage(model, lake, run, tmp_path).digest
@@ -124,7 +124,10 @@ def test_a_push_logs_the_behaviour_tests_and_how_many_failed(
     logged = json.loads(
         Path(client.download_artifacts(pushed.run_id, "behaviour.json", str(tmp_path))).read_text()
     )
-    assert [(test["name"], test["passed"]) for test in logged["tests"]] == [("dearer", True), ("cheaper", False)]
+    assert [(test["name"], test["passed"]) for test in logged["tests"]] == [
+        ("higher price", True),
+        ("lower price", False),
+    ]
 
 
 def test_no_two_trainings_of_a_day_have_the_same_name(

@@ -20,6 +20,7 @@ from include.lifecycle.promotion.settlement import settle
 from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import GateSpec, ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
+from tests.integration.interrupted import aliases, killed
 from tests.integration.staged_training import AS_OF, small_model, stage
 
 APPROVED = Response(approves=True, user="ana", comment="Sales agrees.")
@@ -55,22 +56,6 @@ def answer(model: ModelSpec, run: RunInfo, mlflow_url: str, postgres: Any) -> Ca
         return settle(mlflow_url, postgres, model, version, response, run)
 
     return answer
-
-
-def aliases(mlflow_url: str, name: str) -> Aliases:
-    found = MlflowClient(mlflow_url, mlflow_url).get_registered_model(name).aliases
-    return Aliases(**{alias: int(version) for alias, version in found.items()})
-
-
-def killed(step: Callable[..., Any], moment: str) -> Callable[..., Any]:
-    """The step of a process that dies before or after it."""
-
-    def die(*args: Any) -> None:
-        if moment == "after":
-            step(*args)
-        raise KeyboardInterrupt
-
-    return die
 
 
 def test_a_proposed_version_is_champion_once_it_is_approved_and_not_before(

@@ -21,6 +21,9 @@ CHAMPION_CHANGES: frozenset[Action] = frozenset({"promote", "refresh", "baseline
 BESIDE_ANY_CHAMPION: frozenset[Action] = frozenset({"reject", "fallback", "shadow", "withdraw", "repair"})
 """Actions that leave the champion alone, whichever it is by the time that they are recorded."""
 
+SHORTEST_REASON = 10
+"""Characters of the reason that a person gives for a change."""
+
 
 def alternatives(action: Action) -> frozenset[Action]:
     """The actions of which a run takes at most one for a candidate: one verdict, one answer, one of each other."""

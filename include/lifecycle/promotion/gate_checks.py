@@ -102,16 +102,19 @@ def _baseline(evidence: GateEvidence) -> Iterator[CheckRow]:
         if not is_number(score):
             yield _missing(BASELINE, asked, f"{_title(evidence)} could not be measured for the {who}")
             return
-    passed, (first, second) = _number(own) > _number(baseline), distinct_texts([own, baseline])
-    yield CheckRow(
-        name=BASELINE,
-        asked=f"above the baseline's {second}",
+    what = f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows"
+    yield _above(BASELINE, what, own, baseline, whose="the baseline's ")
+
+
+def _above(name: str, what: str, own: float | None, other: float | None, whose: str = "") -> CheckRow:
+    """Whether the candidate's score is above another one; both are numbers."""
+    passed, (first, second) = _number(own) > _number(other), distinct_texts([own, other])
+    return CheckRow(
+        name=name,
+        asked=f"above {whose}{second}",
         measured=str(first),
         passed=passed,
-        sentence=(
-            f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows: the candidate's {first} "
-            f"{_is(passed)} above the baseline's {second}."
-        ),
+        sentence=f"{what}: the candidate's {first} {_is(passed)} above {whose}{second}.",
     )
 
 
@@ -121,18 +124,8 @@ def _naive_models(evidence: GateEvidence) -> Iterator[CheckRow]:
         if not (is_number(naive.candidate_score) and is_number(naive.score)):
             yield _missing(name, asked, f"{_title(evidence)} beside the naive model {naive.name!r} is no number")
             continue
-        passed = _number(naive.candidate_score) > _number(naive.score)
-        first, second = distinct_texts([naive.candidate_score, naive.score])
-        yield CheckRow(
-            name=name,
-            asked=f"above {second}",
-            measured=str(first),
-            passed=passed,
-            sentence=(
-                f"{_title(evidence)} beside the naive model {naive.name!r}: the candidate's {first} "
-                f"{_is(passed)} above {second}."
-            ),
-        )
+        what = f"{_title(evidence)} beside the naive model {naive.name!r}"
+        yield _above(name, what, naive.candidate_score, naive.score)
 
 
 def _gain(evidence: GateEvidence) -> Iterator[CheckRow]:

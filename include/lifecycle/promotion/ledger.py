@@ -220,6 +220,11 @@ def former_champions(history: Iterable[Entry]) -> tuple[int, ...]:
     return tuple(found[1:])
 
 
+def recorded(history: Iterable[Entry], action: Action, run_id: str) -> Entry | None:
+    """What a run recorded of an action, or None."""
+    return next((entry for entry in history if (entry.action, entry.run_id) == (action, run_id)), None)
+
+
 def in_force_from(history: Iterable[Entry], version: int) -> date | None:
     """The first day whose data a version was for when it first became champion; None where it never was."""
     starts = (

@@ -91,6 +91,7 @@ def render_card(
     entry : the verdict that stands on the version.
     links : texts to addresses of what the card is about.
     """
+    evidence = GateEvidence.model_validate(entry.evidence)
     warnings = [Section("Warnings", " ".join(training.warnings))] if training.warnings else []
     captions = task_of(model).plots
     shown = [Section(*captions[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
@@ -101,8 +102,8 @@ def render_card(
             sections=[
                 *warnings,
                 Section("What it predicts", model.description),
-                _metrics(model, training, GateEvidence.model_validate(entry.evidence)),
-                *gate_sections(GateEvidence.model_validate(entry.evidence)),
+                _metrics(model, training, evidence),
+                *gate_sections(evidence),
                 *_segments(model, training),
                 *_interval(training),
                 *behaviour_section(training),

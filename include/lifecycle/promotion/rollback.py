@@ -96,12 +96,6 @@ def entry_of(
     )
 
 
-def recorded(history: Sequence[ledger.Entry], run_id: str) -> ledger.Entry | None:
-    """The rollback that a run recorded, or None."""
-    found = (entry for entry in history if (entry.action, entry.run_id) == ("rollback", run_id))
-    return next(found, None)
-
-
 def roll_back(tracking_uri: str, connection: extensions.connection, entry: ledger.Entry) -> ledger.Entry:
     """Record a rollback and show it in the registry; returns the entry that the ledger holds.
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from include.lifecycle.promotion.actions import SHORTEST_REASON
 from include.lifecycle.specs import Spec
-
-SHORTEST_REASON = 10
-"""Characters of the reason that a rollback needs."""
 
 
 class RollbackEvidence(Spec):

@@ -109,12 +109,6 @@ def entry_of(
     )
 
 
-def recorded(history: Sequence[ledger.Entry], request: Request, run_id: str) -> ledger.Entry | None:
-    """The change that a run recorded, or None."""
-    found = (entry for entry in history if (entry.action, entry.run_id) == (request.asked, run_id))
-    return next(found, None)
-
-
 def change(tracking_uri: str, connection: extensions.connection, entry: ledger.Entry) -> ledger.Entry:
     """Record a change and show it in the registry; returns the entry that the ledger holds.
 

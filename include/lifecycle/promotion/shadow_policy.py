@@ -11,10 +11,8 @@ from datetime import date
 from typing import Literal
 
 from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.promotion.actions import SHORTEST_REASON
 from include.lifecycle.specs import Spec
-
-SHORTEST_REASON = 10
-"""Characters of the reason that a change needs."""
 
 Asked = Literal["shadow", "withdraw", "promote"]
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -185,14 +186,14 @@ def score(
     features = lake.pin(model.dataset.features_prefix, [day])
     refuse_empty(model, lake, day, features)
     last = lake.usable_manifest(model.predictions_prefix, day)
-    known = last or _loaded(model, connection, day)
+    loaded = cache(lambda: _loaded(model, connection, day))
     made_by = {version_input(model): str(scorer.version), **scorer.inputs}
-    inputs = features.inputs | made_by | _why_again(model, known, scorer)
+    inputs = features.inputs | made_by | _why_again(model, last or loaded(), scorer)
     published = _same_work(last, inputs, run)
     earlier = (
         published
         or _same_work(lake.usable_manifest(model.staged_scores_prefix, day), inputs, run)
-        or _same_work(_loaded(model, connection, day), inputs, run)
+        or _same_work(loaded(), inputs, run)
     )
     dated = replace(run, started_at=earlier.created_at) if earlier else run
     with TemporaryDirectory() as folder:

@@ -20,7 +20,16 @@ Rows = Annotated[Callable[[pl.DataFrame], pl.DataFrame], takes("sample")]
 _ROUNDING = 1e-9
 
 
-class Monotonic(Spec):
+class _Test(Spec):
+    """What all tests have."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of the model's features that the test changes by their names."""
+        return frozenset()
+
+
+class Monotonic(_Test):
     """The score never moves the wrong way as columns go through values, in any row of the sample."""
 
     name: str = Field(description="How pages and the gate call the test.")
@@ -54,7 +63,7 @@ class Monotonic(Spec):
         return f"No score {way} by more than {self.tolerance:g} as {ranges}."
 
 
-class Invariant(Spec):
+class Invariant(_Test):
     """Rows that differ in nothing that should matter have the same scores."""
 
     name: str = Field(description="How pages and the gate call the test.")
@@ -63,26 +72,16 @@ class Invariant(Spec):
     tolerance: float = Field(_ROUNDING, ge=0, description="The largest difference of scores that is none.")
 
     @property
-    def columns(self) -> frozenset[str]:
-        """None that are named."""
-        return frozenset()
-
-    @property
     def asked(self) -> str:
         """What is asked, in a sentence."""
         return f"No score differs by more than {self.tolerance:g}."
 
 
-class AnyOrder(Spec):
+class AnyOrder(_Test):
     """A row's score depends neither on the order of the rows nor on which others are scored with it."""
 
     name: str = Field("order of the rows", description="How pages and the gate call the test.")
     tolerance: float = Field(_ROUNDING, ge=0, description="The largest difference of scores that is none.")
-
-    @property
-    def columns(self) -> frozenset[str]:
-        """None that are named."""
-        return frozenset()
 
     @property
     def asked(self) -> str:
@@ -90,7 +89,7 @@ class AnyOrder(Spec):
         return f"Scored backwards, and in halves, no score differs by more than {self.tolerance:g}."
 
 
-class Extreme(Spec):
+class Extreme(_Test):
     """Missing and extreme values, in one column and in all of them at once, still get a score that makes sense."""
 
     name: str = Field("missing and extreme values", description="How pages and the gate call the test.")
@@ -113,18 +112,13 @@ class Extreme(Spec):
         )
 
 
-class Profile(Spec):
+class Profile(_Test):
     """Rows that people know get a score that people expect."""
 
     name: str = Field(description="Who or what it is, e.g. 'a loyal customer'.")
     rows: Rows = Field(description="The rows, e.g. `include.toolkit.behaviour.usual(contract='Two year')`.")
     low: float = Field(float("-inf"), description="No score may be lower.")
     high: float = Field(float("inf"), description="No score may be higher.")
-
-    @property
-    def columns(self) -> frozenset[str]:
-        """None that are named."""
-        return frozenset()
 
     @property
     def asked(self) -> str:
