@@ -6,7 +6,7 @@ from a replay of the entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime
@@ -141,14 +141,17 @@ def first_verdict(history: Iterable[Entry], version: int) -> Entry:
 
 def find_verdict(history: Iterable[Entry], version: int) -> Entry | None:
     """As `first_verdict`, but None where there is none."""
-    verdicts = (entry for entry in history if entry.candidate == version and entry.action in VERDICTS)
-    return next(verdicts, None)
+    return _first(history, version, VERDICTS)
 
 
 def find_answer(history: Iterable[Entry], version: int) -> Entry | None:
     """The answer to the proposal of a version, or None where it has none yet, or was not proposed."""
-    answers = (entry for entry in history if entry.candidate == version and entry.action in ANSWERS)
-    return next(answers, None)
+    return _first(history, version, ANSWERS)
+
+
+def _first(history: Iterable[Entry], version: int, actions: Container[Action]) -> Entry | None:
+    """The first entry about a version with one of these actions, or None."""
+    return next((entry for entry in history if entry.candidate == version and entry.action in actions), None)
 
 
 def standing_verdict(history: Sequence[Entry], version: int) -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +14,7 @@ import polars as pl
 
 from include.lifecycle.scoring.checks import check_scores
 from include.lifecycle.scoring.prediction_files import CSV, PARQUET, predictions_table, version_of
-from include.lifecycle.scoring.scoring import concerns_one_day
+from include.lifecycle.scoring.scoring import errors_by_day
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import latest, warehouse
 from include.lifecycle.storage.batches import batches
@@ -23,8 +22,6 @@ from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, Pinned, Ru
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
-
-log = logging.getLogger(__name__)
 
 # A spreadsheet runs a cell that starts so (OWASP, "CSV injection").
 _FORMULA_START = r"^[=+\-@\t\r\n]"
@@ -40,15 +37,9 @@ def publish_days(
     OSError, psycopg2.OperationalError
         If a service is out of reach, which is no error of a day.
     """
-    published, errors = [], {}
-    for day in days:
-        try:
-            published.append(publish(model, lake, connection, day, run))
-        except Exception as error:
-            if not concerns_one_day(error):
-                raise
-            log.exception("The scores of %s are not published.", day)
-            errors[day] = str(error)
+    published: list[dict[str, Any]] = []
+    tried = errors_by_day(days, lambda day: published.append(publish(model, lake, connection, day, run)))
+    errors = {day: error for day, error in tried if error is not None}
     return published, errors
 
 

@@ -138,14 +138,19 @@ def score_days(
     OSError, psycopg2.OperationalError
         If a service is out of reach, which is no error of a day.
     """
+    return errors_by_day(days, lambda day: score(model, lake, day, scorer, run, connection))
+
+
+def errors_by_day(days: Iterable[date], work: Callable[[date], object]) -> Iterator[tuple[date, str | None]]:
+    """Each day, once it is done, with its error or None: what concerns one day stops no other."""
     for day in days:
         error = None
         try:
-            score(model, lake, day, scorer, run, connection)
+            work(day)
         except Exception as raised:
             if not concerns_one_day(raised):
                 raise
-            log.exception("The features of %s cannot be scored.", day)
+            log.exception("The day %s is left out.", day)
             error = str(raised)
         yield day, error
 

@@ -5,7 +5,6 @@ Which days that are follows from what there is, so a lost event, a killed task o
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -18,7 +17,7 @@ from include.lifecycle.scoring.checks import refuse_broken
 from include.lifecycle.scoring.prediction_files import PARQUET, version_input
 from include.lifecycle.scoring.scoring import (
     Scorer,
-    concerns_one_day,
+    errors_by_day,
     publish_scores,
     refuse_empty,
     write_scores,
@@ -26,8 +25,6 @@ from include.lifecycle.scoring.scoring import (
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, Manifest, RunInfo
-
-log = logging.getLogger(__name__)
 
 
 def plan(
@@ -75,16 +72,8 @@ def score_days(
     OSError
         If the lake is out of reach, which is no error of a day.
     """
-    errors = {}
-    for day in days:
-        try:
-            score(model, lake, day, scorer, run)
-        except Exception as error:
-            if not concerns_one_day(error):
-                raise
-            log.exception("The challenger cannot score %s.", day)
-            errors[day] = str(error)
-    return errors
+    tried = errors_by_day(days, lambda day: score(model, lake, day, scorer, run))
+    return {day: error for day, error in tried if error is not None}
 
 
 def score(model: ModelSpec, lake: Lake, day: date, scorer: Scorer, run: RunInfo) -> Manifest:
