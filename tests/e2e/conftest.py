@@ -94,14 +94,16 @@ class World:
         wait_until(lambda: not self.api.due_run(dag_id), f"{dag_id} has not begun the run that is due")
         self.wait_until_quiet(dag_id)
 
+    def runs_of_type(self, dag_id: str, run_type: str) -> list[str]:
+        """The ids of a DAG's runs that began in one way (`scheduled`, `asset_triggered`, ...), newest first."""
+        return [run["dag_run_id"] for run in self.api.runs(dag_id) if run["run_type"] == run_type]
+
     def wait_for_scheduled_run(self, dag_id: str) -> str:
         """Wait until the scheduler has made a run by itself; returns the newest one's id."""
-
-        def scheduled() -> list[str]:
-            return [run["dag_run_id"] for run in self.api.runs(dag_id) if run["run_type"] == "scheduled"]
-
-        wait_until(lambda: bool(scheduled()), f"The scheduler has made no run of {dag_id}")
-        return scheduled()[0]
+        wait_until(
+            lambda: bool(self.runs_of_type(dag_id, "scheduled")), f"The scheduler has made no run of {dag_id}"
+        )
+        return self.runs_of_type(dag_id, "scheduled")[0]
 
     def wait_until_quiet(self, dag_id: str) -> None:
         """Wait until a DAG has no run that is queued or running."""
@@ -173,10 +175,10 @@ def copied_project(folder: Path) -> Path:
     return folder
 
 
-def pass_days(world: World, until: date) -> None:
-    """Let days pass at the company, without the DAG that would go on until yesterday."""
+def pass_days(world: World, until: date, company: CompanySettings = COMPANY) -> None:
+    """Let days pass at a company, without the DAG that would go on until yesterday."""
     with closing(psycopg2.connect(world.settings.postgres_dsn("company"))) as connection:
-        ensure_history(connection, COMPANY, until)
+        ensure_history(connection, company, until)
 
 
 @pytest.fixture(scope="session")
