@@ -56,7 +56,7 @@ class FolderClient:
         """Itself: it lists on one page."""
         return self
 
-    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:
+    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "", **_: Any) -> Iterator[dict[str, Any]]:
         """One page with the files whose keys start with `Prefix` and follow `StartAfter`."""
         root = self.root / Bucket
         files = _files(root, root / Path(Prefix + "x").parent, Prefix, StartAfter)

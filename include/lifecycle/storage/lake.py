@@ -42,7 +42,7 @@ from include.lifecycle.storage.manifests import (
     partition_of,
     unreadable_sentence,
 )
-from include.lifecycle.storage.objects import Bucket
+from include.lifecycle.storage.objects import PAGE_SIZE, Bucket
 from include.lifecycle.storage.pinned import CONNECTIONS, Pinned
 
 __all__ = [
@@ -66,6 +66,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_SMALL_PAGE = 50  # enough for the files of a day
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Lake(Bucket):
 
     def oldest(self, prefix: str, since: date = date.min) -> date | None:
         """The first day of `prefix` from `since` on that has a manifest, for the price of one request."""
-        return next((place.day for place, _ in self._listed(prefix, since) if place.name == MANIFEST), None)
+        listed = self._listed(prefix, since, page_size=_SMALL_PAGE)
+        return next((place.day for place, _ in listed if place.name == MANIFEST), None)
 
     def newest(self, prefix: str, since: date = date.min) -> tuple[date, Manifest] | None:
         """The newest day from `since` on whose manifest can be read, with it."""
@@ -289,10 +292,12 @@ class Lake(Bucket):
         files = [LocalFile(path, frame.height)]
         return self.publish(prefix, day, files, run=run, schema=dict(frame.schema), inputs=inputs)
 
-    def _listed(self, prefix: str, since: date, until: date = date.max) -> Iterator[tuple[Place, Any]]:
+    def _listed(
+        self, prefix: str, since: date, until: date = date.max, page_size: int = PAGE_SIZE
+    ) -> Iterator[tuple[Place, Any]]:
         """The files of the days from `since` to `until`, each with what the listing says of it."""
         end = f"{partition(prefix, until)}0"  # the character after the slash
-        listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since))
+        listed = self.objects(f"{prefix}/dt=", start_after=partition(prefix, since), page_size=page_size)
         for item in takewhile(lambda item: item["Key"] < end, listed):
             found = partition_of(item["Key"])
             if found and found.prefix == prefix:

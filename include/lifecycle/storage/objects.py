@@ -16,6 +16,7 @@ from botocore.utils import parse_timestamp
 # Boto3's transfers in parts start threads for each file, which takes longer than a small file itself.
 _ONE_REQUEST_BYTES = 2**23
 _BLOCK_BYTES = 2**20
+PAGE_SIZE = 1000  # the most that S3 gives
 _NOT_FOUND = ("404", "NoSuchKey")
 
 
@@ -51,10 +52,20 @@ class Bucket:
         """All object keys that start with `prefix`."""
         return [item["Key"] for item in self.objects(prefix)]
 
-    def objects(self, prefix: str, start_after: str = "") -> Iterator[Any]:
-        """`Key`, `Size`, `LastModified` and `ETag` of all objects that start with `prefix`, as S3 lists them."""
-        pages = self.client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
+    def objects(self, prefix: str, start_after: str = "", page_size: int = PAGE_SIZE) -> Iterator[Any]:
+        """`Key`, `Size`, `LastModified` and `ETag` of all objects that start with `prefix`, as S3 lists them.
+
+        Parameters
+        ----------
+        page_size : so many come with one request; fewer where the first ones are enough.
+        """
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket,
+            Prefix=prefix,
+            StartAfter=start_after,
+            PaginationConfig={"PageSize": page_size},
+        )
+        for page in pages:
             yield from page.get("Contents", ())
 
     def read_object(self, key: str) -> bytes | None:
