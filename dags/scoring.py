@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import DAG, TriggerRule, dag, get_current_context, task, task_group
+from airflow.sdk import DAG, Param, TriggerRule, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.catalog import MODELS
@@ -28,8 +28,9 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
 - **When it runs:** woken by new features or a new champion, or by hand.
 - **Which days:** it scores the days that have features and no predictions, but none that the champion has seen
   the future of. It looks back {look_back} days from the newest published day, and through all of the history where
-  the oldest of these days lacks predictions. Name a day in the form to score it all the same. Days of a version
-  that was rolled back are scored again where the rollback asks for it; their manifest says why.
+  the oldest of these days lacks predictions. Name a day in the form to score it all the same. A day whose files or
+  rows are lost is scored by the version that had scored it, whichever is champion by now. Days of a version that
+  was rolled back are scored again where the rollback asks for it; their manifest says why.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
   version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
 - **Deadline:** people are notified of a run that has not ended {deadline_hours:g} hours after it was queued.
@@ -63,22 +64,33 @@ def scoring(model: ModelSpec) -> DAG:
         params={
             "day": day_field(
                 "Day",
-                "Score this day, with the champion of that day, or the present one if there was none yet. Empty: "
-                "the days that lack predictions.",
+                "Score this day, with the version that has scored it before, else the champion of that day, or "
+                "the present one if there was none yet. Empty: the days that lack predictions.",
                 model.dataset,
             ),
             "last_day": day_field(
                 "Last day", "Score all days from Day to this one. Empty: that day alone.", model.dataset
+            ),
+            "rescore": Param(
+                False,
+                type="boolean",
+                title="Score again",
+                description=(
+                    "Days that another version has scored are scored again, with the champion of that day. People "
+                    "may have acted on what was published."
+                ),
             ),
         },
     )
     def build() -> None:
         @task
         def find_days() -> list[dict[str, Any]]:
-            """The days to score, in chunks of one version: the champion of the day, or one that it replaced."""
+            """The days to score, in chunks of one version: the day's own, its champion, or one before that."""
             from include.lifecycle.promotion import fallback, ledger, registry, repair
             from include.lifecycle.reporting.notifications import Notification
             from include.lifecycle.scoring import planning
+            from include.lifecycle.scoring.prediction_files import PARQUET
+            from include.lifecycle.storage import latest
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake, notify
             from ml_lifecycle.runs import run_info, run_links
 
@@ -86,7 +98,9 @@ def scoring(model: ModelSpec) -> DAG:
             requested = requested_range(context, model.dataset)
             with WarehouseHook().connection() as connection:
                 repair.repair(url, connection, model.name, run_info(), "scoring")
-                planned = planning.plan(model, lake(), connection, requested)
+                latest.restore(lake(), connection, model.predictions_prefix, PARQUET)
+                keeps = not context["params"]["rescore"]
+                planned = planning.plan(model, lake(), connection, requested, keeps_versions=keeps)
                 history = ledger.entries(connection, model.name)
                 found = fallback.assign(
                     planned,

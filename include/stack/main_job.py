@@ -143,7 +143,9 @@ def run_dataset(
         form = {"day": _day_to_learn(services, dataset, request.as_of).isoformat()}
         for dag_id in stages:
             api.unpause(dag_id)
-            job.follow(dag_id, api.trigger(dag_id, form))
+            # Whoever has changed a model wants to see what it says of the same day.
+            again = {"rescore": True} if dag_id.endswith("_scoring") else {}
+            job.follow(dag_id, api.trigger(dag_id, form | again))
         api.unpause(MAINTENANCE)
 
 

@@ -23,6 +23,7 @@ from include.lifecycle.monitoring import retraining_requests
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry, repair
 from include.lifecycle.scoring import planning, scoring
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training import training
 from include.lifecycle.training.record import TrainingRequest
@@ -131,7 +132,8 @@ def test_a_champion_that_cannot_be_used_is_notified_and_recorded_and_the_former_
         asked.append((version, digest))
         return "Its file is empty." if version == 2 else None
 
-    monkeypatch.setattr(planning, "plan", lambda *_: {DAYS[1]: 2})
+    monkeypatch.setattr(latest, "restore", lambda *_: None)
+    monkeypatch.setattr(planning, "plan", lambda *_, **__: {DAYS[1]: 2})
     monkeypatch.setattr(ledger, "entries", lambda *_: [first, second])
     monkeypatch.setattr(ledger, "record", lambda _, entry: recorded.append(entry))
     monkeypatch.setattr(registry, "fault", fault)

@@ -133,7 +133,8 @@ def test_a_backfill_across_a_promotion_uses_the_older_version_for_the_older_days
     promotion = ledger(drifting)[-1]
     days = [LATER + timedelta(days=ahead) for ahead in (-1, 0, 1, 2)]
 
-    ended = drifting.run("churn_scoring", day=days[0].isoformat(), last_day=days[-1].isoformat())
+    asked = {"day": days[0].isoformat(), "last_day": days[-1].isoformat()}
+    ended = drifting.run("churn_scoring", **asked, rescore=True)
 
     assert ended.state == "success", ended.tasks
     older, newer = str(promotion.before), str(promotion.after)

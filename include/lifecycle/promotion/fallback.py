@@ -41,15 +41,15 @@ class Assignment:
 def assign(
     planned: Mapping[date, int], history: Sequence[ledger.Entry], fault: Fault, run_id: str, *, on_demand: bool
 ) -> Assignment:
-    """Give each planned day a version that can be used, of those that had not seen the day's future.
+    """Give each planned day a version that can be used: its own, or one that had not seen the day's future.
 
-    Where there is none, the day keeps its champion, so that its scoring fails and says why. A day whose champion
-    has been replaced since is left out instead, unless it was asked for: no training can bring its version back,
+    Where there is none, the day keeps its version, so that its scoring fails and says why. A day that the present
+    champion may not score is left out instead, unless it was asked for: no training can bring its version back,
     and the days after it must not wait.
 
     Parameters
     ----------
-    planned : the champion of each day.
+    planned : the version that is to score each day.
     history : the model's ledger entries, oldest first.
     on_demand : whether a person asked for these days.
     """
@@ -57,13 +57,13 @@ def assign(
     present = ledger.replay(history).champion
     versions: dict[date, int] = {}
     replaced: dict[int, dict[date, int | None]] = {}
-    for day, champion in planned.items():
-        choices = ledger.choices_as_of(history, day) or (champion,)
+    for day, due in planned.items():
+        choices = (due, *ledger.choices_as_of(history, day))
         used = next((version for version in choices if known_fault(version) is None), None)
-        if used is not None or on_demand or champion == present:
-            versions[day] = champion if used is None else used
-        if used != champion:
-            replaced.setdefault(champion, {})[day] = used
+        if used is not None or on_demand or present in choices:
+            versions[day] = due if used is None else used
+        if used != due:
+            replaced.setdefault(due, {})[day] = used
     entries = (
         _entry(history[0].model, version, days, str(known_fault(version)), run_id)
         for version, days in replaced.items()

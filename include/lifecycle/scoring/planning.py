@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
 from include.lifecycle.look_back import Look, undone_days
 from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring.day_versions import kept_versions
 from include.lifecycle.scoring.prediction_files import (
     PredictionsError,
     features_input,
@@ -27,9 +28,17 @@ if TYPE_CHECKING:
 
 
 def plan(
-    model: ModelSpec, lake: Lake, connection: extensions.connection, requested: tuple[date, date] | None
+    model: ModelSpec,
+    lake: Lake,
+    connection: extensions.connection,
+    requested: tuple[date, date] | None,
+    *,
+    keeps_versions: bool = True,
 ) -> dict[date, int]:
-    """The days to score now, oldest first, each with the version that was champion for it.
+    """The days to score now, oldest first, each with the version that scores it.
+
+    That is the version that has scored the day before, so that what is lost comes back as it was, else the one
+    that was champion for the day. Without `keeps_versions` it is always that champion.
 
     Without a request these are the days that have features and no predictions made from them, and for which there
     was a champion that had not seen their future: its scores would be hindsight passed off as history. How far
@@ -48,17 +57,22 @@ def plan(
         again = days_to_rescore(model, lake, connection, entries)
         days = sorted({*_unscored(model, lake, connection, first), *again})
         champions = {day: ledger.champion_as_of(entries, day) for day in days}
-        return {day: version for day, version in champions.items() if version is not None}
-    days = present_feature_days(model.dataset, lake, *requested)
+        planned = {day: version for day, version in champions.items() if version is not None}
+    else:
+        planned = _requested(model, lake, entries, *requested)
+    return planned | (kept_versions(model, lake, connection, entries, planned) if keeps_versions else {})
+
+
+def _requested(
+    model: ModelSpec, lake: Lake, entries: Sequence[ledger.Entry], first: date, last: date
+) -> dict[date, int]:
+    """The days of a range that have features, each with its champion, or the present one if there was none yet."""
+    days = present_feature_days(model.dataset, lake, first, last)
     if not days:
-        raise PredictionsError(
-            f"No day from {requested[0]} to {requested[1]} has features; run the ETL for these days first."
-        )
+        raise PredictionsError(f"No day from {first} to {last} has features; run the ETL for these days first.")
     present = ledger.replay(entries).champion
     if present is None:
-        raise PredictionsError(
-            f"There is no champion to score {requested[0]} to {requested[1]} with; run the training first."
-        )
+        raise PredictionsError(f"There is no champion to score {first} to {last} with; run the training first.")
     return {day: ledger.champion_as_of(entries, day) or present for day in days}
 
 

@@ -50,13 +50,14 @@ def days_to_rescore(
     loaded = warehouse.days_loaded_from(
         connection, predictions_table(model), version_input(model), [str(version) for version in versions]
     )
-    due = [day for day, version in loaded.items() if _is_replaced(history, day, int(version))]
+    due = [day for day, version in loaded.items() if is_replaced(history, day, int(version))]
     if not due:
         return []
     with_features = set(present_feature_days(model.dataset, lake, min(due), max(due)))
     return sorted(with_features.intersection(due))
 
 
-def _is_replaced(history: Sequence[ledger.Entry], day: date, version: int) -> bool:
+def is_replaced(history: Sequence[ledger.Entry], day: date, version: int) -> bool:
+    """Whether a version may not score a day any more, as it was rolled back, and another one may."""
     choices = ledger.choices_as_of(history, day)
     return bool(choices) and version not in choices

@@ -118,6 +118,17 @@ def advance(
         return latest
 
 
+def restore(lake: Lake, connection: extensions.connection, prefix: str, main_file: str) -> None:
+    """Let `latest.json` name the newest published day where it is lost, damaged or behind.
+
+    Where it names a later day, that one is lost, and whoever publishes it again completes it.
+    """
+    named = usable(lake, prefix)
+    newest = lake.newest(prefix, since=named.day if named else date.min)
+    if newest is not None and not (named and named.names(prefix, *newest)):
+        advance(lake, connection, prefix, newest[0], main_file)
+
+
 def _manifest_key(prefix: str, day: date) -> str:
     return f"{partition(prefix, day)}/{MANIFEST}"
 

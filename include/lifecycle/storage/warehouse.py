@@ -158,6 +158,15 @@ def days_loaded_from(
     return dict(_select_loads(connection, f"dt, {column}", condition, name, table, name, list(values)))
 
 
+def loaded_inputs(
+    connection: extensions.connection, table: str, name: str, days: Sequence[date]
+) -> dict[date, str]:
+    """The input `name` of the manifest that each of some days of a table was loaded from, where that is noted."""
+    columns, condition = "dt, manifest::jsonb -> 'inputs' ->> %s", "table_name = %s and dt = any(%s)"
+    rows = _select_loads(connection, columns, condition, name, table, list(days))
+    return {day: value for day, value in rows if value is not None}
+
+
 def loaded_manifest(connection: extensions.connection, table: str, day: date) -> str | None:
     """The manifest, as JSON, that a day of a table was loaded from; None where nothing was noted."""
     rows = _select_loads(connection, "manifest", "table_name = %s and dt = %s", table, day)

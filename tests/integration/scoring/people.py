@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from include.lifecycle.promotion import ledger
+from include.lifecycle.scoring import planning
+from include.lifecycle.scoring.publishing import publish
+from include.lifecycle.scoring.rescoring import withdrawn
+from include.lifecycle.scoring.scoring import Scorer, score
 from include.lifecycle.specs import LabelSpec
-from include.lifecycle.storage.lake import Lake
+from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.specs import people_dataset, people_model, unused
 
 DAY = date(2026, 3, 1)
@@ -88,3 +93,13 @@ def targets(connection: Any, day: date) -> list[tuple[Any, ...]]:
 def objects(lake: Lake) -> dict[str, bytes]:
     keys = lake.keys(LEAVING.predictions_prefix)
     return {key: lake.read_object(key) or b"" for key in keys}
+
+
+def work(lake: Lake, connection: Any, run: RunInfo) -> dict[date, int]:
+    """Score and publish what is planned, as a run of the scoring does; returns the plan."""
+    planned = planning.plan(LEAVING, lake, connection, None)
+    why = withdrawn(ledger.entries(connection, "leaving"))
+    for day, version in planned.items():
+        score(LEAVING, lake, day, Scorer(Constant(version / 10), version, withdrawn=why), run, connection)
+        publish(LEAVING, lake, connection, day, run)
+    return planned

@@ -13,12 +13,10 @@ from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.ledger import Entry
 from include.lifecycle.scoring import planning
 from include.lifecycle.scoring.prediction_files import version_of
-from include.lifecycle.scoring.publishing import publish
-from include.lifecycle.scoring.rescoring import days_to_rescore, withdrawn
-from include.lifecycle.scoring.scoring import Scorer, score
+from include.lifecycle.scoring.rescoring import days_to_rescore
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, RunInfo, partition
-from tests.integration.scoring.people import DAY, LEAVING, Constant, objects, predictions
+from tests.integration.scoring.people import DAY, LEAVING, objects, predictions, work
 
 DAYS = [DAY + timedelta(number) for number in range(5)]
 LATER = RunInfo("later", datetime(2026, 4, 1, tzinfo=UTC), "test")
@@ -42,16 +40,6 @@ def world(lake: Lake, postgres: Any, run: RunInfo, publish_features: Any) -> Lak
         publish_features(day)
     work(lake, postgres, run)
     return lake
-
-
-def work(lake: Lake, postgres: Any, run: RunInfo) -> dict[date, int]:
-    """Score and publish what is planned, as a run of the scoring does; returns the plan."""
-    planned = planning.plan(LEAVING, lake, postgres, None)
-    why = withdrawn(ledger.entries(postgres, "leaving"))
-    for day, version in planned.items():
-        score(LEAVING, lake, day, Scorer(Constant(version / 10), version, withdrawn=why), run, postgres)
-        publish(LEAVING, lake, postgres, day, run)
-    return planned
 
 
 def versions(lake: Lake) -> list[int]:

@@ -263,7 +263,7 @@ def test_one_dataset_goes_from_etl_to_monitoring_as_of_its_newest_day_until_the_
 
     assert until == [TODAY]
     form = {"day": "2026-11-19"}
-    assert api.asked == [(ETL, {}), (TRAINING, form), (SCORING, form), (MONITORING, form)]
+    assert api.asked == [(ETL, {}), (TRAINING, form), (SCORING, {**form, "rescore": True}), (MONITORING, form)]
 
 
 class FailedRun:

@@ -92,6 +92,18 @@ def test_days_before_the_first_champion_are_scored_by_the_one_that_was_planned()
     assert assign({day: 3}, HISTORY, lambda _: None, "scoring", on_demand=True).versions == {day: 3}
 
 
+@pytest.mark.parametrize(("dead", "used"), [(set(), 1), ({1}, 3), ({1, 3}, 2), ({1, 2, 3}, 1)])
+def test_a_day_that_another_version_is_to_score_falls_back_to_its_champion(dead: set[int], used: int) -> None:
+    def fault(version: int) -> str | None:
+        return "It is empty." if version in dead else None
+
+    found = assign({DAYS[4]: 1}, HISTORY, fault, "scoring", on_demand=False)
+
+    # Where none can be used, the next training may bring one, so the day's task fails and says why.
+    assert found.versions == {DAYS[4]: used}
+    assert [entry.candidate for entry in found.entries] == ([1] if 1 in dead else [])
+
+
 def test_a_version_is_asked_about_once() -> None:
     asked: list[int] = []
 
