@@ -12,6 +12,7 @@ from include.lifecycle.monitoring import version_before
 from include.lifecycle.promotion import automatic_rollback, ledger, rollback, rollback_policy
 from include.lifecycle.reporting.notifications import Notification
 from include.lifecycle.scoring.rescoring import days_to_rescore
+from include.lifecycle.storage import latest
 from ml_lifecycle import hooks
 from ml_lifecycle.run_notes import PLAN_KEY
 from ml_lifecycle.runs import run_links
@@ -85,8 +86,7 @@ def roll_back_if_worse(model: ModelSpec, day: date) -> dict[str, Any] | None:
         history = ledger.entries(connection, model.name)
         entry = ledger.recorded(history, "rollback", run_id)
         if entry is None:
-            since, _ = ledger.in_force(connection, model.name) or (None, None)
-            evidence = version_before.compare(url, model, hooks.lake(), history, day, since and since.date())
+            evidence = version_before.compare(url, model, hooks.lake(), history, day)
             decision = automatic_rollback.decide(evidence, model.rollback)
             reason = " ".join(decision.reasons)
             log.info("%s: %s", decision.action, reason)
@@ -120,7 +120,8 @@ def _entry(model: ModelSpec, history: Sequence[Entry]) -> Entry:
     request = rollback.Request(
         params["version"], params["reason"] or "", params["rescore"], dry_run=params["dry_run"]
     )
-    evidence = rollback.gather(hooks.MlflowHook().tracking_uri, model, history, request)
+    newest = latest.usable(hooks.lake(), model.predictions_prefix)
+    evidence = rollback.gather(hooks.MlflowHook().tracking_uri, model, history, request, newest and newest.day)
     decision = rollback_policy.decide(evidence)
     if decision.action == "refuse" or evidence.version is None:
         raise AirflowFailException(f"Nothing is rolled back. {' '.join(decision.reasons)}")

@@ -17,6 +17,9 @@ from include.lifecycle.monitoring import version_before
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.automatic_rollback import AutomaticRollbackEvidence
 from include.lifecycle.promotion.ledger import Entry
+from include.lifecycle.storage import latest
+from include.lifecycle.storage.lake import MANIFEST, Lake, partition
+from include.lifecycle.storage.latest import Latest
 from include.models.churn import CHURN
 from ml_lifecycle import rollbacks
 from ml_lifecycle.run_notes import on_dag_run_success
@@ -77,8 +80,12 @@ def test_as_the_form_opens_a_dry_run_says_what_would_change_and_changes_nothing(
 
 
 def test_a_rollback_is_recorded_with_who_asked_for_it_and_why_and_shown(
-    trigger: Trigger, postgres: Any, shown: dict[str, Any]
+    trigger: Trigger, postgres: Any, lake: Lake, shown: dict[str, Any]
 ) -> None:
+    newest = partition(CHURN.predictions_prefix, date(2026, 5, 1))
+    named = Latest(day=date(2026, 5, 1), manifest=f"{newest}/{MANIFEST}", files=(), rows=0)
+    lake.write_object(latest.key(CHURN.predictions_prefix), named.model_dump_json().encode())
+
     run = trigger(dry_run=False, reason=REASON, version=1, rescore=True)
 
     *_, entry = ledger.entries(postgres, "churn")
@@ -86,7 +93,7 @@ def test_a_rollback_is_recorded_with_who_asked_for_it_and_why_and_shown(
     assert (entry.action, entry.candidate, entry.from_version, entry.to_version) == ("rollback", 1, 2, 1)
     assert (entry.actor, entry.reason, entry.run_id) == ("dag_test", REASON, run.run_id)
     assert entry.effective_from == FIRST.effective_from
-    assert entry.evidence["rescore"] is True
+    assert (entry.evidence["day"], entry.evidence["rescore"]) == ("2026-05-01", True)
     assert shown["aliases"][-1] == ("churn", ledger.Aliases(1))
     assert {version: tags["gate_verdict"] for version, tags in shown["tags"].items()} == {
         1: "promoted",
@@ -180,7 +187,6 @@ def test_monitoring_rolls_back_by_the_policy_once_and_says_why(
         answers = [rollbacks.roll_back_if_worse(CHURN, date(2026, 6, 30)) for _ in range(2)]
 
     _, _, *new = ledger.entries(postgres, "churn")
-    assert isinstance(asked[0][-1], date)
     if not is_rolled_back:
         assert (answers, new, shown["aliases"]) == ([None, None], [], [])
         return

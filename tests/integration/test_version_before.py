@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,15 @@ from tests.integration.churn_history import day, features_of, labels_of, publish
 SNAPSHOTS = [day(number) for number in range(0, 12)]
 REPORTED, CHANGED_ON = day(45), day(10)
 FIRST = Entry("churn", "promote", 1, None, 1, day(0), "gate", "", {}, "first", {"1": "ab"})
-SECOND = replace(FIRST, candidate=2, from_version=1, to_version=2, run_id="second", digests={"2": "cd"})
+SECOND = replace(
+    FIRST,
+    candidate=2,
+    from_version=1,
+    to_version=2,
+    effective_from=CHANGED_ON,
+    run_id="second",
+    digests={"2": "cd"},
+)
 HISTORY = [FIRST, SECOND]
 
 
@@ -54,10 +61,8 @@ def reported(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path, good: Any)
     return lake
 
 
-def compared(
-    lake: Lake, history: list[Entry] = HISTORY, changed_on: date = CHANGED_ON
-) -> AutomaticRollbackEvidence:
-    return version_before.compare("http://mlflow", CHURN, lake, history, REPORTED, changed_on)
+def compared(lake: Lake, history: list[Entry] = HISTORY) -> AutomaticRollbackEvidence:
+    return version_before.compare("http://mlflow", CHURN, lake, history, REPORTED)
 
 
 def test_a_champion_that_knows_less_than_the_version_before_it_is_rolled_back(
@@ -77,7 +82,8 @@ def test_a_champion_that_knows_less_than_the_version_before_it_is_rolled_back(
     assert evidence.champion_score is not None
     assert evidence.before_score > evidence.champion_score
     assert decide(evidence, CHURN.rollback).action == "rollback"
-    assert decide(compared(reported, changed_on=day(44)), CHURN.rollback).action == "keep"
+    younger = replace(SECOND, effective_from=day(44))
+    assert decide(compared(reported, [FIRST, younger]), CHURN.rollback).action == "keep"
 
 
 def test_a_version_before_that_knows_no_more_changes_nothing(

@@ -17,7 +17,7 @@ from include.lifecycle.monitoring.outcomes_of_version import newest_outcomes
 from include.lifecycle.monitoring.performance_verdict import KIND, VERDICT, PerformanceVerdict
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.automatic_rollback import NO_VERDICT, AutomaticRollbackEvidence
-from include.lifecycle.promotion.rollback import version_before
+from include.lifecycle.promotion.rollback import changed_on, version_before
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
 
@@ -25,12 +25,7 @@ _BEFORE = "before_score"
 
 
 def compare(
-    tracking_uri: str,
-    model: ModelSpec,
-    lake: Lake,
-    history: Sequence[ledger.Entry],
-    day: date,
-    changed_on: date | None,
+    tracking_uri: str, model: ModelSpec, lake: Lake, history: Sequence[ledger.Entry], day: date
 ) -> AutomaticRollbackEvidence:
     """Score the outcomes of the performance report of `day` with the version before the champion.
 
@@ -39,7 +34,6 @@ def compare(
     Parameters
     ----------
     history : the model's entries in the ledger, oldest first.
-    changed_on : the day on which the present champion came into force.
 
     Raises
     ------
@@ -54,7 +48,7 @@ def compare(
         "before": before,
         "verdict": report.verdict,
         "metric": task_of(model).metrics[model.gate.metric].title,
-        "changed_on": changed_on,
+        "changed_on": changed_on(history),
     }
     # Without any of these nothing follows, so nothing is scored for it.
     if model.rollback is None or champion is None or before is None or report.verdict == NO_VERDICT:

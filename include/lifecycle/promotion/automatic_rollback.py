@@ -26,7 +26,7 @@ class AutomaticRollbackEvidence(Spec):
     champion_score, before_score : on these rows; None where one could not be measured.
     gain, gain_lower_bound : how much better than the champion the version before is, and the lower end of the 95 %
         interval of that, by pairs of rows.
-    changed_on : the day on which the champion came into force.
+    changed_on : the last day of data when the champion came into force.
     problems : sentences about evidence that is missing or cannot be trusted.
     rescore : never; a person decides whether days that people have acted on are scored again.
     """

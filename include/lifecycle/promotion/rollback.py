@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.promotion.promotion import show_in_registry
 from include.lifecycle.promotion.rollback_policy import RollbackEvidence
 from include.lifecycle.specs import ModelSpec, Spec
@@ -37,13 +38,14 @@ class Request:
 
 
 def gather(
-    tracking_uri: str, model: ModelSpec, history: Sequence[ledger.Entry], request: Request
+    tracking_uri: str, model: ModelSpec, history: Sequence[ledger.Entry], request: Request, day: date | None
 ) -> RollbackEvidence:
     """What a rollback is decided from.
 
     Parameters
     ----------
     history : the model's entries in the ledger, oldest first.
+    day : the newest one with predictions.
     """
     champion, former = ledger.replay(history).champion, ledger.former_champions(history)
     version = version_before(history) if request.version is None else request.version
@@ -51,6 +53,7 @@ def gather(
     if version is not None and version in former:
         fault = registry.fault(tracking_uri, model, version, ledger.digest_of(history, version))
     return RollbackEvidence(
+        day=day,
         version=version,
         champion=champion,
         former=former,
@@ -64,6 +67,22 @@ def gather(
 def version_before(history: Sequence[ledger.Entry]) -> int | None:
     """The version that the present champion replaced, passing over those that were rolled back, or None."""
     return next(iter(ledger.choices_as_of(history, date.max)[1:]), None)
+
+
+def changed_on(history: Sequence[ledger.Entry]) -> date | None:
+    """The last day of data when the present champion came into force, as far as the ledger says; None without one.
+
+    The clock has no say: in a backfill, months of data pass within minutes.
+    """
+    changes = (entry for entry in history if entry.action in CHAMPION_CHANGES)
+    return max((day for entry in changes for day in _days_known(entry)), default=None)
+
+
+def _days_known(entry: ledger.Entry) -> list[date]:
+    """Days of data that there were when an entry was recorded."""
+    compared = (entry.evidence.get("comparison") or {}).get("days", ())
+    said = [entry.evidence.get("day"), *compared[-1:]]
+    return [entry.effective_from, *(date.fromisoformat(day) for day in said if day)]
 
 
 def entry_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from include.lifecycle.promotion.actions import SHORTEST_REASON
@@ -13,6 +14,7 @@ class RollbackEvidence(Spec):
 
     Attributes
     ----------
+    day : the newest one with predictions; None where there is none.
     version : the version that is to be champion; None where no former champion is left to choose by itself.
     champion : the present one, or None where there is none.
     former : the other versions that were champion, the latest first.
@@ -23,6 +25,7 @@ class RollbackEvidence(Spec):
 
     version: int | None
     champion: int | None
+    day: date | None = None
     former: tuple[int, ...] = ()
     fault: str | None = None
     reason: str = ""

@@ -159,7 +159,9 @@ class RollbackPolicy(Spec):
             "the gate's gain."
         ),
     )
-    cooldown_days: int = Field(28, ge=0, description="Nothing happens within so many days of a new champion.")
+    cooldown_days: int = Field(
+        28, ge=0, description="Nothing happens within so many days of data of a new champion."
+    )
     min_rows: int = Field(500, ge=1, description="Nothing happens with fewer outcomes of the champion.")
 
 
