@@ -121,7 +121,8 @@ def _entry(model: ModelSpec, history: Sequence[Entry]) -> Entry:
         params["version"], params["reason"] or "", params["rescore"], dry_run=params["dry_run"]
     )
     newest = latest.usable(hooks.lake(), model.predictions_prefix)
-    evidence = rollback.gather(hooks.MlflowHook().tracking_uri, model, history, request, newest and newest.day)
+    day = newest.day if newest else None
+    evidence = rollback.gather(hooks.MlflowHook().tracking_uri, model, history, request, day)
     decision = rollback_policy.decide(evidence)
     if decision.action == "refuse" or evidence.version is None:
         raise AirflowFailException(f"Nothing is rolled back. {' '.join(decision.reasons)}")
