@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, dag, get_current_context, task
+from airflow.sdk import DAG, TriggerRule, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.catalog import MODELS
@@ -33,8 +33,8 @@ predictions, measures the predictions whose outcomes have become known, and esti
   *not enough evidence*. `notify_drift` and `notify_performance` write them to the log, and send them to the
   services of the connection `notifications` if there is one.{rollback}
 - **Retraining:** `decide_retraining` reads the last reports, and decides *train*, *wait* or *block*, with reasons,
-  by the model's `retraining` settings. *train* makes a request in `ml.retraining`, and `wake_training` wakes
-  `{name}_training`; it is skipped where no request is open.
+  by the model's `retraining` settings; a champion that cannot be used asks on its own. *train* makes a request in
+  `ml.retraining`, and `wake_training` wakes `{name}_training`; it is skipped where no request is open.
 - **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
   missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
   not fail: its verdict is *not enough evidence*, and the page says what to run.
@@ -135,7 +135,8 @@ def monitoring(model: ModelSpec) -> DAG:
                 raise AirflowSkipException("The champion stays; the log says why.")
             get_current_context()["outlet_events"][assets.champion(model.name)].extra = done
 
-        @task(trigger_rule="all_done_min_one_success")
+        # Also where both reports failed: nothing else may say that the champion cannot be used.
+        @task(trigger_rule=TriggerRule.ALL_DONE)
         def decide_retraining() -> dict[str, Any]:
             """Decide whether the reports ask for a training, and record the request."""
             from ml_lifecycle import retraining

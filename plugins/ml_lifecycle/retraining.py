@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.lifecycle.monitoring import retraining_policy, retraining_requests
 from include.lifecycle.monitoring.retraining_evidence import gather
-from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.actions import ANSWERS, VERDICTS
 from include.lifecycle.reporting.notifications import Notification
 from ml_lifecycle import hooks
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 def decide(model: ModelSpec) -> dict[str, Any]:
     """Decide about retraining, and record the request if one is made; returns the decision and what is open."""
     day = run_day(get_current_context(), model.dataset)
+
+    def fault(version: int, digest: str | None) -> str | None:
+        return registry.fault(hooks.MlflowHook().tracking_uri, model, version, digest)
+
     with hooks.WarehouseHook().connection() as connection:
-        evidence = gather(model, hooks.lake(), connection, day)
+        evidence = gather(model, hooks.lake(), connection, day, fault)
         decision = retraining_policy.decide(evidence, model.retraining)
         is_new = decision.action == "train" and retraining_requests.make(connection, decision)
         pending = retraining_requests.pending(connection, model.name)

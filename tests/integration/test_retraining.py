@@ -248,8 +248,8 @@ class World:
         files = [LocalFile(self.scratch / "verdict.json"), LocalFile(self.scratch / OUTCOMES, 0)]
         self.lake.publish("reports/leaving/performance", DAY, files, run=self.run)
 
-    def evidence(self) -> RetrainingEvidence:
-        return gather(MODEL, self.lake, self.connection, DAY)
+    def evidence(self, fault: str | None = None) -> RetrainingEvidence:
+        return gather(MODEL, self.lake, self.connection, DAY, lambda *_: fault)
 
     def _publish(self, prefix: str, day: date, content: Any, inputs: dict[str, str] | None = None) -> None:
         path = self.scratch / "verdict.json"
@@ -363,8 +363,22 @@ def test_a_rejected_day_and_a_missing_report_block(world: World, lake: Lake) -> 
     assert missing.reasons[1] == "There is no performance report of 2026-11-29."
 
 
+def test_a_champion_that_cannot_be_used_asks_without_any_report_once_a_day(lake: Lake, world: World) -> None:
+    for key in list(lake.keys("reports/leaving/")):
+        lake.client.delete_object(Bucket=lake.bucket, Key=key)
+    assert decide(world.evidence(), MODEL.retraining).action == "block"
+
+    first = decide(world.evidence("Its file is empty."), MODEL.retraining)
+
+    assert first.action == "train"
+    assert first.reasons == ("The champion, version 3, cannot be used: Its file is empty.",)
+    assert requests.make(world.connection, first) is True
+    assert decide(world.evidence("Its file is gone."), MODEL.retraining).action == "wait"
+    assert requests.make(world.connection, first) is False
+
+
 def test_a_model_without_a_champion_is_trained_by_its_schedule(lake: Lake, postgres: Any) -> None:
-    decision = decide(gather(MODEL, lake, postgres, DAY), MODEL.retraining)
+    decision = decide(gather(MODEL, lake, postgres, DAY, lambda *_: "It is gone."), MODEL.retraining)
 
     assert decision.action == "block"
     assert decision.reasons == ("There is no champion yet; the scheduled training makes the first.",)

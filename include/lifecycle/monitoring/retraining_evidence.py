@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Fault = Callable[[int, str | None], str | None]
+"""Says of a version, whose file has this SHA-256 by the ledger, why it cannot be used, or None."""
+
 
 @dataclass(frozen=True)
 class _Champion:
@@ -44,7 +47,9 @@ class _Champion:
     trained_on: date
 
 
-def gather(model: ModelSpec, lake: Lake, connection: extensions.connection, day: date) -> RetrainingEvidence:
+def gather(
+    model: ModelSpec, lake: Lake, connection: extensions.connection, day: date, fault: Fault
+) -> RetrainingEvidence:
     """What is known at the end of `day`. A report that is missing or cannot be read counts as none."""
     history = ledger.entries(connection, model.name)
     champion = _champion(history)
@@ -56,6 +61,7 @@ def gather(model: ModelSpec, lake: Lake, connection: extensions.connection, day:
         day=day,
         champion=champion and champion.version,
         trained_on=champion and champion.trained_on,
+        champion_fault=fault(champion.version, ledger.digest_of(history, champion.version)) if champion else None,
         last_training=max(judged, default=None),
         drift=_drift(model, lake, day, champion) if champion else (),
         performance=_performance(model, lake, day, champion) if champion else None,

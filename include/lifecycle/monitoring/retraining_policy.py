@@ -87,6 +87,7 @@ class RetrainingEvidence(Spec):
     day : of the data; all ages are counted from it.
     champion, trained_on : the version in force, and the last day that its training knew.
     last_training : the same of the newest training that the gate has judged, of whichever version.
+    champion_fault : a sentence that says why the champion cannot be used; None where it can.
     drift : the newest reports on the champion, oldest first.
     estimate : of the champion's measures before outcomes are known; None where none is made.
     validated_days, rejected_days : days of the newest report's window with a verdict, and those it rejects.
@@ -98,6 +99,7 @@ class RetrainingEvidence(Spec):
     day: date
     champion: int | None
     trained_on: date | None
+    champion_fault: str | None = None
     last_training: date | None
     drift: tuple[DriftReport, ...]
     performance: PerformanceReport | None
@@ -122,7 +124,7 @@ class RetrainingDecision(Spec):
 
 
 Source = tuple[str, date, str]
-"""A report that asks for a training: its kind, its day and its digest."""
+"""A report that asks for a training: its kind, its day and its digest. A fault of the champion has none."""
 
 
 class _Asked(Spec):
@@ -134,7 +136,8 @@ def decide(evidence: RetrainingEvidence, policy: RetrainingSpec) -> RetrainingDe
     """Whether to train, to wait, or to block a training.
 
     *block* where what a decision needs is missing, or the data of the last days was rejected; *wait* where nothing
-    asks for a training, or it would come too early; else *train*.
+    asks for a training, or it would come too early; else *train*. A champion that cannot be used asks on its own:
+    no report can be made on it, and nothing else brings another one.
     """
     obstacles = tuple(_obstacles(evidence))
     if obstacles:
@@ -167,6 +170,8 @@ def _obstacles(evidence: RetrainingEvidence) -> Iterator[str]:
     if evidence.rejected_days:
         days = ", ".join(map(str, evidence.rejected_days))
         yield f"Validation rejected {days}; a model must not learn from what made it so. Correct the source first."
+    if evidence.champion_fault is not None:
+        return
     if not evidence.drift or evidence.drift[-1].day != evidence.day:
         yield f"There is no drift report of {evidence.day} on the champion, version {evidence.champion}."
     if evidence.performance is None:
@@ -175,6 +180,9 @@ def _obstacles(evidence: RetrainingEvidence) -> Iterator[str]:
 
 def _asked(evidence: RetrainingEvidence, policy: RetrainingSpec) -> _Asked:
     """What asks for a training; without sources where it is not enough."""
+    if evidence.champion_fault is not None:
+        reason = f"The champion, version {evidence.champion}, cannot be used: {evidence.champion_fault}"
+        return _Asked(reasons=(reason,), sources=(("fault", evidence.day, ""),))
     reports = [
         *(("drift", report) for report in evidence.drift),
         ("performance", evidence.performance),
@@ -218,6 +226,8 @@ def _holding(evidence: RetrainingEvidence, policy: RetrainingSpec, request: str)
         yield f"Request {evidence.pending} is not yet answered."
     if request in evidence.earlier:
         yield f"These reports have made request {request} before; only another report makes another one."
+    if evidence.champion_fault is not None:
+        return
     if evidence.last_training is not None:
         since = (evidence.day - evidence.last_training).days
         if since < policy.cooldown_days:

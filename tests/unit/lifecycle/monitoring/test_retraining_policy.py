@@ -90,6 +90,38 @@ def test_a_training_is_blocked_where_evidence_is_missing_or_the_data_was_rejecte
     assert any(text.startswith(reason) for text in decision.reasons), decision.reasons
 
 
+UNUSABLE: dict[str, Any] = {"champion_fault": "Its file is empty.", "drift": (), "performance": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "action", "reason"),
+    [
+        ({}, "train", "The champion, version 3, cannot be used: Its file is empty."),
+        ({"last_training": DAY - timedelta(1)}, "train", "The champion, version 3, cannot be used"),
+        ({"performance": outcomes(new_label_days=0)}, "train", "The champion, version 3, cannot be used"),
+        ({"drift": history("none")}, "train", "The champion, version 3, cannot be used"),
+        ({"pending": "abc"}, "wait", "Request abc is not yet answered."),
+        ({"rejected_days": (DAY,)}, "block", "Validation rejected 2026-11-29"),
+        ({"validated_days": ()}, "block", "No day of the week until 2026-11-29 has been validated"),
+    ],
+)
+def test_a_champion_that_cannot_be_used_asks_for_a_training_on_data_that_was_validated(
+    changes: dict[str, Any], action: str, reason: str
+) -> None:
+    decision = decide(evidence(**UNUSABLE | changes), POLICY)
+
+    assert decision.action == action
+    assert decision.reasons[0].startswith(reason)
+
+
+def test_a_champion_that_stays_unusable_asks_once_for_each_report() -> None:
+    request = decide(evidence(**UNUSABLE), POLICY).request
+    again = {**UNUSABLE, "earlier": (request,), "champion_fault": "Its file is gone."}
+
+    assert decide(evidence(**again), POLICY).action == "wait"
+    assert decide(evidence(**again, day=DAY + timedelta(7)), POLICY).action == "train"
+
+
 def test_all_that_blocks_is_said_at_once() -> None:
     decision = decide(evidence(rejected_days=(DAY,), drift=(), performance=None), POLICY)
 
