@@ -125,10 +125,7 @@ def sign_up(
         "phone_service": phone,
         "multiple_lines": np.where(phone, lines, 2),
         "internet_service": internet,
-        **{
-            name: np.where(internet == _NO_INTERNET, 2, taken)
-            for name, taken in zip(ADD_ONS, add_ons.T, strict=True)
-        },
+        **_add_on_codes(internet, add_ons),
         "contract": _draw_contracts(rng, internet, standing),
         "paperless_billing": rng.random(count) < _PAPERLESS_SHARE[internet],
         "payment_method": _draw(rng, _PAYMENT_SHARES[internet]),
@@ -186,6 +183,13 @@ def _draw_add_ons(
     at_signup = _ADD_ON_SHARES_AT_SIGNUP[internet]
     taken_since = (1 - at_signup) * (_ADD_ON_GROWTH[internet] * standing)[:, None]
     return rng.random(at_signup.shape) < at_signup + taken_since
+
+
+def _add_on_codes(internet: NDArray[np.int64], add_ons: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
+    """A column for each of `ADD_ONS`: 1 where a customer has it, 0 where not, 2 where it has no internet."""
+    return {
+        name: np.where(internet == _NO_INTERNET, 2, taken) for name, taken in zip(ADD_ONS, add_ons.T, strict=True)
+    }
 
 
 def _monthly_charges(
