@@ -219,6 +219,8 @@ def _segment_row(evidence: GateEvidence, segments: GateSegments, found: list[Seg
     if not evidence.has_champion_to_beat:
         sentence = f"{name}: there is no champion against which one of {len(found)} could lose."
         return CheckRow(name=name, asked=asked, measured="no champion", passed=True, sentence=sentence)
+    if not judged:
+        return _missing(name, asked, f"{name}: {_none_judged(found)}")
     unknown = [segment.name for segment in judged if not is_number(segment.upper_bound)]
     if unknown:
         return _missing(name, asked, f"{name}: the gain could not be measured for {', '.join(unknown)}")
@@ -350,6 +352,14 @@ def _gain_text(evidence: GateEvidence) -> str:
 
 def _lower_end(evidence: GateEvidence, limit: float) -> str:
     return str(distinct_texts([evidence.gain_lower_bound, limit])[0])
+
+
+def _none_judged(found: list[SegmentGain]) -> str:
+    largest = max(found, key=lambda segment: segment.rows)
+    return (
+        f"none of {len(found)} can be judged; the largest, {largest.name}, has {largest.shortfall}, so train on "
+        "more rows, or ask for larger segments in `gate.segments` or for fewer rows in `gate.min_segment_rows`"
+    )
 
 
 def _loss_text(segment: SegmentGain) -> str:

@@ -43,7 +43,12 @@ class GateLimits(Spec):
         description="No segment may lose more against the champion, beyond chance; in the unit of the gain.",
     )
     min_segment_rows: int = Field(
-        200, ge=1, description="Segments with fewer rows in the holdout are shown, but stop no candidate."
+        200,
+        ge=1,
+        description=(
+            "Segments with fewer rows in the holdout are shown, but stop no candidate; one that is to replace a "
+            "champion is refused where none of a column's segments has so many."
+        ),
     )
     max_calibration_error: float | None = Field(
         None,

@@ -149,6 +149,18 @@ def test_a_holdout_without_the_column_of_the_segments_refuses() -> None:
     assert decision.reasons == ("Segments by contract: none were measured.",)
 
 
+def test_a_holdout_so_small_that_no_segment_can_be_judged_refuses_and_says_what_to_do() -> None:
+    rows, cause = holdout_rows(CLASSIFIER)
+    good, poor = scores_of(CLASSIFIER, cause), scores_of(CLASSIFIER, cause, noise=1)
+
+    decision = judged(changed(CLASSIFIER, gate={"min_segment_rows": rows.height}), rows, good, poor)
+
+    assert decision.action == "keep"
+    [reason] = decision.reasons
+    assert reason.startswith("Segments by contract: none of 3 can be judged; the largest, ")
+    assert f"rows, but at least {rows.height} are needed, so train on more rows" in reason
+
+
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_a_holdout_of_one_class_only_refuses(outcome: int) -> None:
     rows, cause = holdout_rows(CLASSIFIER)

@@ -26,6 +26,7 @@ NAN = math.nan
 CLOSE = {"gain": 0.02, "gain_lower_bound": 0.005, "gain_upper_bound": 0.04}
 ALWAYS, WHEN_CLOSE = {"limits": {"approval": "always"}}, {"limits": {"approval": "when_close"}}
 ALARM = {"leak": leak(0.95)}
+FEW = segment(upper_bound=-1, shortfall="120 rows, but at least 200 are needed")
 LOSS = {"segments": (segment(upper_bound=-0.021), segment("under 30", by="age"))}
 
 
@@ -62,7 +63,10 @@ LOSS = {"segments": (segment(upper_bound=-0.021), segment("under 30", by="age"))
         ({"segments": (segment(upper_bound=-0.02), segment("under 30", by="age"))}, "promote"),
         ({"segments": (segment(upper_bound=None), segment("under 30", by="age"))}, "keep"),
         ({"segments": (segment(upper_bound=NAN), segment("under 30", by="age"))}, "keep"),
-        ({"segments": (segment(upper_bound=-1, shortfall="few"), segment("under 30", by="age"))}, "promote"),
+        ({"segments": (FEW, segment("Month-to-month"), segment("under 30", by="age"))}, "promote"),
+        ({"segments": (FEW, segment("under 30", by="age"))}, "keep"),
+        ({**NO_CHAMPION, "segments": (FEW, segment("under 30", by="age"))}, "promote"),
+        ({**DEAD_CHAMPION, "segments": (FEW, segment("under 30", by="age"))}, "promote"),
         ({"segments": (segment(), segment("60 and over", by="age"))}, "keep"),
         ({"segments": (segment(),)}, "keep"),
         ({"segments": ()}, "keep"),
