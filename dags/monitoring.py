@@ -34,7 +34,7 @@ predictions, measures the predictions whose outcomes have become known, and esti
   services of the connection `notifications` if there is one.{rollback}
 - **Retraining:** `decide_retraining` reads the last reports, and decides *train*, *wait* or *block*, with reasons,
   by the model's `retraining` settings; a champion that cannot be used asks on its own. *train* makes a request in
-  `ml.retraining`, and `wake_training` wakes `{name}_training`; it is skipped where no request is open.
+  `ml.retraining`, and `wake_training` wakes `{name}_training`; it is skipped where no request waits for an answer.
 - **When it fails:** `report` and `performance` are skipped before there are predictions. Red, they name what is
   missing or replaced: run the DAG that they name, then clear them. A week without enough features or scores does
   not fail: its verdict is *not enough evidence*, and the page says what to run.
@@ -145,7 +145,7 @@ def monitoring(model: ModelSpec) -> DAG:
 
         @task(outlets=[retraining_asset])
         def wake_training(decision: dict[str, Any]) -> None:
-            """Wake the training while a request is open; skipped where none is."""
+            """Wake the training while a request is not answered; skipped where none waits."""
             if decision["open_request"] is None:
                 raise AirflowSkipException(" ".join([f"{decision['action']}:", *decision["reasons"]]))
             get_current_context()["outlet_events"][retraining_asset].extra = decision

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def decide(model: ModelSpec) -> dict[str, Any]:
-    """Decide about retraining, and record the request if one is made; returns the decision and what is open."""
+    """Decide about retraining, and record the request if one is made; returns the decision and what is unanswered.
+
+    What a run has taken counts, too: it may have died. A training that is woken while that run goes on waits for
+    its end, and is skipped where it has answered.
+    """
     day = run_day(get_current_context(), model.dataset)
 
     def fault(version: int, digest: str | None) -> str | None:
@@ -36,12 +40,11 @@ def decide(model: ModelSpec) -> dict[str, Any]:
     if is_new:
         title = f"{model.title}, {day}: a training is requested"
         hooks.notify(Notification(title, " ".join(decision.reasons), run_links()))
-    is_open = decision.action != "block" and pending is not None and pending.state == "open"
     return {
         "day": day.isoformat(),
         "action": decision.action,
         "reasons": list(decision.reasons),
-        "open_request": pending.id if pending is not None and is_open else None,
+        "open_request": pending.id if pending is not None and decision.action != "block" else None,
     }
 
 
