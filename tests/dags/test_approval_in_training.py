@@ -224,20 +224,46 @@ def test_the_form_can_ask_for_a_question(
     training: Training, monkeypatch: pytest.MonkeyPatch, ask_first: bool, approval: str
 ) -> None:
     asked: list[str] = []
-    context: Any = {"params": {"ask_first": ask_first}, "ti": SimpleNamespace(xcom_push=lambda *_: None)}
 
     def run_gate(*given: Any) -> Any:
         asked.append(given[3].model.gate.approval)
         return SimpleNamespace(action="keep", reasons=())
 
-    monkeypatch.setattr(trainings, "run_gate", run_gate)
-    monkeypatch.setattr(trainings, "run_info", lambda: None)
-    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
-
-    with set_current_context(context):
-        trainings.evaluate_gate(CHURN, DAY, {"version": 7, "staged_digest": "digest"})
+    evaluate_gate(monkeypatch, run_gate, run_id="weekly", ask_first=ask_first)
 
     assert asked == [approval]
+    assert training.responses == []
+
+
+def evaluate_gate(
+    monkeypatch: pytest.MonkeyPatch, run_gate: Callable[..., Any], run_id: str, *, ask_first: bool = False
+) -> None:
+    """Evaluate version 7 in a run as its task does, with this gate."""
+    context: Any = {"params": {"ask_first": ask_first}, "ti": SimpleNamespace(xcom_push=lambda *_: None)}
+    monkeypatch.setattr(trainings, "run_gate", run_gate)
+    monkeypatch.setattr(trainings, "run_info", lambda: SimpleNamespace(run_id=run_id))
+    monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
+    with set_current_context(context):
+        trainings.evaluate_gate(CHURN, DAY, {"version": 8, "staged_digest": "digest"})
+
+
+def test_a_training_first_rejects_what_one_before_it_proposed_and_nobody_answered_before_it_ended(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[int] = []
+    answered: list[int] = []
+
+    def run_gate(*_: Any) -> Any:
+        answered.append(len(training.responses))
+        return SimpleNamespace(action="keep", reasons=())
+
+    monkeypatch.setattr(trainings, "renew_card", lambda _, version: renewed.append(version))
+
+    evaluate_gate(monkeypatch, run_gate, run_id="a week later")
+
+    assert training.responses == [None]
+    assert answered == [1]
+    assert renewed == [7]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from include.lifecycle.promotion.approval import SETTLEMENT, TIMEOUT, Response
 from include.lifecycle.promotion.ledger import Aliases, LedgerConflictError
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
-from include.lifecycle.promotion.settlement import settle
+from include.lifecycle.promotion.settlement import settle, settle_lapsed
 from include.lifecycle.promotion.staged_training import StagedTraining
 from include.lifecycle.specs import GateSpec, ModelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
@@ -98,6 +98,30 @@ def test_the_champion_stays_where_a_person_rejects_and_where_nobody_answers(
     assert aliases(mlflow_url, model.name) == Aliases(champion=champion)
     assert ledger.replay(ledger.entries(postgres, model.name)) == Aliases(champion=champion)
     assert registry.version_tags(mlflow_url, model.name, better)["gate_verdict"] == "rejected"
+
+
+def test_what_a_run_proposed_that_ended_without_an_answer_is_rejected_by_the_next_run(
+    propose: Propose, answer: Any, model: ModelSpec, run: RunInfo, mlflow_url: str, postgres: Any
+) -> None:
+    champion = propose(noise=0.98)
+    answer(champion, APPROVED)
+    version = propose()
+    own = ledger.first_verdict(ledger.entries(postgres, model.name), version).run_id
+    assert settle_lapsed(mlflow_url, postgres, model, replace(run, run_id=own)) == []
+
+    [entry] = settle_lapsed(mlflow_url, postgres, model, run)
+
+    assert (entry.action, entry.actor, entry.candidate, entry.to_version) == (
+        "reject",
+        SETTLEMENT,
+        version,
+        champion,
+    )
+    assert entry.reason == f"The question was ended without an answer. Version {champion} stays champion."
+    assert registry.version_tags(mlflow_url, model.name, version)["gate_verdict"] == "rejected"
+    assert aliases(mlflow_url, model.name) == Aliases(champion=champion)
+    assert settle_lapsed(mlflow_url, postgres, model, run) == []
+    assert answer(version, APPROVED) == entry
 
 
 def test_the_first_answer_to_a_proposal_stands(

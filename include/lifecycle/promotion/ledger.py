@@ -149,6 +149,12 @@ def find_answer(history: Iterable[Entry], version: int) -> Entry | None:
     return _first(history, version, ANSWERS)
 
 
+def unanswered(history: Sequence[Entry]) -> list[Entry]:
+    """The proposals that have no answer, oldest first."""
+    proposals = (entry for entry in history if entry.action == "propose")
+    return [entry for entry in proposals if find_answer(history, entry.candidate) is None]
+
+
 def _first(history: Iterable[Entry], version: int, actions: Container[Action]) -> Entry | None:
     """The first entry about a version with one of these actions, or None."""
     return next((entry for entry in history if entry.candidate == version and entry.action in actions), None)

@@ -50,6 +50,18 @@ def settle(
     return answer
 
 
+def settle_lapsed(
+    tracking_uri: str, connection: extensions.connection, model: ModelSpec, run: RunInfo
+) -> list[ledger.Entry]:
+    """Reject what other trainings proposed that ended before there was an answer; returns the answers' entries.
+
+    One training of a model runs at a time, so nobody can be waiting for an answer to another one's question.
+    """
+    waiting = ledger.unanswered(ledger.entries(connection, model.name))
+    lapsed = [entry.candidate for entry in waiting if entry.run_id != run.run_id]
+    return [settle(tracking_uri, connection, model, version, None, run) for version in lapsed]
+
+
 def _gather(
     tracking_uri: str,
     model: ModelSpec,
