@@ -82,6 +82,60 @@ def test_a_report_reads_those_days_alone_that_the_one_before_has_not(
     assert read == set(SNAPSHOTS[11:18])
 
 
+def known_outcomes(lake: Lake, reported: date, scratch: Path) -> pl.DataFrame:
+    """Day, customer and label of each prediction that a report judges."""
+    [path] = lake.download(REPORT, reported, scratch, performance.OUTCOMES)
+    return pl.read_parquet(path).select("dt", "customer_id", "label")
+
+
+def true_outcomes(snapshots: list[date]) -> pl.DataFrame:
+    return pl.concat(
+        features_of(snapshot)
+        .select(pl.lit(snapshot).alias("dt"), "customer_id", label=pl.Series(labels_of(snapshot)))
+        .sort("customer_id")
+        for snapshot in snapshots
+    )
+
+
+def test_a_prediction_meets_the_outcome_of_its_own_customer_once_that_has_matured(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+
+    known = known_outcomes(predicted, FIRST, tmp_path)
+    assert known.equals(true_outcomes(SNAPSHOTS[:11]))
+    assert all(CHURN.matures_on(snapshot) <= FIRST for snapshot in known["dt"].unique())
+
+
+def test_days_wait_for_outcomes_that_come_late_and_are_judged_once_these_are_there(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    late = day(40)
+    key = f"{CHURNS}/dt={late}/manifest.json"
+    manifest = predicted.read_object(key)
+    assert manifest is not None
+    predicted.client.delete_object(Bucket=predicted.bucket, Key=key)
+
+    waiting = performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+    predicted.write_object(key, manifest)
+    performance.monitor(CHURN, predicted, postgres, SECOND, run, REFERENCE)
+
+    assert waiting.days == tuple(SNAPSHOTS[:5])
+    assert known_outcomes(predicted, SECOND, tmp_path).equals(true_outcomes(SNAPSHOTS[:18]))
+
+
+def test_an_outcome_that_is_recorded_twice_counts_once(
+    predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+) -> None:
+    recorded = predicted.scan(CHURNS, [day(20), day(21)], tmp_path).collect().drop("dt")
+    predicted.publish_frame(CHURNS, day(21), pl.concat([recorded, recorded]), run=run, scratch=tmp_path)
+
+    performance.monitor(CHURN, predicted, postgres, FIRST, run, REFERENCE)
+
+    assert recorded.height > 0
+    assert known_outcomes(predicted, FIRST, tmp_path).equals(true_outcomes(SNAPSHOTS[:11]))
+
+
 def test_carrying_on_and_measuring_all_anew_give_the_same_bytes(
     predicted: Lake, postgres: Any, run: RunInfo, tmp_path: Path
 ) -> None:

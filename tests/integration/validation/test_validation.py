@@ -196,6 +196,19 @@ def test_the_same_day_gives_the_same_bytes_alone_in_company_and_again(lake: Lake
     assert {key: body for key, body in published(lake).items() if "2026-03-02" in key} == alone
 
 
+def test_a_replay_of_a_day_adds_no_row_to_quarantine(lake: Lake, land: Any, run: RunInfo, tmp_path: Path) -> None:
+    land(MONDAY, orders=ORDERS + "o21,many\no01,5\n", visits=VISITS)
+    validate_day(lake, MONDAY, run)
+    once = rows(lake, SHOP.quarantine("orders"), MONDAY, tmp_path / "once")
+    later = replace(run, run_id="later", started_at=datetime(2026, 5, 1, tzinfo=UTC))
+
+    verdict = validate_day(lake, MONDAY, later)
+
+    again = rows(lake, SHOP.quarantine("orders"), MONDAY, tmp_path / "again")
+    assert again["raw_row"].to_list() == once["raw_row"].to_list() == [2, 22, 23]
+    assert verdict.tables["orders"].quarantined == 3
+
+
 def test_days_done_again_in_their_chunks_give_the_same_bytes(lake: Lake, land: Any, run: RunInfo) -> None:
     days = [MONDAY + timedelta(days=number) for number in range(8)]
     for number, day in enumerate(days):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from include.lifecycle.monitoring.drift import SCORE, _outside
 from include.lifecycle.monitoring.drift_samples import Samples, clip, draw, tidy
-from include.lifecycle.monitoring.drift_verdict import ColumnEvidence
+from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence, decide
 from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.specs import DriftPolicy
 
@@ -44,6 +44,24 @@ def measure(reference: pl.DataFrame, current: pl.DataFrame) -> dict[str, ColumnE
         for frame in (reference, current)
     ]
     return compare(clip(Samples(*sides), NUMERIC), NUMERIC, CATEGORICAL, POLICY).columns
+
+
+def verdict_on(rows: int, shift: float) -> str:
+    """The verdict on a window whose scores lie higher than those of the reference by `shift`."""
+    moved = customers(rows, seed=2).with_columns(pl.col(SCORE) + shift)
+    columns = measure(customers(rows, seed=1), moved)
+    sampled = min(rows, POLICY.sample_rows)
+    evidence = DriftEvidence(
+        reference_rows=sampled,
+        current_rows=sampled,
+        days=(MONDAY,),
+        missing_days=(),
+        scored_days=(MONDAY,),
+        predicted_days=(MONDAY,),
+        score=columns.pop(SCORE),
+        columns=columns,
+    )
+    return decide(evidence, POLICY).verdict
 
 
 def exceeded(columns: Mapping[str, ColumnEvidence]) -> set[str]:
@@ -171,6 +189,13 @@ def test_a_sample_is_the_same_whatever_the_order_of_the_rows() -> None:
 
 def test_a_sample_of_nothing_is_empty() -> None:
     assert draw(week(0), ["customer_id"], 10).is_empty()
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "no drift"), (0.004, "no drift"), (0.05, "drift")])
+def test_the_same_distributions_give_the_same_verdict_of_1000_rows_and_of_100000(
+    shift: float, verdict: str
+) -> None:
+    assert [verdict_on(rows, shift) for rows in (1_000, 100_000)] == [verdict, verdict]
 
 
 @given(st.lists(st.none() | st.integers(-3, 3), max_size=6), st.lists(st.none() | st.integers(-9, 9), max_size=12))
