@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from include.lifecycle.modelling.bootstrap import LEVEL
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion.gate_evidence import SegmentGain
 from include.lifecycle.promotion.segment_gains import judged_segments, segment_gains
@@ -68,9 +69,26 @@ def test_the_bands_of_a_number_begin_at_its_cuts_and_missing_numbers_are_a_segme
 
     found = segment_gains(model(GateSegments(by="age", cuts=(30, 60))), rows)
 
-    assert {segment.name: segment.rows for segment in found} == dict.fromkeys(
-        ("under 30", "30 to under 60", "60 and over", "missing"), 200
+    names = ["under 30", "30 to under 60", "60 and over", "missing"]
+    assert [(segment.name, segment.rows, segment.shortfall) for segment in found] == [
+        (name, 200, None) for name in names
+    ]
+
+
+def test_a_segment_alone_has_an_interval_as_wide_as_that_of_all_rows() -> None:
+    rows = customers().filter(contract="One year")
+
+    [found] = segment_gains(model(GateSegments(by="contract")), rows)
+
+    assert found.upper_bound == task_of(CHURN).gain(rows, "candidate", "champion", LEVEL).upper_bound
+
+
+def test_rows_that_the_champion_could_not_score_gain_nothing() -> None:
+    [found] = segment_gains(
+        model(GateSegments(by="contract")), customers().filter(contract="One year").drop("champion")
     )
+
+    assert (found.gain, found.upper_bound, found.shortfall) == (None, None, None)
 
 
 def test_a_single_cut_makes_two_bands() -> None:
