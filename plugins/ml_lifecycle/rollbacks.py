@@ -13,7 +13,7 @@ from include.lifecycle.promotion import automatic_rollback, ledger, rollback, ro
 from include.lifecycle.reporting.notifications import Notification
 from include.lifecycle.scoring.rescoring import days_to_rescore
 from include.lifecycle.storage import latest
-from ml_lifecycle import hooks
+from ml_lifecycle import hooks, trainings
 from ml_lifecycle.run_notes import PLAN_KEY
 from ml_lifecycle.runs import run_links
 
@@ -98,7 +98,10 @@ def roll_back_if_worse(model: ModelSpec, day: date) -> dict[str, Any] | None:
 
 
 def _announced(model: ModelSpec, entry: Entry) -> dict[str, Any]:
-    """Notify people of a rollback; returns what the asset event of the champion says."""
+    """Show a rollback on both cards, and notify people; returns what the asset event of the champion says."""
+    for version in (entry.from_version, entry.to_version):
+        if version is not None:
+            trainings.renew_card(model, version)
     title = f"{model.title}: version {entry.from_version} is rolled back to version {entry.to_version}"
     hooks.notify(Notification(title, f"{entry.actor}: {entry.reason}", run_links()))
     return {

@@ -14,7 +14,7 @@ from include.lifecycle.promotion import ledger, shadow, shadow_policy
 from include.lifecycle.reporting.notifications import Notification
 from include.lifecycle.scoring import shadow_scoring
 from include.lifecycle.scoring.scoring import load_scorer
-from ml_lifecycle import hooks
+from ml_lifecycle import hooks, trainings
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.run_notes import PLAN_KEY
 from ml_lifecycle.runs import run_info, run_links
@@ -111,7 +111,9 @@ def _entry(url: str, model: ModelSpec, history: Sequence[Entry], request: Reques
 
 
 def _announced(model: ModelSpec, entry: Entry) -> dict[str, Any]:
-    """Notify people of a change; returns what is handed to the next task."""
+    """Notify people of a change, and show a promotion on its card; returns what is handed to the next task."""
+    if entry.action == "promote":
+        trainings.renew_card(model, entry.candidate)
     what = {
         "shadow": f"version {entry.candidate} scores in shadow",
         "withdraw": f"version {entry.candidate} scores in shadow no longer",

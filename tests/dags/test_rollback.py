@@ -21,7 +21,7 @@ from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import MANIFEST, Lake, partition
 from include.lifecycle.storage.latest import Latest
 from include.models.churn import CHURN
-from ml_lifecycle import rollbacks
+from ml_lifecycle import rollbacks, trainings
 from ml_lifecycle.run_notes import on_dag_run_success
 
 FIRST = Entry("churn", "promote", 1, None, 1, date(2026, 1, 1), "gate", "It is better.", {}, "first")
@@ -37,7 +37,7 @@ Trigger = Callable[..., Any]
 @pytest.fixture
 def shown(notified: list[Any]) -> dict[str, Any]:
     """What the registry and people were told."""
-    return {"aliases": [], "tags": {}, "notified": notified}
+    return {"aliases": [], "tags": {}, "cards": [], "notified": notified}
 
 
 @pytest.fixture
@@ -47,6 +47,7 @@ def trigger(trigger_of: Any, shown: dict[str, Any], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         registry, "tag_version", lambda _, name, version, tags: shown["tags"].update({version: tags})
     )
+    monkeypatch.setattr(trainings, "renew_card", lambda _, version: shown["cards"].append(version))
     trigger: Trigger = trigger_of("churn_rollback", (FIRST, SECOND))
     return trigger
 
@@ -72,7 +73,7 @@ def test_as_the_form_opens_a_dry_run_says_what_would_change_and_changes_nothing(
 
     assert run.state == "success"
     assert ledger.entries(postgres, "churn") == [FIRST, SECOND]
-    assert shown == {"aliases": [], "tags": {}, "notified": []}
+    assert shown == {"aliases": [], "tags": {}, "cards": [], "notified": []}
     assert note_of(run) == (
         "Plan: Dry run, nothing is changed: version 1 would replace version 2 as champion, for the days from "
         "2026-01-01 on. Days to score again: none."
@@ -95,6 +96,7 @@ def test_a_rollback_is_recorded_with_who_asked_for_it_and_why_and_shown(
     assert entry.effective_from == FIRST.effective_from
     assert (entry.evidence["day"], entry.evidence["rescore"]) == ("2026-05-01", True)
     assert shown["aliases"][-1] == ("churn", ledger.Aliases(1))
+    assert shown["cards"] == [2, 1]
     assert {version: tags["gate_verdict"] for version, tags in shown["tags"].items()} == {
         1: "promoted",
         2: "rolled back",

@@ -18,7 +18,7 @@ from include.lifecycle.promotion.ledger import Aliases, Entry
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.scoring import shadow_scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
-from ml_lifecycle import shadows
+from ml_lifecycle import shadows, trainings
 from tests.gate_evidence import behaviour, gate_evidence
 
 NO_GAIN = {"gain": 0.0, "gain_lower_bound": -0.01, "gain_upper_bound": 0.01}
@@ -42,7 +42,7 @@ Trigger = Callable[..., Any]
 @pytest.fixture
 def shown(notified: list[Any]) -> dict[str, Any]:
     """What the registry and people were told."""
-    return {"aliases": [], "notified": notified}
+    return {"aliases": [], "cards": [], "notified": notified}
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def trigger(trigger_of: Any, shown: dict[str, Any], monkeypatch: pytest.MonkeyPa
     """Triggers `churn_shadow`, as its form opens but for what is given; returns the run."""
     monkeypatch.setattr(registry, "set_aliases", lambda _, name, aliases: shown["aliases"].append(aliases))
     monkeypatch.setattr(registry, "tag_version", lambda *_: None)
+    monkeypatch.setattr(trainings, "renew_card", lambda _, version: shown["cards"].append(version))
     trigger: Trigger = trigger_of("churn_shadow", (FIRST, SECOND))
     return trigger
 
@@ -215,6 +216,7 @@ def test_a_challenger_that_is_better_on_enough_outcomes_leaves_the_shadow_as_cha
     assert (entry.actor, entry.effective_from) == ("dag_test", SECOND.effective_from)
     assert entry.evidence["comparison"]["gain_lower_bound"] == 0.01
     assert shown["aliases"][-1] == Aliases(2, None)
+    assert shown["cards"] == [2]
     assert shown["notified"][-1].title == "Customer churn: version 2 leaves the shadow and replaces version 1"
 
 

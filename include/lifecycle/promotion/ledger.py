@@ -161,23 +161,39 @@ def _first(history: Iterable[Entry], version: int, actions: Container[Action]) -
 
 
 def standing_verdict(history: Sequence[Entry], version: int) -> Entry:
-    """The first verdict on a version; where that was a proposal which has its answer, what came of it.
+    """The first verdict on a version, with what became of the version last, who decided that, and why.
 
     Raises
     ------
     KeyError
         If there is no verdict on the version.
     """
-    verdict, answer = first_verdict(history, version), find_answer(history, version)
-    if answer is None:
+    verdict, last = first_verdict(history, version), last_word(history, version)
+    if last is None or last == verdict:
         return verdict
+    said = last.reason if last.action in ANSWERS else f"{last.actor}: {last.reason}"
     return replace(
         verdict,
-        action=answer.action,
-        to_version=answer.to_version,
-        actor=answer.actor,
-        reason=f"{answer.reason}\n{verdict.reason}",
+        action=last.action,
+        from_version=last.from_version,
+        to_version=last.to_version,
+        actor=last.actor,
+        reason=f"{said}\n{verdict.reason}",
     )
+
+
+def last_word(history: Iterable[Entry], version: int) -> Entry | None:
+    """The last entry by which a version was judged, came into force or was rolled back; None where there is none.
+
+    A champion that is compared with itself keeps what it has.
+    """
+    found = None
+    for entry in history:
+        is_about = entry.candidate == version and entry.action in VERDICTS | ANSWERS | CHAMPION_CHANGES
+        is_rollback = entry.action == "rollback" and entry.to_version != version
+        if (is_about and entry.from_version != version) or (is_rollback and entry.from_version == version):
+            found = entry
+    return found
 
 
 def champion(connection: extensions.connection, model: str) -> int | None:

@@ -1,8 +1,8 @@
 """The model card of a version: what a training made, what the gate decided, and what it was made of.
 
 It is published once the gate has decided, from what is kept of the version and from the first entry about it in
-the ledger: evaluating it again, or another training of the same day, changes nothing. Where the gate proposes the
-version, it is published again with the answer.
+the ledger: evaluating it again, or another training of the same day, changes nothing. It is published again where
+something becomes of the version later: an answer to a proposal, its leaving the shadow as champion, a rollback.
 """
 
 from __future__ import annotations

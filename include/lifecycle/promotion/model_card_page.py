@@ -39,6 +39,7 @@ _OUTCOMES: dict[Action, str] = {
     "propose": "waiting for approval",
     "approve": "approved",
     "reject": "rejected",
+    "rollback": "rolled back",
 }
 
 _WIDTHS = {
@@ -49,7 +50,7 @@ _WIDTHS = {
 
 
 def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) -> Verdict:
-    """What the gate decided, and on which numbers."""
+    """What became of a version last, and the numbers that the gate went by."""
     evidence = GateEvidence.model_validate(entry.evidence)
     metric = task_of(model).metrics[model.gate.metric].within
     own, champion, baseline = distinct_texts(
@@ -58,7 +59,8 @@ def verdict_of(model: ModelSpec, training: TrainingRecord, entry: ledger.Entry) 
     reason = " ".join(entry.reason.split("\n"))
     was_promoted = entry.candidate == entry.to_version != entry.from_version
     measured = f"{metric} {own or 'not measured'}"
-    headline = f"Version {entry.candidate}, {_OUTCOMES[entry.action]}: {measured}; "
+    outcome = "champion again" if was_promoted and entry.action == "rollback" else _OUTCOMES[entry.action]
+    headline = f"Version {entry.candidate}, {outcome}: {measured}; "
     if entry.action == "baseline":
         headline += f"the baseline, {baseline}, becomes champion as version {entry.to_version}"
     elif evidence.champion_version is None:

@@ -87,16 +87,12 @@ def show_in_registry(tracking_uri: str, connection: extensions.connection, model
 def standing(history: Iterable[ledger.Entry], version: int) -> tuple[str, str] | None:
     """What became of a version last, and why, or None where nothing was decided about it.
 
-    It is `promoted`, `refused`, `proposed`, `rejected` or `rolled back`. A champion that is compared with itself
-    keeps what it has.
+    It is `promoted`, `refused`, `proposed`, `rejected` or `rolled back`.
     """
-    found = None
-    for entry in history:
-        if entry.action == "rollback" and entry.from_version == version != entry.to_version:
-            found = ("rolled back", entry.reason)
-        elif entry.candidate == version != entry.from_version and entry.action in _STANDINGS:
-            found = (_STANDINGS[entry.action], entry.reason)
-    return found
+    last = ledger.last_word(history, version)
+    if last is None:
+        return None
+    return "rolled back" if last.candidate != version else _STANDINGS[last.action], last.reason
 
 
 def _entry(training: PinnedTraining, decision: GateDecision, baseline: int | None, run: RunInfo) -> ledger.Entry:

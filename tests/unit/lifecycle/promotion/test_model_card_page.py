@@ -217,6 +217,35 @@ def test_the_answer_to_a_proposal_takes_its_place_and_keeps_its_evidence() -> No
         ledger.standing_verdict([], 2)
 
 
+def test_a_card_says_what_became_of_its_version_last() -> None:
+    first = entry("promote", 1, candidate_score=0.31, baseline_score=0.2)
+    first = replace(first, candidate=1, run_id="first")
+    refused = entry("keep", 1, candidate_score=0.31, baseline_score=0.2, champion_version=1, champion_score=0.3)
+    promoted = replace(
+        refused, action="promote", to_version=2, actor="ana", reason="Better on live days.", evidence={}
+    )
+    gone = replace(
+        promoted, action="rollback", candidate=1, from_version=2, to_version=1, actor="ben", reason="No."
+    )
+    back = replace(gone, candidate=2, from_version=1, to_version=2, actor="eve", reason="It was right.")
+    kept = replace(refused, from_version=2, to_version=2, run_id="again")
+    history, said = [first, refused, promoted, gone, back, kept], []
+
+    for length in (2, 3, 4, 5, 6):
+        stands = ledger.standing_verdict(history[:length], 2)
+        assert stands.evidence == refused.evidence
+        verdict = verdict_of(CHURN, training_record(), stands)
+        said.append((verdict.status, verdict.headline.split(":")[0], verdict.reason))
+
+    assert said == [
+        ("neutral", "Version 2, refused", "Why."),
+        ("good", "Version 2, promoted", "ana: Better on live days. Why."),
+        ("neutral", "Version 2, rolled back", "ben: No. Why."),
+        ("good", "Version 2, champion again", "eve: It was right. Why."),
+        ("good", "Version 2, champion again", "eve: It was right. Why."),
+    ]
+
+
 def test_the_first_verdict_on_a_version_counts() -> None:
     history = [
         entry("promote", 2, candidate_score=0.31, baseline_score=0.2),
