@@ -149,6 +149,16 @@ def test_a_request_is_open_again_after_a_failed_training_and_closed_after_the_la
     assert requests.take(postgres, "churn", "run 3", DAY) is None
 
 
+def test_after_the_last_attempt_the_next_report_asks_again(postgres: Any) -> None:
+    first, next_week = decision(), decision(DAY + timedelta(7))
+    requests.make(postgres, first)
+    requests.take(postgres, "churn", "weekly", DAY)
+    requests.give_back(postgres, str(first.request), "It failed.", max_attempts=1)
+
+    assert requests.make(postgres, first) is False
+    assert requests.make(postgres, next_week) is True
+
+
 def test_what_is_done_stays_done_when_a_task_of_its_run_is_cleared(postgres: Any) -> None:
     requests.make(postgres, decision())
     taken = requests.take(postgres, "churn", "weekly", DAY)

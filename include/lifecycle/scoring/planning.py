@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
 from include.lifecycle.look_back import Look, undone_days
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.scoring.day_versions import kept_versions
 from include.lifecycle.scoring.prediction_files import (
     PredictionsError,
@@ -53,7 +54,8 @@ def plan(
     """
     entries = ledger.entries(connection, model.name)
     if requested is None:
-        first = min((entry.effective_from for entry in entries), default=date.max)
+        changes = (entry.effective_from for entry in entries if entry.action in CHAMPION_CHANGES)
+        first = min(changes, default=date.max)
         again = days_to_rescore(model, lake, connection, entries)
         days = sorted({*_unscored(model, lake, connection, first), *again})
         champions = {day: ledger.champion_as_of(entries, day) for day in days}

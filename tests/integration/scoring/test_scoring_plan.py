@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,26 @@ def test_days_are_scored_oldest_first_with_the_champion_that_had_not_seen_their_
     promote(postgres, 2, 1, AFTER)
 
     assert list(planning.plan(CHURN, three_days, postgres, None).items()) == [(DAY, 1), (AFTER, 2)]
+
+
+def test_days_are_looked_for_from_the_first_champion_on_whatever_was_refused_before(
+    three_days: Lake, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ledger.Entry("churn", "propose", 1, None, None, BEFORE, "gate", "", {}, "first")
+    for entry in (refused, replace(refused, action="reject", actor="ana")):
+        ledger.record(postgres, entry)
+    promote(postgres, 2, None, DAY)
+    looked: list[date] = []
+    undone_days = planning.undone_days
+
+    def looking(newest: date | None, first: date, look: Any) -> list[date]:
+        looked.append(first)
+        return undone_days(newest, first, look)
+
+    monkeypatch.setattr(planning, "undone_days", looking)
+
+    assert planning.plan(CHURN, three_days, postgres, None) == {DAY: 2, AFTER: 2}
+    assert looked == [DAY]
 
 
 def test_named_days_from_before_the_first_champion_are_scored_with_the_present_one(
