@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.lifecycle.specs import DriftPolicy, GateSegments, SegmentsSpec, SplitSpec
+from include.lifecycle.specs import DriftPolicy, GateSegments, RetrainingSpec, SegmentsSpec, SplitSpec
 
 # Volatility comes in clusters: on five real stocks half of all half-years lie within 0.25 standard deviations of
 # the two years before them, and nine of ten within 0.6, without anything new.
@@ -17,6 +17,7 @@ GATE = {
     "max_calibration_error": 0.25,
     "max_champion_age_days": 182,
 }
+RETRAINING = RetrainingSpec(max_age_days=182)
 TRUSTED_TYPES = (
     "include.lifecycle.segments.SegmentModels",
     "include.lifecycle.segments.Persistence",

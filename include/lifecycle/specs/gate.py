@@ -70,7 +70,7 @@ class GateLimits(Spec):
         ge=1,
         description=(
             "A champion that was trained as of more days before the candidate may be refreshed by one that is not "
-            "worse; None: never."
+            "worse; None: never. At most `retraining.max_age_days`, after which it asks for a training."
         ),
     )
     refresh_margin: float = Field(

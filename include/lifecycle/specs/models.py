@@ -263,6 +263,17 @@ class ModelSpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _training_asked_for_by_age_may_refresh(self) -> Self:
+        refreshed, asked = self.gate.max_champion_age_days, self.retraining.max_age_days
+        if refreshed is not None and asked is not None and refreshed > asked:
+            raise ValueError(
+                f"Model {self.name!r}: a champion asks for a training once it is older than "
+                f"`retraining.max_age_days` ({asked}), but one that is no worse may replace it only after "
+                f"`gate.max_champion_age_days` ({refreshed}); set the latter to {asked} at most."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _gives_reasons_of_its_features(self) -> Self:
         faults = self.reasons.faults(self.numeric, self.categorical) if self.reasons else []
         if faults:

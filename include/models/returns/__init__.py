@@ -19,7 +19,7 @@ from include.models.returns.behaviour import BEHAVIOUR
 from include.models.returns.decisions import decide
 from include.models.returns.label import HORIZON, return_ahead
 from include.models.returns.reasons import REASONS
-from include.models.stocks import DRIFT, GATE, SEGMENTS, SPLIT, TRUSTED_TYPES
+from include.models.stocks import DRIFT, GATE, RETRAINING, SEGMENTS, SPLIT, TRUSTED_TYPES
 
 _ESTIMATORS = "include.models.returns.estimators"  # imports scikit-learn
 
@@ -54,4 +54,5 @@ RETURNS = ModelSpec(
     reasons=REASONS,
     trusted_types=TRUSTED_TYPES,
     drift=DRIFT,
+    retraining=RETRAINING,
 )

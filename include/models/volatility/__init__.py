@@ -13,7 +13,7 @@ from include.lifecycle.specs import (
     LabelSpec,
     ModelSpec,
 )
-from include.models.stocks import DRIFT, GATE, SEGMENTS, SPLIT, TRUSTED_TYPES
+from include.models.stocks import DRIFT, GATE, RETRAINING, SEGMENTS, SPLIT, TRUSTED_TYPES
 from include.models.volatility.behaviour import BEHAVIOUR
 from include.models.volatility.decisions import decide
 from include.models.volatility.inputs import NUMERIC
@@ -48,4 +48,5 @@ VOLATILITY = ModelSpec(
     decide=decide,
     trusted_types=TRUSTED_TYPES,
     drift=DRIFT,
+    retraining=RETRAINING,
 )

@@ -17,11 +17,12 @@ from include.lifecycle.specs import (
     LabelSpec,
     ModelSpec,
     ReasonsSpec,
+    RetrainingSpec,
     ScheduleSpec,
     TableSpec,
 )
 from include.models.churn import CHURN
-from tests.specs import changed
+from tests.specs import changed, people_model
 
 
 def none() -> None: ...
@@ -97,6 +98,18 @@ def test_what_cannot_be_called_or_scheduled_is_refused(make: Callable[[], Any], 
 def test_what_takes_any_arguments_or_does_not_say_what_it_takes_is_accepted() -> None:
     assert TableSpec(name="x", columns={}, key=(), rules=list).rules is list
     assert LabelSpec(make=lambda *arguments: None, **LABEL).table == "churns"
+
+
+def test_a_champion_that_asks_for_a_training_by_its_age_may_be_refreshed_by_it() -> None:
+    def aged(refreshed: int | None, asked: int | None) -> ModelSpec:
+        gate = GateSpec(metric="roc_auc", max_champion_age_days=refreshed)
+        return people_model(gate=gate, retraining=RetrainingSpec(max_age_days=asked))
+
+    assert all(aged(*days) for days in ((90, 90), (60, 90), (91, None), (None, 90)))
+    with pytest.raises(
+        ValueError, match=r"only after `gate.max_champion_age_days` \(91\); set the latter to 90 at"
+    ):
+        aged(91, 90)
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
