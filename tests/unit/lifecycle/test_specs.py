@@ -103,7 +103,8 @@ def test_what_takes_any_arguments_or_does_not_say_what_it_takes_is_accepted() ->
 def test_a_champion_that_asks_for_a_training_by_its_age_may_be_refreshed_by_it() -> None:
     def aged(refreshed: int | None, asked: int | None) -> ModelSpec:
         gate = GateSpec(metric="roc_auc", max_champion_age_days=refreshed)
-        return people_model(gate=gate, retraining=RetrainingSpec(max_age_days=asked))
+        retraining = RetrainingSpec(max_age_days=asked)
+        return people_model(numeric=("age",), categorical=(), gate=gate, retraining=retraining)
 
     assert all(aged(*days) for days in ((90, 90), (60, 90), (91, None), (None, 90)))
     with pytest.raises(
