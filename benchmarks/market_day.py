@@ -31,7 +31,7 @@ from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import planning as scoring_planning
-from include.lifecycle.scoring import publishing, scoring
+from include.lifecycle.scoring import publishing, scorers, scoring
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.models.returns import RETURNS
 from include.samples.market import MarketSettings, ensure_market
@@ -97,7 +97,7 @@ def one_more_day(lake: Lake, connection: Connection, day: date, symbols: Sequenc
 
     def score() -> None:
         for scored, version in scoring_planning.plan(RETURNS, lake, connection, None).items():
-            scoring.score(RETURNS, lake, scored, scoring.Scorer(estimator, version, INTERVAL), RUN)
+            scoring.score(RETURNS, lake, scored, scorers.Scorer(estimator, version, INTERVAL), RUN)
 
     work: dict[str, Any] = {
         "plan": plan,

@@ -32,7 +32,7 @@ from include.lifecycle.promotion import registry
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
-from include.lifecycle.scoring import publishing, scoring
+from include.lifecycle.scoring import publishing, scorers, scoring
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training.record import MODEL_FILE, TrainingRequest
 from include.lifecycle.training.training import train
@@ -90,7 +90,7 @@ class Chain:
             run_gate(url, self.lake, warehouse, to_push, pushed.version, run)
             trained = staged.file(MODEL_FILE).sha256
             estimator = registry.load(url, CHURN.name, pushed.version, CHURN.trusted_types, trained)
-            scoring.score(CHURN, self.lake, day, scoring.Scorer(estimator, pushed.version), run)
+            scoring.score(CHURN, self.lake, day, scorers.Scorer(estimator, pushed.version), run)
             publishing.publish(CHURN, self.lake, warehouse, day, run)
 
 

@@ -23,7 +23,7 @@ from include.lifecycle.promotion import fallback, ledger, model_card, registry
 from include.lifecycle.promotion.promotion import run_gate
 from include.lifecycle.promotion.push import push_model
 from include.lifecycle.promotion.staged_training import StagedTraining
-from include.lifecycle.scoring import planning, publishing, scoring
+from include.lifecycle.scoring import planning, publishing, scorers, scoring
 from include.lifecycle.specs import DatasetSpec, ModelSpec, Source
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.lifecycle.training import segment_training, training, training_set
@@ -79,7 +79,7 @@ def run_scoring(world: World, model: ModelSpec, requested: tuple[date, date] | N
     found = fallback.assign(planned, history, fault, world.run.run_id, on_demand=requested is not None)
     for job in fallback.jobs(found.versions, model.dataset.chunk_days):
         digest = ledger.digest_of(history, job.version)
-        scorer = scoring.load_scorer(world.tracking_uri, world.lake, model, job.version, digest)
+        scorer = scorers.load_scorer(world.tracking_uri, world.lake, model, job.version, digest)
         scored = dict(scoring.score_days(model, world.lake, world.connection, job.days, scorer, world.run))
         failed = {day: error for day, error in scored.items() if error}
         _, unpublished = publishing.publish_days(model, world.lake, world.connection, job.days, world.run)

@@ -24,7 +24,7 @@ from benchmarks.processes import free_port, in_a_new_process, peak_megabytes
 from benchmarks.ratios import Ratio
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.modelling.tasks.classification import Classification
-from include.lifecycle.scoring import publishing, scoring
+from include.lifecycle.scoring import publishing, scorers, scoring
 from include.lifecycle.scoring.prediction_files import PARQUET, predictions_table
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, RunInfo
@@ -105,7 +105,7 @@ def measure_streamed(endpoint: str, dsn: str, day: date) -> Measurement:
 
     with TemporaryDirectory() as folder:
         seconds = {
-            "score": timed(lambda: scoring.score(CHURN, lake, day, scoring.Scorer(estimator, 1), RUN)),
+            "score": timed(lambda: scoring.score(CHURN, lake, day, scorers.Scorer(estimator, 1), RUN)),
             "publish files": timed(lambda: publish_files(Path(folder))),
             "load warehouse": timed(lambda: load_warehouse(pl.scan_parquet(Path(folder) / PARQUET))),
         }

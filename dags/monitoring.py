@@ -87,10 +87,11 @@ def monitoring(model: ModelSpec) -> DAG:
         @task(**HEAVY)
         def performance() -> dict[str, str]:
             """Measure the predictions whose outcomes have become known, and publish the report."""
-            from include.lifecycle.monitoring import performance, performance_verdict
+            from include.lifecycle.monitoring import ab_test_section, performance, performance_verdict
 
             verdict, _ = measured(performance.monitor)
-            return shown(performance_verdict.KIND, f"performance {verdict.verdict}", verdict.reason)
+            reason = f"{verdict.reason} {ab_test_section.advice(model, verdict.ab_test)}".strip()
+            return shown(performance_verdict.KIND, f"performance {verdict.verdict}", reason)
 
         def measured(monitor: Callable[..., Any]) -> tuple[Any, Reference]:
             """What `monitor` says of the version at work, and that; skipped before there are predictions."""

@@ -31,6 +31,9 @@ Scores every row of **{dataset}** with the champion of **{title}**, and publishe
   the oldest of these days lacks predictions. Name a day in the form to score it all the same. A day whose files or
   rows are lost is scored by the version that had scored it, whichever is champion by now. Days of a version that
   was rolled back are scored again where the rollback asks for it; their manifest says why.
+- **An A/B test** (see `{name}_shadow`): the rows of the challenger's keys are of its version, as their
+  `model_version` says, and `latest.json` names both. Where the challenger cannot be used, the champion scores all
+  rows; the task's log and the day's manifest say why.
 - **A champion that cannot be used** (deleted, damaged, replaced) is notified and recorded in the ledger: the
   version that it replaced scores the day, if that had not seen the day's future. Without one, nothing is scored.
 - **Deadline:** people are notified of a run that has not ended {deadline_hours:g} hours after it was queued.
@@ -120,7 +123,7 @@ def scoring(model: ModelSpec) -> DAG:
             """Score days with one version, which is loaded once; a day that cannot be scored stops no other."""
             from include.lifecycle.modelling.model_files import UnusableModelError
             from include.lifecycle.promotion import ledger
-            from include.lifecycle.scoring import rescoring, scoring
+            from include.lifecycle.scoring import rescoring, scorers, scoring
             from ml_lifecycle.hooks import MlflowHook, WarehouseHook, lake
             from ml_lifecycle.runs import label_days, run_info
 
@@ -130,13 +133,17 @@ def scoring(model: ModelSpec) -> DAG:
             unscored: dict[str, str] = {}
             instance.xcom_push(SCORED, scored)
             with WarehouseHook().connection() as connection:
-                history = ledger.entries(connection, model.name)
+                url, history = MlflowHook().tracking_uri, ledger.entries(connection, model.name)
                 digest = ledger.digest_of(history, version)
                 try:
-                    loaded = scoring.load_scorer(MlflowHook().tracking_uri, lake(), model, version, digest)
+                    loaded = scorers.load_scorer(url, lake(), model, version, digest)
                 except UnusableModelError as error:
                     return {SCORED: [], UNSCORED: dict.fromkeys(job["days"], str(error))}
-                scorer = replace(loaded, withdrawn=rescoring.withdrawn(history))
+                scorer = replace(
+                    loaded,
+                    withdrawn=rescoring.withdrawn(history),
+                    challengers=scorers.load_challengers(url, lake(), model, history, version, days),
+                )
                 for day, fault in scoring.score_days(model, lake(), connection, days, scorer, run_info()):
                     if fault is not None:
                         unscored[day.isoformat()] = fault

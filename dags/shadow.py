@@ -31,8 +31,14 @@ apart from what is published. The form makes a version challenger, withdraws it,
   challenger takes the place of the first.
 - **Which days:** those with predictions that the challenger has not scored, newest first, back {look_back} days
   from the newest, but none that it has seen the future of. Name a day in the form to score it again.
+- **A/B test:** with a share, the challenger decides about that share of the keys from the first day on that has no
+  features yet, in what is published; `model_version` says whose a row is. Share and horizon are stated once, in
+  the ledger. The performance report compares the outcomes of both sides once, at the horizon, and its verdict
+  stands. The share remains until somebody promotes or withdraws the challenger, or another version becomes
+  champion; before the horizon that ends the test without a verdict.
 - **Promotion:** only where the newest performance report compares the challenger with the present champion on
-  enough outcomes, its gain is above 0 beyond chance, and the gate has not refused it for anything but its gain.
+  enough outcomes, its gain is above 0 beyond chance, and the gate has not refused it for anything but its gain. In
+  an A/B test its verdict, *better*, takes the place of the gain.
   `wake_scoring` then wakes `{name}_scoring`.
 - **When it fails:** the champion's predictions are published already and are not affected. `change` red says
   what is wrong with the request; trigger the DAG again. `score` red names each day that the challenger could not
@@ -79,6 +85,22 @@ def shadow(model: ModelSpec) -> DAG:
                 "Reason",
                 f"Why, in {SHORTEST_REASON} to 500 characters; it is kept in the ledger. Required for a change.",
                 shortest=SHORTEST_REASON,
+            ),
+            "share": Param(
+                0,
+                type="number",
+                minimum=0,
+                maximum=0.5,
+                title="Share",
+                description="Of a new challenger: the share of the keys that it decides about, in an A/B test, "
+                "e.g. 0.2. 0: none, it scores in shadow alone. It cannot be changed later.",
+            ),
+            "test_days": Param(
+                28,
+                type="integer",
+                minimum=1,
+                title="Horizon",
+                description="Of an A/B test: on so many days whose outcomes are known it is decided, once.",
             ),
             "day": day_field(
                 "Day", "Let the challenger score this day again. Empty: what it lacks.", model.dataset

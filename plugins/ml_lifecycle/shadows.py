@@ -13,7 +13,7 @@ from include.lifecycle.monitoring import shadow_comparison
 from include.lifecycle.promotion import ledger, shadow, shadow_policy
 from include.lifecycle.reporting.notifications import Notification
 from include.lifecycle.scoring import shadow_scoring
-from include.lifecycle.scoring.scoring import load_scorer
+from include.lifecycle.scoring.scorers import load_scorer
 from ml_lifecycle import hooks, trainings
 from ml_lifecycle.days import requested_range
 from ml_lifecycle.run_notes import PLAN_KEY
@@ -39,7 +39,9 @@ def change(model: ModelSpec) -> dict[str, Any]:
     """
     context = get_current_context()
     run, form = context["dag_run"], context["params"]
-    request = shadow.Request(form["action"], form["version"], form["reason"] or "")
+    request = shadow.Request(
+        form["action"], form["version"], form["reason"] or "", form["share"], form["test_days"]
+    )
     url = hooks.MlflowHook().tracking_uri
     with hooks.WarehouseHook().connection() as connection:
         history = ledger.entries(connection, model.name)
@@ -99,8 +101,7 @@ def score(model: ModelSpec) -> dict[str, Any]:
 def _entry(url: str, model: ModelSpec, history: Sequence[Entry], request: Request) -> Entry:
     """What the form asks for, as the ledger is to have it."""
     run = get_current_context()["dag_run"]
-    comparison = shadow_comparison.newest(model, hooks.lake()) if request.asked == "promote" else None
-    evidence = shadow.gather(url, model, history, request, comparison)
+    evidence = shadow.gather(url, model, history, request, shadow_comparison.see(model, hooks.lake(), request))
     decision = shadow_policy.decide(evidence)
     if decision.action == "refuse" or evidence.version is None:
         raise AirflowFailException(f"Nothing is changed. {' '.join(decision.reasons)}")

@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.monitoring.performance_verdict import VERDICT, PerformanceVerdict
-from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion import ab_test, ab_test_policy, ledger, registry
+from include.lifecycle.promotion.ab_test_policy import AbTestEvidence, Arm
 from include.lifecycle.promotion.ledger import Aliases, Entry
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.scoring import shadow_scoring
@@ -220,6 +221,87 @@ def test_a_challenger_that_is_better_on_enough_outcomes_leaves_the_shadow_as_cha
     assert shown["notified"][-1].title == "Customer churn: version 2 leaves the shadow and replaces version 1"
 
 
+def with_features(lake: Lake, run: RunInfo, scratch: Path, *days: date) -> None:
+    for day in days:
+        (scratch / "part.parquet").write_bytes(b"rows")
+        lake.publish("features/customers", day, [LocalFile(scratch / "part.parquet", 1)], run=run)
+
+
+def judged(lake: Lake, run: RunInfo, scratch: Path, statement: Any, **changes: Any) -> None:
+    """Publish a performance report that says what came of an A/B test, and has nothing to say of the gain."""
+    arms = {"champion_arm": Arm(keys=4000, mean=0.06, deviation=0.2)}
+    arms["challenger_arm"] = Arm(keys=1000, mean=0.03, deviation=0.2)
+    known = {"test": statement, "champion": 1, "challenger": 2, **arms, **changes}
+    result = ab_test_policy.decide(AbTestEvidence.model_validate(known))
+    compared(lake, run, scratch, gain_lower_bound=None)
+    verdict = PerformanceVerdict.model_validate(lake.read_json("reports/churn/performance", DAY, VERDICT))
+    (scratch / VERDICT).write_text(verdict.model_copy(update={"ab_test": result}).model_dump_json())
+    lake.publish("reports/churn/performance", DAY, [LocalFile(scratch / VERDICT)], run=run)
+
+
+def test_a_challenger_with_a_share_begins_a_test_that_the_ledger_states_and_the_first_unscored_day_is_its_first(
+    trigger: Trigger, postgres: Any, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    with_features(lake, run, tmp_path, date(2026, 2, 9), date(2026, 2, 10))
+
+    done = trigger(action="shadow", version=2, reason=REASON, share=0.2, test_days=14)
+
+    *_, entry = ledger.entries(postgres, "churn")
+    assert done.state == "success"
+    assert entry.evidence["ab_test"] == {
+        "share": 0.2,
+        "salt": "churn version 2 from 2026-02-11",
+        "first_day": "2026-02-11",
+        "days": 14,
+        "aim": "lower",
+        "outcome": "mean label of a key",
+        "level": 0.05,
+    }
+    assert shown["aliases"][-1] == Aliases(1, 2)
+
+
+def test_a_test_is_ended_with_the_last_day_that_may_have_been_scored(
+    trigger: Trigger, postgres: Any, lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    with_features(lake, run, tmp_path, date(2026, 2, 10))
+    trigger(action="shadow", version=2, reason=REASON, share=0.2)
+    with_features(lake, run, tmp_path, date(2026, 2, 11), date(2026, 2, 12))
+
+    trigger(action="withdraw", version=None, reason="It takes too long.", share=0)
+
+    [split] = ab_test.splits(ledger.entries(postgres, "churn"))
+    assert (split.test.first_day, split.last_day) == (date(2026, 2, 11), date(2026, 2, 12))
+
+
+def test_a_share_that_cannot_be_tested_changes_nothing(trigger: Trigger, shown: dict[str, Any]) -> None:
+    assert trigger(action="shadow", version=2, reason=REASON, share=0.2, test_days=180).state == "failed"
+
+    assert shown["aliases"] == []
+    assert "but a performance report looks back 180; choose fewer." in shown["notified"][-1].reason
+
+
+def test_a_test_decides_about_the_promotion_and_the_ledger_keeps_what_it_said(
+    trigger: Trigger, postgres: Any, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    trigger(action="shadow", version=2, reason=REASON, share=0.2)
+    statement = ledger.entries(postgres, "churn")[-1].evidence["ab_test"]
+    compared(lake, run, tmp_path)
+    assert trigger(action="promote", version=None, reason=REASON, share=0).state == "failed"
+    assert "says nothing of the A/B test" in shown["notified"][-1].reason
+    judged(lake, run, tmp_path, statement, champion_arm=None)
+    assert trigger(action="promote", version=None, reason=REASON, share=0).state == "failed"
+    assert "The A/B test decides." in shown["notified"][-1].reason
+    judged(lake, run, tmp_path, statement)
+
+    assert trigger(action="promote", version=None, reason=REASON, share=0).state == "success"
+
+    *_, entry = ledger.entries(postgres, "churn")
+    assert (entry.action, entry.to_version) == ("promote", 2)
+    assert entry.evidence["result"]["verdict"] == "better"
+    assert entry.evidence["result"]["reason"].startswith("The mean outcome is 0.03 for the 1,000 keys of the")
+    assert ab_test.running(ledger.entries(postgres, "churn")) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -264,8 +346,12 @@ def test_what_the_gate_refused_a_version_for_besides_its_gain_stops_it_in_the_sh
     assert "The gate has refused version 3: " in shown["notified"][-1].reason
 
 
-def test_the_form_takes_no_other_action_no_version_below_1_and_no_reason_of_a_word(dags: dict[str, Any]) -> None:
+def test_the_form_takes_no_other_action_no_version_below_1_no_reason_of_a_word_and_no_share_above_a_half(
+    dags: dict[str, Any],
+) -> None:
     params = dags["churn_shadow"].params
-    for field, refused in (("action", "delete"), ("version", 0), ("reason", "bad"), ("reason", "x" * 501)):
+    wrong = [("action", "delete"), ("version", 0), ("reason", "bad"), ("reason", "x" * 501)]
+    wrong += [("share", 0.51), ("share", -0.1), ("test_days", 0), ("test_days", 1.5)]
+    for field, refused in wrong:
         with pytest.raises(ParamValidationError):
             params.get_param(field).resolve(refused)

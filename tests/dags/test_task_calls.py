@@ -22,7 +22,7 @@ from include.lifecycle.ingestion.verdicts import DayVerdict, TableVerdict
 from include.lifecycle.monitoring import retraining_requests
 from include.lifecycle.operations import backup
 from include.lifecycle.promotion import ledger, model_card, registry, repair
-from include.lifecycle.scoring import planning, scoring
+from include.lifecycle.scoring import planning, scorers, scoring
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training import training
@@ -108,7 +108,7 @@ def test_scoring_loads_a_version_by_the_digest_of_the_ledger(call: Call, monkeyp
     entry = ledger.Entry("churn", "promote", 3, None, 3, DAYS[0], "gate", "", {}, "weekly", {"3": DIGEST})
     loaded: list[tuple[Any, ...]] = []
     monkeypatch.setattr(ledger, "entries", lambda *_: [entry])
-    monkeypatch.setattr(scoring, "load_scorer", lambda *asked: loaded.append(asked) or scoring.Scorer(None, 3))
+    monkeypatch.setattr(scorers, "load_scorer", lambda *asked: loaded.append(asked) or scorers.Scorer(None, 3))
     monkeypatch.setattr(scoring, "score_days", lambda *_: [])
 
     call("churn_scoring", "chunk.score", {"version": 3, "days": [str(day) for day in DAYS]})

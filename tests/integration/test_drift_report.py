@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,25 @@ def test_days_that_another_version_scored_are_not_counted_among_the_champions(wo
     assert (verdict.scored_days, verdict.predicted_days) == ((DAY,), tuple(WINDOW))
     assert verdict.reason.startswith("The champion's scores of 1 of 3 days stayed in place")
     assert verdict.score.null_rate_current == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_on_days_that_an_a_b_test_splits_the_champions_scores_alone_are_compared_and_the_page_says_how_many(
+    world: World, postgres: Any, tmp_path: Path
+) -> None:
+    world.features()
+    for seed, day in enumerate(WINDOW, start=20):
+        own, other = scored(people(seed), seed), scored(people(seed), seed, version=4, risk=2.0)
+        is_challengers = pl.Series([number % 10 < 3 for number in range(own.height)])
+        rows = pl.concat([own.filter(~is_challengers), other.filter(is_challengers)])
+        world._publish("predictions/leaving", day, rows, "predictions.parquet")
+
+    verdict = monitor(MODEL, world.lake, postgres, DAY, world.run, REFERENCE)
+
+    assert verdict.verdict == "no drift"
+    assert verdict.scored_days == tuple(WINDOW)
+    assert verdict.score.null_rate_current == pytest.approx(0.3, abs=0.05)
+    [page] = world.lake.download(MODEL.report_prefix("drift"), DAY, tmp_path / "page", "index.html")
+    assert re.search(r"100.0\s%\sof the rows in the reference and [67]\d.\d\s%\sin the window", page.read_text())
 
 
 def test_scores_beside_no_features_and_scores_without_a_number_are_not_counted(

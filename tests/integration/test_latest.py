@@ -65,6 +65,7 @@ def test_it_names_the_day_its_files_the_rows_of_the_main_one_and_the_model(
         "rows": 2,
         "model_name": "leaving",
         "model_version": 3,
+        "challenger_version": None,
     }
     assert named(lake).names(PREFIX, DAYS[0], manifest)
 

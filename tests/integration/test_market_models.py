@@ -22,7 +22,7 @@ from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.promotion.staged_training import StagedTraining, keep_reference
 from include.lifecycle.scoring import scoring
 from include.lifecycle.scoring.publishing import publish as publish_scores
-from include.lifecycle.scoring.scoring import Scorer
+from include.lifecycle.scoring.scorers import Scorer
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake
 from include.lifecycle.training.record import TrainingRequest

@@ -16,6 +16,7 @@ from include.lifecycle.monitoring.performance_verdict import KIND, PerformanceVe
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.ledger import Entry
+from include.lifecycle.promotion.shadow import Request, Seen
 from include.lifecycle.promotion.shadow_policy import ShadowComparison, ShadowEvidence, decide
 from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
@@ -76,6 +77,10 @@ def comparison(verdict: PerformanceVerdict) -> ShadowComparison:
     return verdict.shadow
 
 
+def seen(lake: Lake) -> Seen:
+    return shadow_comparison.see(CHURN, lake, Request("promote", None, ""))
+
+
 def page(lake: Lake, scratch: Path) -> str:
     [file] = lake.download(CHURN.report_prefix(KIND), REPORTED, scratch, "index.html")
     return file.read_text()
@@ -96,7 +101,7 @@ def test_both_are_measured_on_the_days_of_the_champion_that_the_challenger_has_s
     )
     assert found.gain == pytest.approx(own - other)
     assert 0 < found.gain_lower_bound < found.gain
-    assert shadow_comparison.newest(CHURN, scored) == found
+    assert seen(scored) == Seen(found, None, SNAPSHOTS[-1])
     html = page(scored, tmp_path / "page")
     assert "Both versions on the same 4,800 outcomes of 8 days" in html
     assert "The challenger is better beyond chance; churn_" in html
@@ -114,7 +119,7 @@ def test_a_report_says_nothing_of_a_challenger_where_there_is_none(
     verdict = reported(scored, postgres, run, CHAMPION)
 
     assert verdict.shadow is None
-    assert shadow_comparison.newest(CHURN, scored) is None
+    assert seen(scored) == Seen(None, None, SNAPSHOTS[-1])
     assert "hallenger" not in page(scored, tmp_path / "page")
 
 

@@ -20,6 +20,7 @@ import polars as pl
 from include.lifecycle.modelling.intervals import COVERAGE, HIGH, LOW
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import (
+    ab_test_outcomes,
     earlier_outcomes,
     estimated_performance,
     performance_page,
@@ -35,6 +36,7 @@ from include.lifecycle.monitoring.performance_verdict import (
     decide,
 )
 from include.lifecycle.monitoring.reference import Reference
+from include.lifecycle.promotion import ledger
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake, LocalFile, Pinned, RunInfo
@@ -90,17 +92,19 @@ def monitor(
         rows = _in_order(windows, {**earlier.rows, **_outcomes(champion, read)})
         estimates = estimated_performance.look(lake, day, champion, rows)
         shadow = shadow_comparison.compare(champion, lake, connection, rows)
+        split = ab_test_outcomes.look(model, lake, day, ledger.entries(connection, model.name), rows)
         further = {
             "next_outcomes_on": next_outcomes_on,
             "estimated": estimates.verdict,
             "estimated_weeks": estimates.weeks,
             "shadow": shadow.comparison,
+            "ab_test": split.result,
         }
         verdict = decide(measured(model, list(windows), rows).model_copy(update=further), model)
         files = _write_files(model, day, verdict, rows, scratch)
         marks = listing.with_published(read.labels).marks(method)
-        inputs = {**earlier.inputs, **read.inputs, **estimates.inputs, **shadow.inputs, **noted(marks)}
-        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs)
+        inputs = {**earlier.inputs, **read.inputs, **estimates.inputs, **shadow.inputs, **split.inputs}
+        lake.publish(model.report_prefix(KIND), day, files, run=run, inputs=inputs | noted(marks))
     # Also without rows: whoever looks finds an empty table.
     warehouse.upsert(connection, TABLE, _warehouse_rows(model, day, verdict), key=("model", "dt", "measure"))
     log.info("Performance of %s on %s: %s. %s", model.name, day, verdict.verdict, verdict.reason)

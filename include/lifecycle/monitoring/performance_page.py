@@ -8,7 +8,7 @@ from datetime import date
 import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring import estimate_page
+from include.lifecycle.monitoring import ab_test_section, estimate_page
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.monitoring.shadow_section import render_shadow
 from include.lifecycle.reporting import charts
@@ -41,6 +41,8 @@ _ADVICE = {
 }
 
 _METRICS = "What was published and the naive baseline, on the same rows, whose mean label is"
+_BOTH_ARMS = "On the days of the A/B test these are the predictions of both versions."
+_NOT_SHOWN = "The mean outcomes of the two versions of the A/B test are shown at its horizon, and not before."
 
 
 def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict, rows: pl.DataFrame) -> str:
@@ -57,12 +59,13 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
             title=f"{model.title}: performance, {_period(verdict, day)}",
             verdict=_verdict(verdict, names),
             sections=[
-                Section("What to do", _advice(verdict).format(**names)),
+                Section("What to do", _advice(model, verdict).format(**names)),
                 *_metrics(model, verdict, rows),
-                *render_shadow(model, verdict.shadow),
+                *ab_test_section.render_ab_test(model, verdict.ab_test),
+                *render_shadow(model, verdict.shadow, is_tested=_is_split(verdict)),
                 *estimate_page.render_estimates(model, verdict),
                 *_plots(model, verdict, rows),
-                *_by_version(rows),
+                *_by_version(verdict, rows),
             ],
             facts=_facts(model, verdict),
         )
@@ -79,11 +82,17 @@ def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object]) -> Verdic
     return Verdict(status, headline.format(**names), f"{verdict.reason} {estimate_page.WORSE}")
 
 
-def _advice(verdict: PerformanceVerdict) -> str:
-    measured = _ADVICE[verdict.verdict]
-    if not _is_estimated_worse(verdict):
-        return measured
-    return estimate_page.ADVICE if verdict.verdict == "as expected" else f"{measured} {estimate_page.ADVICE}"
+def _advice(model: ModelSpec, verdict: PerformanceVerdict) -> str:
+    """What to do; nothing only where no part of the report asks for anything."""
+    estimated = estimate_page.ADVICE if _is_estimated_worse(verdict) else ""
+    further = [text for text in (estimated, ab_test_section.advice(model, verdict.ab_test)) if text]
+    measured = [] if verdict.verdict == "as expected" and further else [_ADVICE[verdict.verdict]]
+    return " ".join([*measured, *further])
+
+
+def _is_split(verdict: PerformanceVerdict) -> bool:
+    """Whether an A/B test runs."""
+    return verdict.ab_test is not None and not verdict.ab_test.has_ended
 
 
 def _is_estimated_worse(verdict: PerformanceVerdict) -> bool:
@@ -98,7 +107,8 @@ def _metrics(model: ModelSpec, verdict: PerformanceVerdict, outcomes: pl.DataFra
         for name, metric in task_of(model).metrics.items()
     ]
     table = Table(["metric", "predictions", "baseline", "how to read it"], rows)
-    return [Section("Metrics", f"{_METRICS} {_mean(outcomes['label']):.4g}.", table=table)]
+    both = f" {_BOTH_ARMS}" if verdict.ab_test else ""
+    return [Section("Metrics", f"{_METRICS} {_mean(outcomes['label']):.4g}.{both}", table=table)]
 
 
 def _plots(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
@@ -111,20 +121,24 @@ def _plots(model: ModelSpec, verdict: PerformanceVerdict, rows: pl.DataFrame) ->
     return [Section(*task.plots[name], figure=charts.to_svg(figure)) for name, figure in figures.items()]
 
 
-def _by_version(rows: pl.DataFrame) -> list[Section]:
+def _by_version(verdict: PerformanceVerdict, rows: pl.DataFrame) -> list[Section]:
     if rows.is_empty():
         return []
+    test = verdict.ab_test
+    hidden = {test.champion, test.challenger} if test and test.verdict == "running" else set()
+    parts = sorted(rows.partition_by("model_version", as_dict=True).items())
     table = Table(
         ["version", "from", "to", "rows", "mean score", "mean outcome"],
-        [_version_row(of) for _, of in sorted(rows.partition_by("model_version", as_dict=True).items())],
+        [_version_row(of, is_hidden=version in hidden) for (version,), of in parts],
     )
-    return [Section("By version", "Which version made the predictions that are judged.", table=table)]
+    text = "Which version made the predictions that are judged."
+    return [Section("By version", f"{text} {_NOT_SHOWN}" if hidden else text, table=table)]
 
 
-def _version_row(rows: pl.DataFrame) -> list[Cell]:
+def _version_row(rows: pl.DataFrame, *, is_hidden: bool) -> list[Cell]:
     first, last = str(rows["dt"].min()), str(rows["dt"].max())
-    version = str(rows["model_version"][0])
-    return [version, first, last, rows.height, _mean(rows["score"]), _mean(rows["label"])]
+    version, outcome = str(rows["model_version"][0]), None if is_hidden else _mean(rows["label"])
+    return [version, first, last, rows.height, _mean(rows["score"]), outcome]
 
 
 def _mean(values: pl.Series) -> float:

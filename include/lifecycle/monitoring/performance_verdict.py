@@ -8,6 +8,7 @@ from typing import Literal
 
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.estimate_verdict import EstimatedWeek, EstimateVerdict
+from include.lifecycle.promotion.ab_test_policy import AbTestResult
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.reporting.pages import percent
 from include.lifecycle.specs import ModelSpec, Spec
@@ -31,6 +32,7 @@ class PerformanceEvidence(Spec):
     coverage, promised : share of the outcomes that the published intervals held, and that the training promised.
     estimated : what is estimated of the last week, whose outcomes are not known; no part of this verdict.
     shadow : how the challenger did beside the champion; None where there is none. No part of this verdict.
+    ab_test : what is known of an A/B test; None where there is none. No part of this verdict.
     estimated_weeks : what each report of the time looked at estimated, beside what became of it, oldest first.
     """
 
@@ -45,6 +47,7 @@ class PerformanceEvidence(Spec):
     estimated: EstimateVerdict | None = None
     estimated_weeks: tuple[EstimatedWeek, ...] = ()
     shadow: ShadowComparison | None = None
+    ab_test: AbTestResult | None = None
 
 
 class PerformanceVerdict(PerformanceEvidence):

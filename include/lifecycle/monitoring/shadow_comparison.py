@@ -14,9 +14,11 @@ from include.lifecycle.monitoring.champion import Champion
 from include.lifecycle.monitoring.outcomes_of_version import newest_outcomes
 from include.lifecycle.monitoring.performance_verdict import KIND, VERDICT, PerformanceVerdict
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.shadow import Request, Seen
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
+from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import CorruptFileError, Lake
 
 if TYPE_CHECKING:
@@ -54,13 +56,17 @@ def compare(champion: Champion, lake: Lake, connection: extensions.connection, r
     return Compared(ShadowComparison(**known, **_measured(model, paired)), inputs)
 
 
-def newest(model: ModelSpec, lake: Lake) -> ShadowComparison | None:
-    """The comparison of the newest performance report, or None where there is none."""
-    found = lake.newest(model.report_prefix(KIND))
+def see(model: ModelSpec, lake: Lake, request: Request) -> Seen:
+    """What the lake has that a request is decided from; the newest performance report for a promotion alone."""
+    named = latest.usable(lake, model.predictions_prefix)
+    known = [named.day] if named else []
+    newest_day = max([*known, *lake.days(model.dataset.features_prefix, *known)], default=None)
+    found = lake.newest(model.report_prefix(KIND)) if request.asked == "promote" else None
     if found is None:
-        return None
-    verdict = lake.read_json(model.report_prefix(KIND), found[0], VERDICT)
-    return PerformanceVerdict.model_validate(verdict).shadow
+        return Seen(newest_day=newest_day)
+    content = lake.read_json(model.report_prefix(KIND), found[0], VERDICT)
+    verdict = PerformanceVerdict.model_validate(content)
+    return Seen(verdict.shadow, verdict.ab_test, newest_day)
 
 
 def _paired(

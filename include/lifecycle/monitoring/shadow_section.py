@@ -10,8 +10,13 @@ from include.lifecycle.specs import ModelSpec
 _TITLE = "Challenger in shadow"
 
 
-def render_shadow(model: ModelSpec, found: ShadowComparison | None) -> list[Section]:
-    """The section on the challenger; none where there is no challenger."""
+def render_shadow(model: ModelSpec, found: ShadowComparison | None, *, is_tested: bool = False) -> list[Section]:
+    """The section on the challenger; none where there is no challenger.
+
+    Parameters
+    ----------
+    is_tested : whether an A/B test decides what becomes of it.
+    """
     if found is None:
         return []
     if found.shortage:
@@ -32,7 +37,9 @@ def render_shadow(model: ModelSpec, found: ShadowComparison | None) -> list[Sect
         f"challenger, version {found.challenger}",
         "how to read it",
     ]
-    return [Section(_TITLE, f"{_rows(model, found)} {_meaning(model, found)}", table=Table(columns, rows))]
+    return [
+        Section(_TITLE, f"{_rows(model, found)} {_meaning(model, found, is_tested)}", table=Table(columns, rows))
+    ]
 
 
 def _rows(model: ModelSpec, found: ShadowComparison) -> str:
@@ -43,12 +50,14 @@ def _rows(model: ModelSpec, found: ShadowComparison) -> str:
     )
 
 
-def _meaning(model: ModelSpec, found: ShadowComparison) -> str:
+def _meaning(model: ModelSpec, found: ShadowComparison, is_tested: bool) -> str:
     """What the paired gain says, and what may be done."""
     gain, low, high = found.gain, found.gain_lower_bound, found.gain_upper_bound
     if gain is None or low is None or high is None:
         return "The gain of the challenger could not be measured."
     measured = f"{found.title}: the gain of the challenger is {gain:.3g}, 95 % interval {low:.3g} to {high:.3g}."
+    if is_tested:
+        return f"{measured} These are the champion's keys; the A/B test decides what becomes of the challenger."
     if low > 0:
         return f"{measured} The challenger is better beyond chance; {model.name}_shadow can promote it."
     if high < 0:

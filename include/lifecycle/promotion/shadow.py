@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion import ab_test, ledger, registry
+from include.lifecycle.promotion.ab_test_policy import AbTestResult
 from include.lifecycle.promotion.gate_checks import GAIN, check_rows
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.promotion import show_in_registry
@@ -24,11 +26,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for; `version` may be None where it is about the present challenger."""
+    """What a person asks for.
+
+    Attributes
+    ----------
+    version : None where it is about the present challenger.
+    share, days : of an A/B test that is to begin: the challenger's share of the keys, 0 for none, and the horizon.
+    """
 
     asked: Asked
     version: int | None
     reason: str
+    share: float = 0.0
+    days: int = 28
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the lake has: the newest performance report on both versions, the newest day that can be scored."""
+
+    comparison: ShadowComparison | None = None
+    result: AbTestResult | None = None
+    newest_day: date | None = None
 
 
 def gather(
@@ -36,14 +55,13 @@ def gather(
     model: ModelSpec,
     history: Sequence[ledger.Entry],
     request: Request,
-    comparison: ShadowComparison | None,
+    seen: Seen,
 ) -> ShadowEvidence:
     """What is decided from.
 
     Parameters
     ----------
     history : the model's entries in the ledger, oldest first.
-    comparison : of the newest performance report, which a promotion needs.
     """
     present = ledger.replay(history)
     version = request.version
@@ -58,10 +76,36 @@ def gather(
         champion=present.champion,
         challenger=present.challenger,
         reason=request.reason,
-        comparison=comparison,
+        comparison=seen.comparison,
         min_rows=model.drift.min_rows,
         **known,
+        **_test_of(model, history, request, seen),
     )
+
+
+def _test_of(model: ModelSpec, history: Sequence[ledger.Entry], request: Request, seen: Seen) -> dict[str, Any]:
+    """Fields of the evidence about the A/B test that begins, and the one that runs.
+
+    Days that have features may be scored at this moment, so a test begins after them, and ends with them.
+    """
+    running = ab_test.running(history)
+    ends = {"last_split_day": seen.newest_day or running.test.first_day - timedelta(1)} if running else {}
+    if request.asked != "shadow":
+        return {**ends, "ab_test": running and running.test, "result": seen.result}
+    verdict = ledger.find_verdict(history, request.version) if request.version else None
+    if verdict is None:
+        return {}
+    first, later = verdict.effective_from, model.dataset.calendar.later
+    if seen.newest_day is not None:
+        first = max(first, later(seen.newest_day, 1))
+    known = model.matures_on(later(first, request.days - 1)) - first
+    return {
+        **ends,
+        "share": request.share,
+        "ab_test": ab_test.stated(model, verdict.candidate, request.share, request.days, first),
+        "known_after_days": known.days,
+        "look_back_days": model.drift.outcome_days,
+    }
 
 
 def _known_of(

@@ -11,6 +11,8 @@ from datetime import date
 from typing import Literal
 
 from include.lifecycle.numbers import distinct_texts
+from include.lifecycle.promotion.ab_test import AbTest
+from include.lifecycle.promotion.ab_test_policy import AbTestResult
 from include.lifecycle.promotion.actions import SHORTEST_REASON
 from include.lifecycle.specs import Spec
 
@@ -58,6 +60,12 @@ class ShadowEvidence(Spec):
     fault : a sentence that says why the version cannot be used.
     comparison : of the newest performance report, or None where that has none.
     min_rows : outcomes that a promotion needs.
+    share : of the keys that is asked for, 0 for none.
+    ab_test : the test that would begin, or, of another request, the one that runs; None where there is none.
+    known_after_days, look_back_days : so long after its first day the outcomes of the last are known, and so far
+        back a performance report looks.
+    result : what the newest performance report says of the test that runs.
+    last_split_day : the last day of the test that the request ends, or None.
     """
 
     asked: Asked
@@ -71,6 +79,12 @@ class ShadowEvidence(Spec):
     reason: str = ""
     comparison: ShadowComparison | None = None
     min_rows: int = 500
+    share: float = 0.0
+    ab_test: AbTest | None = None
+    known_after_days: int = 0
+    look_back_days: int = 0
+    result: AbTestResult | None = None
+    last_split_day: date | None = None
 
 
 class ShadowDecision(Spec):
@@ -94,9 +108,20 @@ def _change(evidence: ShadowEvidence) -> str:
     if evidence.asked == "withdraw":
         return f"Version {version} is challenger no longer; there is none from now on."
     if evidence.asked == "promote":
-        return f"Version {version} becomes champion in place of version {champion}. {_gain(evidence)} is above 0."
+        shown = evidence.result.reason if evidence.result else f"{_gain(evidence)} is above 0."
+        return f"Version {version} becomes champion in place of version {champion}. {shown}"
     instead = f" in place of version {challenger}" if challenger else ""
-    return f"Version {version} becomes challenger{instead} and scores in shadow beside the champion, {champion}."
+    begun = f"Version {version} becomes challenger{instead} and scores in shadow beside the champion, {champion}."
+    test = evidence.ab_test
+    return f"{begun} {_statement(test)}" if test else begun
+
+
+def _statement(test: AbTest) -> str:
+    """What is stated of a test that begins."""
+    return (
+        f"From {test.first_day} on it decides about {100 * test.share:g} % of the keys. Once {test.days} of these "
+        f"days have known outcomes, the means of both sides are compared: it is to be {test.aim}."
+    )
 
 
 def _against_shadow(evidence: ShadowEvidence) -> tuple[str, ...]:
@@ -108,8 +133,24 @@ def _against_shadow(evidence: ShadowEvidence) -> tuple[str, ...]:
     if version == evidence.champion:
         return (f"Version {version} is the champion, so its scores are published already; choose another one.",)
     if version == evidence.challenger:
-        return (f"Version {version} is the challenger already.",)
-    return _unusable(evidence)
+        return (f"Version {version} is the challenger already; withdraw it first, if another test is to begin.",)
+    return _unusable(evidence) or _against_test(evidence)
+
+
+def _against_test(evidence: ShadowEvidence) -> tuple[str, ...]:
+    if not evidence.share:
+        return ()
+    if evidence.ab_test is None:
+        return (
+            "The model does not say which outcome people act for (`label.aim`), so an A/B test has nothing to "
+            "compare; leave the share at 0, and the challenger is compared on the same rows as the champion.",
+        )
+    if evidence.known_after_days > evidence.look_back_days:
+        return (
+            f"The outcomes of {evidence.ab_test.days} days are known {evidence.known_after_days} days after the "
+            f"first one, but a performance report looks back {evidence.look_back_days}; choose fewer.",
+        )
+    return ()
 
 
 def _against_promotion(evidence: ShadowEvidence) -> tuple[str, ...]:
@@ -117,7 +158,19 @@ def _against_promotion(evidence: ShadowEvidence) -> tuple[str, ...]:
     if found := _not_challenger(evidence) or _unusable(evidence):
         return found
     refusals = tuple(f"The gate has refused version {evidence.version}: {why}" for why in evidence.refusals)
+    if evidence.ab_test:
+        return (*refusals, *_against_result(evidence.ab_test, evidence.result))
     return (*refusals, *_incomparable(evidence)) or _not_better(evidence)
+
+
+def _against_result(test: AbTest, result: AbTestResult | None) -> tuple[str, ...]:
+    """What speaks against a promotion while a test runs: it alone decides, as was stated."""
+    if result is None or result.test != test:
+        return (f"The newest performance report says nothing of the A/B test from {test.first_day}; wait.",)
+    if result.verdict == "better":
+        return ()
+    what = f"The verdict of the A/B test is {result.verdict!r}." if result.is_final else "The A/B test decides."
+    return (f"{what} {result.reason}",)
 
 
 def _not_challenger(evidence: ShadowEvidence) -> tuple[str, ...]:

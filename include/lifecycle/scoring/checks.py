@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from include.lifecycle.scoring.prediction_files import (
     TARGET_UNTIL,
     PredictionsError,
     features_input,
-    has_reasons,
+    versions_with_reasons,
 )
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, Manifest, Pinned
@@ -34,20 +34,20 @@ def check_scores(model: ModelSpec, lake: Lake, day: date, staged: Manifest, path
         raise PredictionsError(
             f"The features of {day} were published again after they were scored; score the day again."
         )
-    refuse_broken(model, features, path, gives_reasons=has_reasons(model, staged))
+    refuse_broken(model, features, path, versions_with_reasons(model, staged))
 
 
-def refuse_broken(model: ModelSpec, features: Pinned, path: Path, *, gives_reasons: bool) -> None:
+def refuse_broken(model: ModelSpec, features: Pinned, path: Path, with_reasons: Sequence[int]) -> None:
     """Raise PredictionsError where the scores in the file `path` break the contract of the predictions.
 
     Their keys must be those of the one pinned day's features, row by row, or some of them where the task does not
     score every row; they must be unique, each score valid, and no decision missing. Rows that a person acts on
-    have a reason, where the version gives any. The features are fetched beside the file.
+    have a reason, where they are of a version that gives any. The features are fetched beside the file.
     """
     [day] = features.days
     scores, rows = pl.scan_parquet(path), pl.scan_parquet(features.download(day, path.parent))
     problems = [*_key_problems(model, scores, rows), *_value_problems(model, scores)]
-    problems += _reason_problems(model, scores) if gives_reasons else []
+    problems += _reason_problems(model, scores, with_reasons)
     if problems:
         raise PredictionsError(
             f"The scores of {day} are not published: {' '.join(problems)} "
@@ -104,10 +104,10 @@ def _value_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
             yield f"{missing} rows lack the decision {name!r}."
 
 
-def _reason_problems(model: ModelSpec, scores: pl.LazyFrame) -> Iterator[str]:
+def _reason_problems(model: ModelSpec, scores: pl.LazyFrame, versions: Sequence[int]) -> Iterator[str]:
     if model.reasons is None:
         return
-    acted_on = scores.filter(direction(model.reasons) != 0)
+    acted_on = scores.filter(direction(model.reasons) != 0, pl.col("model_version").is_in(versions))
     if lacking := _count(acted_on.filter(pl.col(REASONS[0]).is_null())):
         yield f"{lacking} rows that a person acts on lack {REASONS[0]!r}."
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.ingestion.feature_version import other_versions, present_feature_days
 from include.lifecycle.look_back import Look, undone_days
-from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion import ab_test, ledger
 from include.lifecycle.promotion.actions import CHAMPION_CHANGES
 from include.lifecycle.scoring.day_versions import kept_versions
 from include.lifecycle.scoring.prediction_files import (
@@ -58,7 +58,7 @@ def plan(
         first = min(changes, default=date.max)
         again = days_to_rescore(model, lake, connection, entries)
         days = sorted({*_unscored(model, lake, connection, first), *again})
-        champions = {day: ledger.champion_as_of(entries, day) for day in days}
+        champions = {day: ab_test.champion_as_of(entries, day) for day in days}
         planned = {day: version for day, version in champions.items() if version is not None}
     else:
         planned = _requested(model, lake, entries, *requested)
@@ -75,7 +75,7 @@ def _requested(
     present = ledger.replay(entries).champion
     if present is None:
         raise PredictionsError(f"There is no champion to score {first} to {last} with; run the training first.")
-    return {day: ledger.champion_as_of(entries, day) or present for day in days}
+    return {day: ab_test.champion_as_of(entries, day) or present for day in days}
 
 
 def _unscored(model: ModelSpec, lake: Lake, connection: extensions.connection, first: date) -> list[date]:

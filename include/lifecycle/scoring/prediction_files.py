@@ -33,10 +33,26 @@ def version_input(model: ModelSpec) -> str:
     return f"{latest.MODEL_INPUT}{model.name}"
 
 
-def has_reasons(model: ModelSpec, manifest: Manifest) -> bool:
-    """Whether the scores of a manifest were given reasons: it names what is kept of the version's training."""
-    kept = f"{model.reference_prefix(version_of(model, manifest))}/"
-    return any(path.startswith(kept) for path in manifest.inputs)
+def challenger_input(model: ModelSpec) -> str:
+    """Name, among the inputs of a manifest, of the challenger that an A/B test gives a share of the keys."""
+    return f"{latest.CHALLENGER_INPUT}{model.name}"
+
+
+def share_input(model: ModelSpec) -> str:
+    """Name, among the inputs of a manifest, of that share and of how its keys are drawn."""
+    return f"ab_test:/{model.name}"
+
+
+def unsplit_input(model: ModelSpec) -> str:
+    """Name, among the inputs of a manifest, of why the challenger did not get its share."""
+    return f"unsplit:/{model.name}"
+
+
+def versions_with_reasons(model: ModelSpec, manifest: Manifest) -> list[int]:
+    """The versions whose scores in a manifest were given reasons: it names what is kept of their training."""
+    named = (manifest.inputs.get(name(model)) for name in (version_input, challenger_input))
+    kept = {int(version): f"{model.reference_prefix(int(version))}/" for version in named if version}
+    return [version for version in kept if any(path.startswith(kept[version]) for path in manifest.inputs)]
 
 
 def rescored_input(model: ModelSpec) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.ingestion.feature_version import present_feature_days
 from include.lifecycle.promotion import ledger
-from include.lifecycle.scoring.prediction_files import predictions_table, version_input
+from include.lifecycle.promotion.ab_test import split_as_of
+from include.lifecycle.scoring.prediction_files import challenger_input, predictions_table, version_input
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.lake import Lake
@@ -47,10 +48,10 @@ def days_to_rescore(
     versions = withdrawn(history)
     if not versions:
         return []
-    loaded = warehouse.days_loaded_from(
-        connection, predictions_table(model), version_input(model), [str(version) for version in versions]
-    )
-    due = [day for day, version in loaded.items() if is_replaced(history, day, int(version))]
+    due: set[date] = set()
+    for name in (version_input(model), challenger_input(model)):
+        loaded = warehouse.days_loaded_from(connection, predictions_table(model), name, list(map(str, versions)))
+        due |= {day for day, version in loaded.items() if is_replaced(history, day, int(version))}
     if not due:
         return []
     with_features = set(present_feature_days(model.dataset, lake, min(due), max(due)))
@@ -58,6 +59,12 @@ def days_to_rescore(
 
 
 def is_replaced(history: Sequence[ledger.Entry], day: date, version: int) -> bool:
-    """Whether a version may not score a day any more, as it was rolled back, and another one may."""
+    """Whether a version may not score a day any more, as it was rolled back, and another one may.
+
+    The challenger of an A/B test may, whatever was before.
+    """
+    split = split_as_of(history, day)
+    if split and version in (split.champion, split.challenger):
+        return False
     choices = ledger.choices_as_of(history, day)
     return bool(choices) and version not in choices

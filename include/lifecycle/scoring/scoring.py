@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 from threadpoolctl import threadpool_limits
@@ -23,20 +23,20 @@ from threadpoolctl import threadpool_limits
 from include.lifecycle.failures import lies_in_the_data
 from include.lifecycle.modelling import intervals
 from include.lifecycle.modelling.estimator_input import predict
-from include.lifecycle.modelling.intervals import Interval
-from include.lifecycle.modelling.model_files import UnusableModelError
-from include.lifecycle.modelling.reasons import Usual, reasons_of
-from include.lifecycle.promotion import registry
+from include.lifecycle.modelling.reasons import reasons_of
 from include.lifecycle.scoring.prediction_files import (
     PARQUET,
     TARGET_FROM,
     TARGET_UNTIL,
     PredictionsError,
+    challenger_input,
     features_input,
     predictions_table,
     rescored_input,
     version_input,
 )
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.split_scoring import ChallengerError, as_before, by_arm, split_inputs, unsplit
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.batches import batches
@@ -49,78 +49,11 @@ from include.lifecycle.storage.lake import (
     Pinned,
     RunInfo,
 )
-from include.lifecycle.training.record import RECORD, TrainingRecord
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A version at work.
-
-    Attributes
-    ----------
-    usual : what the reasons for its scores compare a row with; empty where none are given.
-    inputs : path and digest of the partition that `usual` was read from.
-    withdrawn : of versions that were rolled back, why their days are scored again.
-    """
-
-    estimator: Any
-    version: int
-    interval: Interval | None = None
-    usual: Usual = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    withdrawn: Mapping[int, str] = field(default_factory=dict)
-
-
-def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
-    """A version from the registry, with what is kept of its training; `sha256` as for `registry.load`.
-
-    Raises
-    ------
-    UnusableModelError
-        If the version, its file or its interval is gone, or the file is not the one that was trained; or if what
-        is kept of its training is damaged.
-    """
-    estimator = registry.load(tracking_uri, model.name, version, model.trusted_types, sha256)
-    usual, inputs = _kept_usual(lake, model, version) if model.reasons else ({}, {})
-    return Scorer(estimator, version, registry.interval(tracking_uri, model, version), usual, inputs)
-
-
-def _kept_usual(lake: Lake, model: ModelSpec, version: int) -> tuple[Usual, Mapping[str, str]]:
-    """The usual values of a version's training rows, and what they were read from.
-
-    Both are empty for a version from before they were kept.
-
-    Raises
-    ------
-    UnusableModelError
-        If what is kept of the version is damaged: a day that is scored without reasons would stay so.
-    """
-    prefix = model.reference_prefix(version)
-    found = lake.newest(prefix)
-    if found is None:
-        if lake.keys(f"{prefix}/"):
-            raise UnusableModelError(_damaged_reference(model, version, "its manifest is missing or damaged."))
-        log.warning("Nothing is kept of version %d of %r, so its scores have no reasons.", version, model.name)
-        return {}, {}
-    day, manifest = found
-    kept = Pinned(lake, prefix, {day: manifest})
-    try:
-        record = TrainingRecord.model_validate(kept.read_json(day, RECORD))
-    except LakeError as error:
-        raise UnusableModelError(_damaged_reference(model, version, str(error))) from error
-    return record.usual_values, kept.inputs if record.usual_values else {}
-
-
-def _damaged_reference(model: ModelSpec, version: int, fault: str) -> str:
-    return (
-        f"What is kept of version {version} of {model.name!r} cannot be read, so that its scores have no reasons: "
-        f"{fault} Run the DAG maintenance, which has it rebuilt."
-    )
 
 
 def score_days(
@@ -181,6 +114,10 @@ def score(
     has lost it. Where the version that had scored the day was rolled back, an input of the manifest says why it is
     scored again.
 
+    On a day that an A/B test splits, the rows of the challenger's keys are its own, and the manifest names both
+    versions. Where it cannot score them, the champion scores all, and the manifest says why. Who repeats that does
+    the same.
+
     Raises
     ------
     PartitionNotFoundError
@@ -192,8 +129,13 @@ def score(
     refuse_empty(model, lake, day, features)
     last = lake.usable_manifest(model.predictions_prefix, day)
     loaded = cache(lambda: _loaded(model, connection, day))
-    made_by = {version_input(model): str(scorer.version), **scorer.inputs}
-    inputs = features.inputs | made_by | _why_again(model, last or loaded(), scorer)
+    scorer = as_before(model, last or loaded(), scorer, day)
+    made_by = {
+        version_input(model): str(scorer.version),
+        **scorer.inputs,
+        **split_inputs(model, scorer.challengers.get(day)),
+    }
+    inputs = features.inputs | made_by | _why_again(model, last or loaded(), scorer, day)
     published = _same_work(last, inputs, run)
     earlier = (
         published
@@ -204,7 +146,10 @@ def score(
     with TemporaryDirectory() as folder:
         path = Path(folder) / PARQUET
         if not (published and _take_published(Pinned(lake, model.predictions_prefix, {day: published}), path)):
-            write_scores(model, features, scorer, dated, path)
+            try:
+                write_scores(model, features, scorer, dated, path)
+            except ChallengerError as error:
+                return score(model, lake, day, unsplit(scorer, day, str(error)), run, connection)
         return publish_scores(lake, model.staged_scores_prefix, day, path, dated, inputs)
 
 
@@ -241,13 +186,16 @@ def _loaded(model: ModelSpec, connection: extensions.connection | None, day: dat
     return Manifest.model_validate_json(body) if body else None
 
 
-def _why_again(model: ModelSpec, known: Manifest | None, scorer: Scorer) -> dict[str, str]:
-    """Why a day is scored again, as an input: its version was rolled back. Who repeats that says the same."""
+def _why_again(model: ModelSpec, known: Manifest | None, scorer: Scorer, day: date) -> dict[str, str]:
+    """Why a day is scored again, as an input: a version of it was rolled back. Who repeats that says the same."""
     if known is None:
         return {}
     name, version = rescored_input(model), known.inputs.get(version_input(model))
-    is_of_scorer = version == str(scorer.version)
-    why = known.inputs.get(name) if is_of_scorer else scorer.withdrawn.get(int(version or 0))
+    challenger = None if day in scorer.challengers else known.inputs.get(challenger_input(model))
+    gone = [int(other) for other in (version, challenger) if other and int(other) != scorer.version]
+    why = next((scorer.withdrawn[other] for other in gone if other in scorer.withdrawn), None)
+    if why is None and version == str(scorer.version):
+        why = known.inputs.get(name)
     return {name: why} if why else {}
 
 
@@ -263,7 +211,7 @@ def _take_published(published: Pinned, path: Path) -> bool:
 
 
 def _origin(model: ModelSpec, day: date, scorer: Scorer, run: RunInfo) -> dict[str, pl.Expr]:
-    """The columns that are the same in each row of a day: what it is about, and what made it."""
+    """The columns that are the same in each row of a day that a version scores: what it is about, what made it."""
     first, last = model.target_range(day)
     return {
         TARGET_FROM: pl.lit(first),
@@ -279,10 +227,13 @@ def write_scores(model: ModelSpec, features: Pinned, scorer: Scorer, run: RunInf
     import pyarrow.parquet as pq
 
     [day] = features.days
-    rows, origin = pl.scan_parquet(features.download(day, path.parent)), _origin(model, day, scorer, run)
+    rows, challenger = pl.scan_parquet(features.download(day, path.parent)), scorer.challengers.get(day)
+
+    def score_rows(some: pl.DataFrame, by: Scorer) -> pl.DataFrame:
+        return _score_rows(model, some, by).with_columns(**_origin(model, day, by, run))
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
-        return _score_batch(model, batch.collect(), scorer).with_columns(**origin)
+        return by_arm(model, batch.collect(), scorer, challenger, score_rows)
 
     with ExitStack() as stack:
         writer = None
@@ -315,12 +266,12 @@ def _map_in_order(
             yield pending.popleft().result()
 
 
-def _score_batch(model: ModelSpec, batch: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
-    scored = batch.with_columns(score=pl.Series(predict(scorer.estimator, batch, model), dtype=pl.Float64))
+def _score_rows(model: ModelSpec, rows: pl.DataFrame, scorer: Scorer) -> pl.DataFrame:
+    scored = rows.with_columns(score=pl.Series(predict(scorer.estimator, rows, model), dtype=pl.Float64))
     if scorer.interval:
         scored = intervals.add(scorer.interval, scored)
     decided = model.decide(scored)
     if model.reasons:
         decided = decided.with_columns(reasons_of(model, decided, scorer.estimator, scorer.usual))
-    features = [name for name in batch.columns if name not in model.dataset.key]
+    features = [name for name in rows.columns if name not in model.dataset.key]
     return decided.drop(features)

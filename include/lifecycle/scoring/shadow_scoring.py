@@ -15,13 +15,8 @@ from include.lifecycle.look_back import LOOK_BACK
 from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring.checks import refuse_broken
 from include.lifecycle.scoring.prediction_files import PARQUET, version_input
-from include.lifecycle.scoring.scoring import (
-    Scorer,
-    errors_by_day,
-    publish_scores,
-    refuse_empty,
-    write_scores,
-)
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scoring import errors_by_day, publish_scores, refuse_empty, write_scores
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, Manifest, RunInfo
@@ -94,5 +89,5 @@ def score(model: ModelSpec, lake: Lake, day: date, scorer: Scorer, run: RunInfo)
     with TemporaryDirectory() as folder:
         path = Path(folder) / PARQUET
         write_scores(model, features, scorer, run, path)
-        refuse_broken(model, features, path, gives_reasons=bool(scorer.usual))
+        refuse_broken(model, features, path, [scorer.version] if scorer.usual else [])
         return publish_scores(lake, model.shadow_prefix(scorer.version), day, path, run, inputs)

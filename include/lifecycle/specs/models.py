@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -107,6 +107,13 @@ class LabelSpec(Spec):
             "First and last day that a prediction is about, in days of the calendar after the features' day: "
             "(7, 7) is the one day a week ahead, (0, 0) the features' own day. None: (1, `horizon_days`), all of "
             "the horizon. The prediction files say it in `target_from` and `target_until`."
+        ),
+    )
+    aim: Literal["lower", "higher"] | None = Field(
+        None,
+        description=(
+            "Which mean label people act for, e.g. `lower` where 1 is a loss; an A/B test compares it. None: what "
+            "people do does not change the label, so that such a test would say nothing."
         ),
     )
     counts_all_days: bool = Field(

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 MODEL_INPUT = "models:/"
 """What begins the name of the model version among a manifest's inputs."""
+CHALLENGER_INPUT = "challenger:/"
+"""What begins the name there of a second version, which made a part of the rows."""
 
 
 class DamagedLatestError(LakeError):
@@ -32,6 +34,7 @@ class Latest(BaseModel):
     manifest : the lake key of the day's manifest.
     rows : those of the main file, e.g. how many predictions there are.
     model_name, model_version : what made the day; None where no single model did.
+    challenger_version : the version that made a part of the rows, as each of them says; None where none did.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,11 +45,13 @@ class Latest(BaseModel):
     rows: int
     model_name: str | None = None
     model_version: int | None = None
+    challenger_version: int | None = None
 
     @classmethod
     def of(cls, prefix: str, day: date, manifest: Manifest, main_file: str) -> Latest:
         """What `latest.json` says of a published day whose main file was published as `main_file`."""
         models = [name for name in manifest.inputs if name.startswith(MODEL_INPUT)]
+        challengers = [manifest.inputs[name] for name in manifest.inputs if name.startswith(CHALLENGER_INPUT)]
         return cls(
             day=day,
             manifest=_manifest_key(prefix, day),
@@ -54,6 +59,7 @@ class Latest(BaseModel):
             rows=manifest.file(main_file).rows or 0,
             model_name=models[0].removeprefix(MODEL_INPUT) if models else None,
             model_version=int(manifest.inputs[models[0]]) if models else None,
+            challenger_version=int(challengers[0]) if challengers else None,
         )
 
     def names(self, prefix: str, day: date, manifest: Manifest) -> bool:

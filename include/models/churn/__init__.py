@@ -27,7 +27,9 @@ CHURN = ModelSpec(
     task="classification",
     numeric=NUMERIC,
     categorical=CATEGORICAL,
-    label=LabelSpec(make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5),
+    label=LabelSpec(
+        make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5, aim="lower"
+    ),
     split=SplitSpec(look_back_days=180),
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),

@@ -14,7 +14,8 @@ from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import planning
 from include.lifecycle.scoring.publishing import publish
 from include.lifecycle.scoring.rescoring import withdrawn
-from include.lifecycle.scoring.scoring import Scorer, score
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scoring import score
 from include.lifecycle.specs import LabelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.specs import people_dataset, people_model, unused

@@ -25,7 +25,8 @@ from include.lifecycle.promotion import ledger
 from include.lifecycle.scoring import planning, scoring
 from include.lifecycle.scoring.prediction_files import latest_version
 from include.lifecycle.scoring.publishing import publish
-from include.lifecycle.scoring.scoring import Scorer, score
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scoring import score
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.damage import delete
@@ -99,6 +100,7 @@ def test_manifest_latest_and_warehouse_tell_the_same(
         "rows": 40,
         "model_name": "leaving",
         "model_version": 3,
+        "challenger_version": None,
     }
     for file in latest["files"]:
         body = lake.read_object(f"predictions/leaving/dt={DAY}/{file['name']}") or b""

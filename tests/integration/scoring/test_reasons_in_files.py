@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.reasons import REASONS, UsualValues
 from include.lifecycle.promotion import registry
+from include.lifecycle.promotion.ab_test import AbTest
 from include.lifecycle.scoring import scoring
-from include.lifecycle.scoring.prediction_files import PredictionsError
+from include.lifecycle.scoring.prediction_files import PredictionsError, versions_with_reasons
 from include.lifecycle.scoring.publishing import publish
-from include.lifecycle.scoring.scoring import Scorer, load_scorer, score
+from include.lifecycle.scoring.scorers import Challenger, Scorer, load_scorer
+from include.lifecycle.scoring.scoring import score
 from include.lifecycle.specs import ReasonsSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training.record import RECORD
 from tests.damage import DAMAGES, damage
-from tests.integration.scoring.people import DAY, LEAVING, Constant, predictions
+from tests.integration.scoring.people import DAY, LEAVING, Constant, features, predictions
 from tests.specs import changed
 from tests.training_records import training_record
 
@@ -53,6 +57,15 @@ def scorer(monkeypatch: pytest.MonkeyPatch, lake: Lake, estimator: Any) -> Any:
     monkeypatch.setattr(registry, "load", lambda *_: estimator)
     monkeypatch.setattr(registry, "interval", lambda *_: None)
     return lambda: load_scorer("", lake, REASONED, 3, None)
+
+
+class Visitor:
+    """A classifier by which people with few visits, or the plan plus, leave."""
+
+    def predict_proba(self, matrix: Any) -> Any:
+        few, plus = matrix["visits"].fillna(6.0).lt(6.0), matrix["plan"].astype(str).eq("plus")
+        probability = (0.5 + 0.2 * few + 0.2 * plus).to_numpy()
+        return np.column_stack([1 - probability, probability])
 
 
 def in_table(connection: Any) -> pl.DataFrame:
@@ -176,3 +189,43 @@ def test_rows_that_are_acted_on_without_a_reason_are_not_published(
         publish(REASONED, lake, postgres, DAY, run)
 
     assert lake.keys(REASONED.predictions_prefix) == []
+
+
+@pytest.mark.parametrize("with_reasons", [[1], [2], [1, 2]])
+def test_on_a_day_that_is_split_the_reasons_are_of_the_version_that_decides(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, tmp_path: Path, with_reasons: list[int]
+) -> None:
+    publish_features()
+    usual = {1: {"visits": USUAL["visits"]}, 2: {"plan": USUAL["plan"]}}
+    kept = {version: {partition(REASONED.reference_prefix(version), TRAINED): "ab"} for version in with_reasons}
+    champion, challenger = (
+        Scorer(Visitor(), version, usual=usual[version] if kept.get(version) else {}, inputs=kept.get(version, {}))
+        for version in (1, 2)
+    )
+    test = AbTest(share=0.5, salt="leaving", first_day=DAY, days=1, aim="lower")
+    split = replace(champion, challengers={DAY: Challenger(test, 2, challenger)})
+
+    staged = score(REASONED, lake, DAY, split, run)
+    publish(REASONED, lake, postgres, DAY, run)
+
+    assert versions_with_reasons(REASONED, staged) == with_reasons
+    frame = predictions(lake, DAY, tmp_path / "read")
+    for version, words in ((1, r"visits|Nothing"), (2, r"^Plan|Nothing")):
+        said = frame.filter(pl.col("model_version") == version)["reason_1"]
+        assert said.len() > 10
+        assert said.str.contains(words).all() if version in with_reasons else said.is_null().all()
+        assert said.drop_nulls().str.contains("visits|^Plan").any() == (version in with_reasons)
+
+
+def test_rows_of_a_version_that_gives_reasons_lack_none_on_a_day_that_is_split(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any
+) -> None:
+    publish_features()
+    inputs = {partition(REASONED.reference_prefix(2), TRAINED): "ab"}
+    test = AbTest(share=0.5, salt="leaving", first_day=DAY, days=1, aim="lower")
+    challenger = Challenger(test, 2, Scorer(Constant(0.9), 2, inputs=inputs))
+    score(REASONED, lake, DAY, Scorer(Constant(0.9), 1, challengers={DAY: challenger}), run)
+
+    own = int(test.is_challengers(features().select("person", "place")).sum())
+    with pytest.raises(PredictionsError, match=f"{own} rows that a person acts on lack 'reason_1'"):
+        publish(REASONED, lake, postgres, DAY, run)

@@ -17,7 +17,8 @@ from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.scoring import checks, scoring
 from include.lifecycle.scoring.prediction_files import PredictionsError
 from include.lifecycle.scoring.publishing import publish
-from include.lifecycle.scoring.scoring import Scorer, score
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scoring import score
 from include.lifecycle.storage.batches import batches
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.scoring.people import (

@@ -16,7 +16,8 @@ from include.lifecycle.promotion.ledger import Entry
 from include.lifecycle.scoring import planning, shadow_scoring
 from include.lifecycle.scoring.prediction_files import PARQUET, PredictionsError, features_input
 from include.lifecycle.scoring.publishing import publish
-from include.lifecycle.scoring.scoring import Scorer, score
+from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scoring import score
 from include.lifecycle.storage import latest
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.integration.scoring.people import (

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from include.lifecycle.promotion import ab_test_policy
+from include.lifecycle.promotion.ab_test import AbTest
+from include.lifecycle.promotion.ab_test_policy import AbTestEvidence, Arm
 from include.lifecycle.promotion.shadow_policy import ShadowComparison, ShadowEvidence, decide
 
 BETTER: dict[str, Any] = {
@@ -34,13 +37,37 @@ def comparison(**changes: Any) -> dict[str, Any]:
     return {"comparison": ShadowComparison(**{**BETTER, **changes})}
 
 
+BEGUN = "Version 4 becomes challenger and scores in shadow beside the champion, 3."
+STATED = AbTest(share=0.2, salt="churn", first_day=date(2026, 3, 5), days=28, aim="lower")
+TEST: dict[str, Any] = {"share": 0.2, "ab_test": STATED, "known_after_days": 180, "look_back_days": 180}
+
+
+def arms(champion: float, challenger: float) -> dict[str, Any]:
+    return {
+        name: Arm(keys=5000, mean=mean, deviation=0.2)
+        for name, mean in (("champion_arm", champion), ("challenger_arm", challenger))
+    }
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    """A test that runs, and what the newest report says of it."""
+    known: dict[str, Any] = {
+        "test": STATED,
+        "champion": 3,
+        "challenger": 4,
+        "days": (STATED.first_day,),
+        **changes,
+    }
+    return {"ab_test": STATED, "result": ab_test_policy.decide(AbTestEvidence(**known))}
+
+
 @pytest.mark.parametrize(
     ("request_", "changes", "reason"),
     [
         (SHADOW, {"champion": None}, "There is no champion yet"),
         (SHADOW, {"version": None}, "Name the version that is to score in shadow."),
         (SHADOW, {"version": 3}, "Version 3 is the champion, so its scores are published already"),
-        (SHADOW, {"challenger": 4}, "Version 4 is the challenger already."),
+        (SHADOW, {"challenger": 4}, "Version 4 is the challenger already; withdraw it first"),
         (SHADOW, {"is_judged": False}, "The ledger has no verdict on version 4; choose a version that the gate"),
         (
             SHADOW,
@@ -48,6 +75,16 @@ def comparison(**changes: Any) -> dict[str, Any]:
             "A person is asked whether version 4 is to be champion; answer that first",
         ),
         (SHADOW, {"fault": "Its file is empty."}, "Version 4 cannot be used. Its file is empty."),
+        (
+            SHADOW,
+            {"share": 0.2},
+            "The model does not say which outcome people act for (`label.aim`), so an A/B test",
+        ),
+        (
+            SHADOW,
+            {**TEST, "known_after_days": 181},
+            "The outcomes of 28 days are known 181 days after the first one, but a performance report looks back",
+        ),
         (WITHDRAW, {"challenger": None}, "There is no challenger; make a version challenger first."),
         (WITHDRAW, {"version": 5}, "Version 5 is not the challenger, that is version 4; name that one, or none."),
         (PROMOTE, {"challenger": None}, "There is no challenger; make a version challenger first."),
@@ -75,6 +112,25 @@ def comparison(**changes: Any) -> dict[str, Any]:
             "above 0.",
         ),
         (PROMOTE, comparison(gain_lower_bound=-1e-9), "Average precision on 500 outcomes: the gain is 0.05;"),
+        (
+            PROMOTE,
+            {"ab_test": STATED},
+            "The newest performance report says nothing of the A/B test from 2026-03-05",
+        ),
+        (
+            PROMOTE,
+            result(test=STATED.model_copy(update={"salt": "another"})),
+            "The newest performance report says nothing of the A/B test from 2026-03-05",
+        ),
+        (PROMOTE, result(), "The A/B test decides. The outcomes of 1 of 28 days are known"),
+        (PROMOTE, result(has_ended=True), "The A/B test decides. The test was ended"),
+        (PROMOTE, result(**arms(0.05, 0.05)), "The verdict of the A/B test is 'no difference'. The mean outcome"),
+        (PROMOTE, result(**arms(0.05, 0.09)), "The verdict of the A/B test is 'worse'. The mean outcome is 0.09"),
+        (
+            PROMOTE,
+            result(**arms(0.05, 0.01), min_keys=5001),
+            "The verdict of the A/B test is 'not enough evidence'.",
+        ),
         (SHADOW, {"reason": ""}, "The change needs a reason of at least 10 characters; it is ''."),
         (WITHDRAW, {"reason": " too bad   "}, "The change needs a reason of at least 10 characters"),
         (PROMOTE, {"reason": ""}, "The change needs a reason of at least 10 characters; it is ''."),
@@ -105,10 +161,21 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         (SHADOW, {"challenger": 2}, "Version 4 becomes challenger in place of version 2 and scores in shadow"),
         # A version that the gate refused may show what it is worth.
         (SHADOW, {"refusals": ("A test failed.",)}, "Version 4 becomes challenger and scores in shadow"),
+        (
+            SHADOW,
+            TEST,
+            f"{BEGUN} From 2026-03-05 on it decides about 20 % of the keys. Once 28 of these days have",
+        ),
         (WITHDRAW, {}, "Version 4 is challenger no longer; there is none from now on."),
         # Whatever has become of it.
         (WITHDRAW, {"is_judged": False, "fault": "It is gone."}, "Version 4 is challenger no longer"),
         (PROMOTE, {}, "Version 4 becomes champion in place of version 3. Average precision on 500 outcomes: the"),
+        # The verdict of a test takes the place of the gain.
+        (
+            PROMOTE,
+            {**result(**arms(0.05, 0.01)), "comparison": None},
+            "Version 4 becomes champion in place of version 3. The mean outcome is 0.01 for the 5,000 keys of the",
+        ),
         (PROMOTE, comparison(gain_lower_bound=1e-9), "Version 4 becomes champion in place of version 3. Average"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from include.lifecycle.modelling import model_files
 from include.lifecycle.promotion import registry
-from include.lifecycle.scoring import publishing, scoring
+from include.lifecycle.scoring import publishing, scorers, scoring
 from include.lifecycle.storage.lake import CorruptFileError, RunInfo
 from include.models.churn import CHURN
 from include.models.volatility import VOLATILITY
@@ -40,7 +40,7 @@ def fail_on_the_second(error: Exception) -> Any:
 def score(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[date], dict[date, str]]:
     monkeypatch.setattr(scoring, "score", fail_on_the_second(error))
     lake: Any = None
-    scored = dict(scoring.score_days(CHURN, lake, lake, DAYS, scoring.Scorer(None, 1), RUN))
+    scored = dict(scoring.score_days(CHURN, lake, lake, DAYS, scorers.Scorer(None, 1), RUN))
     errors = {day: error for day, error in scored.items() if error is not None}
     return [day for day in scored if day not in errors], errors
 
@@ -92,5 +92,5 @@ def test_a_version_that_has_lost_its_interval_cannot_be_used(
     assert fault.startswith("Version 3 of 'volatility' has lost its tags `interval_...` in MLflow")
     lake: Any = None
     with pytest.raises(model_files.UnusableModelError, match="has lost its tags"):
-        scoring.load_scorer("", lake, VOLATILITY, 3, None)
+        scorers.load_scorer("", lake, VOLATILITY, 3, None)
     assert registry.fault("", CHURN, 3, None) is None
