@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 # Needs no .venv: a server has Docker, Python and make.
 ON_SERVER := UV_CONSTRAINT=constraints.txt $(UV) run --quiet --no-project --python 3.11 --with rich --with httpx python -m
 
-.PHONY: run start stop status logs restore up down restore-server smoke audit new check-data install check test chaos lint bench mutants lock
+.PHONY: run start stop status logs restore up down restore-server smoke audit new check-data install check test chaos lint bench demo mutants lock
 
 run start stop status logs restore: install
 	@$(PYTHON) -m include.stack $@
@@ -73,6 +73,9 @@ lint: install
 
 bench: install
 	$(PYTHON) -m benchmarks
+
+demo: install
+	$(PYTHON) -m include.time_lapse
 
 mutants: install
 	nice $(PYTHON) -m tests.mutation

@@ -60,8 +60,7 @@ def leaves(
         _LOG_DAILY_HAZARD
         + _dissatisfaction(book, day)
         + _RAISED_CHARGES_EFFECT * raised
-        + _LATE_STRAIN_EFFECT * book["late_strain"].to_numpy()
-        + _NEGLECT_EFFECT * book["neglect"].to_numpy()
+        + strain(book)
         + _RESTLESSNESS_EFFECT * book["restlessness"].to_numpy()
         + market_pressure
     )
@@ -69,14 +68,27 @@ def leaves(
     return np.less(rng.random(book.height), daily_probability)
 
 
+def strain(book: pl.DataFrame) -> NDArray[np.float64]:
+    """What late payments and falling use add to the log hazard of leaving."""
+    late: NDArray[np.float64] = _LATE_STRAIN_EFFECT * book["late_strain"].to_numpy()
+    return late + _NEGLECT_EFFECT * book["neglect"].to_numpy()
+
+
+def tenure_months(book: pl.DataFrame, day: date) -> NDArray[np.float64]:
+    """How long each customer has stayed."""
+    months: NDArray[np.float64] = (
+        day.toordinal() - _UNIX_EPOCH - book["signup_date"].to_physical().to_numpy()
+    ) / 30.44
+    return months
+
+
 def _dissatisfaction(book: pl.DataFrame, day: date) -> NDArray[np.float64]:
     """What a customer's plan and standing add to the log hazard of leaving."""
-    tenure_months = (day.toordinal() - _UNIX_EPOCH - book["signup_date"].to_physical().to_numpy()) / 30.44
     dissatisfaction: NDArray[np.float64] = (
         _CONTRACT_EFFECT[book["contract"].to_numpy()]
         + _INTERNET_EFFECT[book["internet_service"].to_numpy()]
         + _PAYMENT_EFFECT[book["payment_method"].to_numpy()]
-        + _TENURE_EFFECT * np.log1p(tenure_months)
+        + _TENURE_EFFECT * np.log1p(tenure_months(book, day))
         + _CHARGES_EFFECT * (book["monthly_charges"].to_numpy() - 65)
     )
     return dissatisfaction

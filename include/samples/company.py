@@ -139,7 +139,7 @@ class Company:
     def _advance(self, state: _State, day: date) -> tuple[_State, _Events]:
         """The state at the end of `day` and the day's events, given the state at the end of the day before."""
         changing = self._drift_on(day)
-        pressure = drift.market_pressure(state.book, changing)
+        pressure = drift.market_pressure(state.book, day, changing)
         gone = behaviour.leaves(self._rng(day, _Stream.LEAVING), state.book, day, pressure)
         leavers = pl.concat([state.leavers, state.book.filter(gone).with_columns(churned_on=pl.lit(day))])
         is_recorded = pl.col("churned_on") == day - timedelta(days=self.settings.label_delay_days)

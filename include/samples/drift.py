@@ -1,9 +1,12 @@
 """What a drift of the company's world does from its first day on."""
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from include.samples import behaviour
 from include.samples.customers import INSTANT_TRANSFER, INTERNET_SERVICES, PAYMENT_METHODS
 from include.samples.settings import Drift
 
@@ -11,16 +14,29 @@ _FIBER = INTERNET_SERVICES.index("Fiber optic")
 _INSTANT_TRANSFER = PAYMENT_METHODS.index(INSTANT_TRANSFER)
 
 _PRICE_RISE = 0.15
-_COMPETITOR_EFFECT = 1.4
+_BUY_OUT_EFFECT = np.array([0.0, 2.6, 3.6])  # in the order of CONTRACTS
+_LOYALTY_EFFECT = 0.4
+_CALM_EFFECT = -0.5
 _DAILY_INSTANT_TRANSFER_ADOPTION = 0.01
 _INSTANT_TRANSFER_SHARE_OF_SIGNUPS = 0.3
 
 
-def market_pressure(book: pl.DataFrame, drift: Drift | None) -> NDArray[np.float64]:
-    """What the drift in force adds to each customer's log hazard of leaving."""
+def market_pressure(book: pl.DataFrame, day: date, drift: Drift | None) -> NDArray[np.float64]:
+    """What the drift in force adds to each customer's log hazard of leaving on a day.
+
+    A competitor that buys out contracts wants those who are worth it: the longer they have stayed the more, and
+    for them falling use and late payments no longer matter. It leaves the others alone.
+    """
     if drift is None or drift.kind != "competitor_offer":
         return np.zeros(book.height)
-    return np.where(book["internet_service"].to_numpy() == _FIBER, _COMPETITOR_EFFECT * drift.strength, 0.0)
+    contract = book["contract"].to_numpy()
+    bought_out = (book["internet_service"].to_numpy() == _FIBER) & (contract > 0)
+    offer = (
+        _BUY_OUT_EFFECT[contract]
+        + _LOYALTY_EFFECT * np.log1p(behaviour.tenure_months(book, day))
+        - behaviour.strain(book)
+    )
+    return np.where(bought_out, offer, _CALM_EFFECT) * drift.strength
 
 
 def change_plans(rng: np.random.Generator, book: pl.DataFrame, drift: Drift | None, starts: bool) -> pl.DataFrame:

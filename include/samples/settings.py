@@ -23,7 +23,8 @@ class Drift(BaseModel):
     """A lasting change of the company's world from one day on.
 
     ``price_rise``: every customer pays 15 % more, and resents it.
-    ``competitor_offer``: fiber customers leave about four times as often, whatever their contract.
+    ``competitor_offer``: a competitor buys out the contracts of fiber customers, who then leave the more often the
+    longer they are bound and have stayed, whether or not they pay late or use less; all others leave less often.
     ``new_payment_method``: the category "Instant transfer" appears and spreads by 1 % of the customers a day.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date, timedelta
@@ -18,7 +19,7 @@ from include.lifecycle.monitoring import drift_verdict, estimate_verdict, perfor
 from include.lifecycle.monitoring import retraining_requests as requests
 from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
-from include.lifecycle.monitoring.estimate_verdict import EstimateEvidence
+from include.lifecycle.monitoring.estimate_verdict import Comparison, EstimatedWeek, EstimateEvidence
 from include.lifecycle.monitoring.retraining_evidence import gather
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
@@ -258,6 +259,28 @@ class World:
         files = [LocalFile(self.scratch / "verdict.json"), LocalFile(self.scratch / OUTCOMES, 0)]
         self.lake.publish("reports/leaving/performance", DAY, files, run=self.run)
 
+    def realised(self, weeks: Mapping[int, float], version: int = 3) -> None:
+        """By days after the champion's training on which they became known, weeks that were estimated at 0.7."""
+        estimate = Comparison(value=0.7, lower_bound=0.6, upper_bound=0.8, baseline=None)
+        delay = MODEL.label.horizon_days + MODEL.label.delay_days
+        found = tuple(
+            EstimatedWeek(
+                reported=(last := TRAINED + timedelta(known - delay)),
+                days=(last,),
+                model_version=version,
+                rows=200,
+                outcomes=200,
+                metrics={"roc_auc": estimate.model_copy(update={"realised": value})},
+            )
+            for known, value in weeks.items()
+        )
+        measured = performance.measured(MODEL, [], pl.DataFrame()).model_copy(update={"estimated_weeks": found})
+        content = performance_verdict.decide(measured, MODEL).model_dump(mode="json")
+        (self.scratch / "verdict.json").write_text(json.dumps(content))
+        pl.DataFrame().write_parquet(self.scratch / OUTCOMES)
+        files = [LocalFile(self.scratch / "verdict.json"), LocalFile(self.scratch / OUTCOMES, 0)]
+        self.lake.publish("reports/leaving/performance", DAY, files, run=self.run)
+
     def evidence(self, fault: str | None = None) -> RetrainingEvidence:
         return gather(MODEL, self.lake, self.connection, DAY, lambda *_: fault)
 
@@ -357,6 +380,31 @@ def test_a_worse_estimate_asks_before_outcomes_are_known_where_it_is_the_champio
     decision = decide(own, MODEL.retraining)
     assert decision.request is not None
     assert any("estimated to be worse than those of its holdout" in reason for reason in decision.reasons)
+
+
+@pytest.mark.parametrize(
+    ("weeks", "known", "refuted"),
+    [
+        ({7: 0.57, 14: 0.57}, 2, 2),
+        ({7: 0.59, 14: 0.57}, 2, 1),
+        ({0: 0.5, 7: 0.57}, 1, 1),
+        ({7: 0.5, 14: 0.7, 21: 0.7, 28: 0.7, 35: 0.7}, 4, 0),
+        ({7: 0.5, 10: 0.5, 14: 0.5}, 2, 2),
+    ],
+    ids=["both below", "within what may pass", "known to the training", "of long ago", "overlapping"],
+)
+def test_weeks_that_did_worse_than_estimated_count_while_the_champion_has_not_learnt_from_them(
+    world: World, weeks: dict[int, float], known: int, refuted: int
+) -> None:
+    world.realised(weeks)
+    own = world.evidence().performance
+    world.realised(weeks, version=2)
+    others = world.evidence().performance
+
+    assert own is not None
+    assert others is not None
+    assert (own.known_weeks, own.refuted_weeks) == (known, refuted)
+    assert (others.known_weeks, others.refuted_weeks) == (known, refuted)
 
 
 def test_a_rejected_day_and_a_missing_report_block(world: World, lake: Lake) -> None:

@@ -14,9 +14,11 @@ import polars as pl
 from pydantic import ValidationError
 
 from include.lifecycle.ingestion.verdicts import DayVerdict
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import drift_verdict, performance, performance_verdict, retraining_requests
 from include.lifecycle.monitoring.drift_verdict import DriftVerdict, has_new_gaps
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
+from include.lifecycle.monitoring.estimate_verdict import Comparison
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
@@ -56,6 +58,7 @@ def gather(
     judged = (entry.effective_from for entry in history if entry.action in VERDICTS)
     pending = retraining_requests.pending(connection, model.name)
     validated = _validated(model, lake, day)
+    measured = _performance(model, lake, day, champion) if champion else None
     return RetrainingEvidence(
         model=model.name,
         day=day,
@@ -64,8 +67,8 @@ def gather(
         champion_fault=fault(champion.version, ledger.digest_of(history, champion.version)) if champion else None,
         last_training=max(judged, default=None),
         drift=_drift(model, lake, day, champion) if champion else (),
-        performance=_performance(model, lake, day, champion) if champion else None,
-        estimate=_estimate(model, lake, day, champion) if champion else None,
+        performance=measured,
+        estimate=_estimate(model, lake, day, champion, measured.digest) if champion and measured else None,
         validated_days=tuple(verdict.day for verdict in validated),
         rejected_days=tuple(verdict.day for verdict in validated if not verdict.accepted),
         pending=pending and pending.id,
@@ -135,26 +138,56 @@ def _performance(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -
             return None
         rows = pl.read_parquet(path)
     own = rows.filter(pl.col("model_version") == champion.version) if rows.height else rows
+    weeks = _known_weeks(model, lake, day, champion)
     return PerformanceReport(
         day=day,
         digest=pinned.manifests[day].digest,
         verdict=performance_verdict.decide(performance.measured(model, _days(own), own), model).verdict,
         new_label_days=sum(model.matures_on(predicted) > champion.trained_on for predicted in _days(rows)),
+        known_weeks=len(weeks),
+        refuted_weeks=sum(_is_refuted(week, model) for week in weeks),
     )
 
 
-def _estimate(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -> EstimateReport | None:
+def _known_weeks(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -> list[Comparison]:
+    """What was estimated of the newest weeks whose outcomes the champion's training did not know, and the outcome.
+
+    Whichever version made the predictions: as long as nothing has learnt from these outcomes, nothing speaks for a
+    present champion that is of the same days as the one before it.
+    """
+    verdict, metric = _read_performance(model, lake, day), task_of(model).estimate_metric
+    found = {
+        week.reported: week.metrics[metric]
+        for week in (verdict.estimated_weeks if verdict else ())
+        if metric is not None and metric in week.metrics and model.matures_on(week.days[-1]) > champion.trained_on
+    }
+    known = sorted(reported for reported, week in found.items() if week.realised is not None)
+    return [found[reported] for reported in apart(known, model.drift.window_days, model.retraining.reports)]
+
+
+def _is_refuted(week: Comparison, model: ModelSpec) -> bool:
+    """Whether what was realised lies below the interval that was estimated, by more than the policy lets pass."""
+    return week.realised is not None and week.realised < week.lower_bound - model.drift.max_estimated_loss
+
+
+def _estimate(model: ModelSpec, lake: Lake, day: date, champion: _Champion, digest: str) -> EstimateReport | None:
     """What the report of the day estimates of the champion; None where it estimates nothing of this version."""
+    verdict = _read_performance(model, lake, day)
+    estimated = verdict.estimated if verdict else None
+    if estimated is None or estimated.estimate is None or estimated.model_version != champion.version:
+        return None
+    return EstimateReport(day=day, digest=digest, verdict=estimated.verdict)
+
+
+def _read_performance(model: ModelSpec, lake: Lake, day: date) -> PerformanceVerdict | None:
+    """The verdict of the performance report of the day; None where it cannot be read."""
     try:
-        pinned = lake.pin(model.report_prefix(performance_verdict.KIND), [day])
-        verdict = PerformanceVerdict.model_validate(pinned.read_json(day, performance_verdict.VERDICT))
+        return PerformanceVerdict.model_validate(
+            lake.read_json(model.report_prefix(performance_verdict.KIND), day, performance_verdict.VERDICT)
+        )
     except (LakeError, ValidationError) as error:
         log.warning("There is no estimate to go by: %s", error)
         return None
-    estimated = verdict.estimated
-    if estimated is None or estimated.estimate is None or estimated.model_version != champion.version:
-        return None
-    return EstimateReport(day=day, digest=pinned.manifests[day].digest, verdict=estimated.verdict)
 
 
 def _days(rows: pl.DataFrame) -> list[date]:

@@ -1,7 +1,8 @@
 """Whether a model is to be trained again, and why: a pure function from evidence to decision.
 
 Reports give points, and so many points ask for a training. Scores count twice as much as features, which can move
-while the predictions stay sound, and outcomes that are worse than the baseline's ask on their own.
+while the predictions stay sound, and so does each week whose outcomes refute what was estimated of it. Outcomes
+that are worse than the baseline's ask on their own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ Action = Literal["block", "wait", "train"]
 SCORE_POINTS = 2
 FEATURE_POINTS = 1
 PERFORMANCE_POINTS = 4
+REFUTED_POINTS = 2
 
 
 class DriftReport(Spec):
@@ -53,17 +55,21 @@ class PerformanceReport(Spec):
     ----------
     digest : of the report that has them.
     new_label_days : days with predictions whose outcomes have become known since the champion was trained.
+    known_weeks, refuted_weeks : of the newest weeks whose outcomes have become known since the champion was
+        trained, how many there are, and how many did worse than was estimated before.
     """
 
     day: date
     digest: str
     verdict: performance_verdict.VerdictName
     new_label_days: int = 0
+    known_weeks: int = 0
+    refuted_weeks: int = 0
 
     @property
     def points(self) -> int:
         """How much it asks for a training."""
-        return PERFORMANCE_POINTS if self.verdict == "worse" else 0
+        return (PERFORMANCE_POINTS if self.verdict == "worse" else 0) + REFUTED_POINTS * self.refuted_weeks
 
 
 class EstimateReport(Spec):
@@ -214,8 +220,14 @@ def _found(evidence: RetrainingEvidence) -> Iterator[str]:
         )
     else:
         yield f"None of the last {len(drift)} drift reports found that something drifted."
-    if evidence.performance is not None and evidence.performance.points:
+    if evidence.performance is not None and evidence.performance.verdict == "worse":
         yield "The champion's predictions were worse than the naive baseline's, by their outcomes."
+    if evidence.performance is not None and evidence.performance.refuted_weeks:
+        weeks = evidence.performance
+        yield (
+            f"Of the last {_counted(weeks.known_weeks, 'week')} whose outcomes have become known since the "
+            f"champion was trained, {weeks.refuted_weeks} did worse than the scores had promised."
+        )
     if evidence.estimate is not None and evidence.estimate.points:
         yield "The champion's predictions of the last week are estimated to be worse than those of its holdout."
 

@@ -18,9 +18,10 @@ class RetrainingSpec(Spec):
         ge=1,
         description=(
             "So many points ask for a training. A drift report gives 2 where the scores drifted, else 1 where the "
-            "features did or a feature's share of missing values changed; predictions that are worse than the "
-            "baseline by their outcomes give 4, and so do those of a week that are estimated to be worse than "
-            "those of the holdout."
+            "features did or a feature's share of missing values changed. Each week whose outcomes have become "
+            "known since the champion was trained, and are worse than was estimated, gives 2. Predictions that "
+            "are worse than the baseline by their outcomes give 4, and so do those of a week that are estimated "
+            "to be worse than those of the holdout."
         ),
     )
     reports: int = Field(4, ge=1, description="So many of the newest drift reports count; none overlaps another.")

@@ -30,7 +30,7 @@ CHURN = ModelSpec(
     label=LabelSpec(
         make=leaves_within_horizon, table="churns", horizon_days=HORIZON.days, delay_days=5, aim="lower"
     ),
-    split=SplitSpec(look_back_days=180),
+    split=SplitSpec(look_back_days=120),
     candidates=Deferred(f"{_ESTIMATORS}:candidates"),
     baseline=Deferred(f"{_ESTIMATORS}:build_baseline"),
     behaviour=BEHAVIOUR,

@@ -9,6 +9,10 @@ USUAL_RISK = 0.05
 HIGH_RISK = 0.15
 """From here on a customer is worth a retention offer: an offer of one month's charges that keeps one in three
 leavers for 20 months more pays back when at least 3 in 20 of those who get it were about to leave."""
+KEPT_SHARE = 1 / 3
+KEPT_MONTHS = 20
+OFFER_DAYS = 30
+"""Who has been offered something is not asked again for so long."""
 
 
 def decide(scores: pl.DataFrame) -> pl.DataFrame:
@@ -30,3 +34,11 @@ def decide(scores: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("low")),
         will_churn=score >= HIGH_RISK,
     )
+
+
+def offer_worth() -> pl.Expr:
+    """What an offer brings in on average, in USD: what leavers who are kept go on paying, less what it costs.
+
+    Of rows with `monthly_charges` (USD) and `label`, 1 for those who would leave.
+    """
+    return pl.col("monthly_charges") * (KEPT_SHARE * KEPT_MONTHS * pl.col("label") - 1)

@@ -39,17 +39,33 @@ def test_a_price_rise_gives_every_customer_a_new_version_with_higher_charges() -
     assert (raised["monthly_charges"] / raised["old"]).to_numpy() == pytest.approx(1.3, abs=0.001)
 
 
-def test_a_competitors_offer_draws_fiber_customers_away() -> None:
-    def left_after_start(settings: CompanySettings, service: str) -> int:
-        days = generated(settings, DAYS)
-        plans = versions(days).unique("customer_id").select("customer_id", "internet_service")
-        late = pl.col("churned_on") >= FIRST_DAY + timedelta(days=START)
-        leavings = table(days, "churns").filter(late).join(plans, on="customer_id")
-        return leavings.filter(pl.col("internet_service") == service).height
+def left_after_start(settings: CompanySettings, who: pl.Expr) -> int:
+    """How many of those customers left after the drift began."""
+    days = generated(settings, DAYS)
+    plans = versions(days).unique("customer_id", keep="first", maintain_order=True)
+    late = pl.col("churned_on") >= FIRST_DAY + timedelta(days=START)
+    leavings = table(days, "churns").filter(late).join(plans, on="customer_id")
+    return leavings.filter(who).height
 
+
+IS_BOUND = pl.col("contract") != "Month-to-month"
+HAS_FIBER = pl.col("internet_service") == "Fiber optic"
+
+
+def test_a_competitor_buys_out_the_contracts_of_fiber_customers() -> None:
     offered = drifting("competitor_offer")
-    assert left_after_start(offered, "Fiber optic") > 2 * left_after_start(STEADY, "Fiber optic")
-    assert left_after_start(offered, "DSL") < 1.5 * left_after_start(STEADY, "DSL")
+
+    bound, bound_before = (left_after_start(company, HAS_FIBER & IS_BOUND) for company in (offered, STEADY))
+
+    assert bound > 5 * max(bound_before, 1)
+    assert bound > left_after_start(offered, HAS_FIBER & ~IS_BOUND)
+
+
+def test_a_competitor_that_buys_out_contracts_leaves_the_others_alone() -> None:
+    offered = drifting("competitor_offer")
+
+    assert left_after_start(offered, ~HAS_FIBER) < left_after_start(STEADY, ~HAS_FIBER)
+    assert left_after_start(offered, ~IS_BOUND) < left_after_start(STEADY, ~IS_BOUND)
 
 
 def test_a_new_payment_method_spreads_from_its_first_day() -> None:

@@ -184,6 +184,11 @@ class Task(Protocol):
         ...
 
     @property
+    def estimate_metric(self) -> str | None:
+        """The metric by which an estimate is judged, higher is better; None where no verdict follows from one."""
+        ...
+
+    @property
     def estimate_meaning(self) -> str:
         """What `estimate` takes for granted, what its interval means, and what it does not cover: sentences."""
         ...

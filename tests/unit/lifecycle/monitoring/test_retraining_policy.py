@@ -47,6 +47,11 @@ def outcomes(
     return PerformanceReport(day=DAY, digest=digest, verdict=verdict, new_label_days=new_label_days)
 
 
+def refuted(weeks: int) -> PerformanceReport:
+    """Outcomes of four weeks, of which some did worse than was estimated."""
+    return outcomes().model_copy(update={"known_weeks": 4, "refuted_weeks": weeks})
+
+
 def estimated(verdict: Any = "as expected", digest: str = "outcomes") -> EstimateReport:
     return EstimateReport(day=DAY, digest=digest, verdict=verdict)
 
@@ -120,6 +125,24 @@ def test_a_champion_that_stays_unusable_asks_once_for_each_report() -> None:
 
     assert decide(evidence(**again), POLICY).action == "wait"
     assert decide(evidence(**again, day=DAY + timedelta(7)), POLICY).action == "train"
+
+
+@pytest.mark.parametrize(
+    ("changes", "action"),
+    [
+        ({"performance": refuted(1)}, "wait"),
+        ({"performance": refuted(2)}, "train"),
+        ({"performance": refuted(1), "drift": history("scores")}, "train"),
+        ({"performance": refuted(1), "drift": history("features")}, "wait"),
+    ],
+)
+def test_a_week_that_refutes_its_estimate_asks_as_loudly_as_drifted_scores(
+    changes: dict[str, Any], action: str
+) -> None:
+    decision = decide(evidence(**changes), POLICY)
+
+    assert decision.action == action, decision.reasons
+    assert any("did worse than the scores had promised" in reason for reason in decision.reasons)
 
 
 def test_all_that_blocks_is_said_at_once() -> None:

@@ -72,6 +72,7 @@ class Classification:
     output_shape = (-1, 2)
     scores_every_row = True
     valid_scores = "numbers from 0 to 1"
+    estimate_metric = _RANKING
     estimate_meaning = (
         "It takes each score at its word: of the rows scored 0.2, one in five turns out positive. As long as that "
         "holds, the measured figure lies within the interval in 95 of 100 weeks. What scores cannot know is not "

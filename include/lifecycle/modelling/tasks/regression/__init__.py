@@ -56,6 +56,7 @@ class Regression:
     output_shape = (-1,)
     scores_every_row = True
     valid_scores = "finite numbers"
+    estimate_metric = None
     estimate_meaning = (
         "It takes errors to be as large as on the holdout, in units of the scale of the published interval. As "
         "long as that holds, the measured figure lies within the interval in 95 of 100 weeks, as the days of the "
