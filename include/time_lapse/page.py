@@ -86,7 +86,8 @@ def _verdict(story: Story) -> Verdict:
 def _performance(story: Story) -> Section:
     text = (
         "Average precision of each week's predictions, measured once all outcomes were known: the higher, the "
-        f"more of those who are called would have left. It has returned where it is within {NEAR} of before. "
+        "more of those who are called would have left. It falls before the offer, as a prediction is about the "
+        f"{CHURN.label.horizon_days} days that follow it, and has returned where it is within {NEAR} of before. "
         "Triangles show when another version became champion."
     )
     figure = charts.draw(_draw_performance, story)
