@@ -21,8 +21,8 @@ FIRST = YESTERDAY - timedelta(days=259)
 TRAINED = FIRST + timedelta(days=100)
 OFFER = Drift(kind="competitor_offer", start=TRAINED + timedelta(days=1))
 COMPANY = CompanySettings(customers=3000, history_days=260, seed=11, drift=OFFER)
-WEEKS = tuple(TRAINED + timedelta(days=days) for days in range(36, 70, 7))
-"""Last days of the weeks that are reported on until a training is asked for: it cannot know the drift yet."""
+WEEKS = tuple(TRAINED + timedelta(days=days) for days in range(7, 64, 7))
+"""Last days of the weeks that are reported on until two of them have refuted what was estimated of them."""
 LATER = FIRST + timedelta(days=190)
 """A version of this day has learnt from days of the drift."""
 
