@@ -124,7 +124,7 @@ def _life(
         try:
             yield _Running(label, settings, job, process)
         finally:
-            process.terminate()
+            process.kill()  # Airflow lets no SIGTERM end a task that runs in its own process
             process.wait()
 
 
