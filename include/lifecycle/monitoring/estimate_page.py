@@ -19,8 +19,9 @@ _TITLE = "Estimated, not measured"
 _MEANING = "What an estimate means"
 WORSE = "What was predicted in the last week, whose outcomes are not known yet, is estimated to be worse."
 HEADLINE = "{title} has kept its promise so far, but the last week is estimated to be worse"
+REFUTED = "{title} does worse than its scores promise"
 ADVICE = (
-    "Look at the drift report of the same day for what has changed in the last week. The task decide_retraining "
+    "Look at the drift report of the same day for what has changed. The task decide_retraining "
     "of {model}_monitoring says whether a training follows."
 )
 _DASH = "A dash: outcomes are not known yet, or another version has scored the days again."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Literal
 
-from include.lifecycle.modelling.tasks import Estimate
+from include.lifecycle.modelling.tasks import Estimate, task_of
 from include.lifecycle.specs import ModelSpec, Spec
 
 EstimateVerdictName = Literal["as expected", "worse", "not judged", "not enough evidence"]
@@ -128,6 +128,21 @@ def compare(
         outcomes=outcomes,
         metrics=metrics,
     )
+
+
+def is_refuted(week: Comparison, model: ModelSpec) -> bool:
+    """Whether what was realised lies below the interval that was estimated, by more than the policy lets pass."""
+    return week.realised is not None and week.realised < week.lower_bound - model.drift.max_estimated_loss
+
+
+def newest_refuted(weeks: Sequence[EstimatedWeek], model: ModelSpec) -> EstimatedWeek | None:
+    """The newest week whose outcomes are known, if they refute what was estimated of it; else None."""
+    metric = task_of(model).estimate_metric
+    if metric is None:
+        return None
+    known = [week for week in weeks if metric in week.metrics and week.metrics[metric].realised is not None]
+    newest = max(known, key=lambda week: week.days[-1], default=None)
+    return newest if newest is not None and is_refuted(newest.metrics[metric], model) else None
 
 
 def held(weeks: Sequence[EstimatedWeek], metric: str) -> tuple[int, int]:

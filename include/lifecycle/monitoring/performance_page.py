@@ -9,6 +9,7 @@ import polars as pl
 
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import ab_test_section, estimate_page
+from include.lifecycle.monitoring.estimate_verdict import newest_refuted
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.monitoring.shadow_section import render_shadow
 from include.lifecycle.reporting import charts
@@ -57,7 +58,7 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     return render(
         Page(
             title=f"{model.title}: performance, {_period(verdict, day)}",
-            verdict=_verdict(verdict, names),
+            verdict=_verdict(verdict, names, is_refuted=_is_refuted(model, verdict)),
             sections=[
                 Section("What to do", _advice(model, verdict).format(**names)),
                 *_metrics(model, verdict, rows),
@@ -72,19 +73,24 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
     )
 
 
-def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object]) -> Verdict:
-    """What is measured; an estimate that is worse is worth a look where nobody has to act anyway."""
-    status, headline = _STATUS[verdict.verdict], _HEADLINE[verdict.verdict]
-    if not _is_estimated_worse(verdict):
-        return Verdict(status, headline.format(**names), verdict.reason)
-    status = "warning" if status in ("good", "neutral") else status
-    headline = estimate_page.HEADLINE if verdict.verdict == "as expected" else headline
-    return Verdict(status, headline.format(**names), f"{verdict.reason} {estimate_page.WORSE}")
+def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object], *, is_refuted: bool) -> Verdict:
+    """What is measured; what is or was estimated wrongly is worth a look where nobody has to act anyway."""
+    status, headline, reason = _STATUS[verdict.verdict], _HEADLINE[verdict.verdict], verdict.reason
+    found = [estimate_page.REFUTED] if is_refuted else []
+    if _is_estimated_worse(verdict):
+        found.append(estimate_page.HEADLINE)
+        reason = f"{reason} {estimate_page.WORSE}"
+    if found and status in ("good", "neutral"):
+        status = "warning"
+    if found and verdict.verdict == "as expected":
+        headline = found[0]
+    return Verdict(status, headline.format(**names), reason)
 
 
 def _advice(model: ModelSpec, verdict: PerformanceVerdict) -> str:
     """What to do; nothing only where no part of the report asks for anything."""
-    estimated = estimate_page.ADVICE if _is_estimated_worse(verdict) else ""
+    is_due = _is_estimated_worse(verdict) or _is_refuted(model, verdict)
+    estimated = estimate_page.ADVICE if is_due else ""
     further = [text for text in (estimated, ab_test_section.advice(model, verdict.ab_test)) if text]
     measured = [] if verdict.verdict == "as expected" and further else [_ADVICE[verdict.verdict]]
     return " ".join([*measured, *further])
@@ -97,6 +103,11 @@ def _is_split(verdict: PerformanceVerdict) -> bool:
 
 def _is_estimated_worse(verdict: PerformanceVerdict) -> bool:
     return verdict.estimated is not None and verdict.estimated.verdict == "worse"
+
+
+def _is_refuted(model: ModelSpec, verdict: PerformanceVerdict) -> bool:
+    """Whether the newest week whose outcomes are known did worse than its scores promised."""
+    return newest_refuted(verdict.estimated_weeks, model) is not None
 
 
 def _metrics(model: ModelSpec, verdict: PerformanceVerdict, outcomes: pl.DataFrame) -> list[Section]:

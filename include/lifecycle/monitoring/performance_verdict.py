@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Literal
 
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.monitoring.estimate_verdict import EstimatedWeek, EstimateVerdict
+from include.lifecycle.monitoring.estimate_verdict import EstimatedWeek, EstimateVerdict, newest_refuted
+from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.promotion.ab_test_policy import AbTestResult
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.reporting.pages import percent
@@ -61,9 +62,11 @@ def decide(evidence: PerformanceEvidence, model: ModelSpec) -> PerformanceVerdic
     """The verdict on the evidence.
 
     Worse if the scores are worse than the baseline's. Intervals are off if they hold fewer outcomes than promised,
-    or more, by over COVERAGE_TOLERANCE: too narrow they mislead, too wide they say little.
+    or more, by over COVERAGE_TOLERANCE: too narrow they mislead, too wide they say little. The reason tells of a
+    week that refutes what was estimated of it, whatever the verdict.
     """
     verdict, reason = _conclude(evidence, model)
+    reason = " ".join([reason, *_refuted(evidence, model)])
     return PerformanceVerdict(**evidence.model_dump(), verdict=verdict, reason=reason)
 
 
@@ -93,6 +96,18 @@ def _conclude(evidence: PerformanceEvidence, model: ModelSpec) -> tuple[VerdictN
             )
         sentence = f"{sentence} {held}"
     return "as expected", sentence
+
+
+def _refuted(evidence: PerformanceEvidence, model: ModelSpec) -> Iterator[str]:
+    week, task = newest_refuted(evidence.estimated_weeks, model), task_of(model)
+    if week is None or task.estimate_metric is None:
+        return
+    found, title = week.metrics[task.estimate_metric], task.metrics[task.estimate_metric].title
+    realised, low, high = distinct_texts([found.realised, found.lower_bound, found.upper_bound])
+    yield (
+        f"The predictions of {week.days[0]} to {week.days[-1]} did worse than their scores promised: {title} "
+        f"{realised}, estimated between {low} and {high}."
+    )
 
 
 def _rows(evidence: PerformanceEvidence, model: ModelSpec) -> str:

@@ -18,7 +18,7 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import drift_verdict, performance, performance_verdict, retraining_requests
 from include.lifecycle.monitoring.drift_verdict import DriftVerdict, has_new_gaps
 from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
-from include.lifecycle.monitoring.estimate_verdict import Comparison
+from include.lifecycle.monitoring.estimate_verdict import Comparison, is_refuted
 from include.lifecycle.monitoring.performance_verdict import PerformanceVerdict
 from include.lifecycle.monitoring.retraining_policy import (
     DriftReport,
@@ -145,7 +145,7 @@ def _performance(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -
         verdict=performance_verdict.decide(performance.measured(model, _days(own), own), model).verdict,
         new_label_days=sum(model.matures_on(predicted) > champion.trained_on for predicted in _days(rows)),
         known_weeks=len(weeks),
-        refuted_weeks=sum(_is_refuted(week, model) for week in weeks),
+        refuted_weeks=sum(is_refuted(week, model) for week in weeks),
     )
 
 
@@ -163,11 +163,6 @@ def _known_weeks(model: ModelSpec, lake: Lake, day: date, champion: _Champion) -
     }
     known = sorted(reported for reported, week in found.items() if week.realised is not None)
     return [found[reported] for reported in apart(known, model.drift.window_days, model.retraining.reports)]
-
-
-def _is_refuted(week: Comparison, model: ModelSpec) -> bool:
-    """Whether what was realised lies below the interval that was estimated, by more than the policy lets pass."""
-    return week.realised is not None and week.realised < week.lower_bound - model.drift.max_estimated_loss
 
 
 def _estimate(model: ModelSpec, lake: Lake, day: date, champion: _Champion, digest: str) -> EstimateReport | None:

@@ -11,6 +11,8 @@ import pytest
 
 from include.catalog import MODELS
 from include.lifecycle.modelling.tasks import task_of
+from include.lifecycle.monitoring.estimate_verdict import Comparison, EstimatedWeek
+from include.lifecycle.monitoring.performance_page import render_performance
 from include.lifecycle.monitoring.performance_verdict import PerformanceEvidence, decide
 from include.lifecycle.specs import DriftPolicy
 
@@ -129,3 +131,48 @@ def test_too_few_outcomes_say_when_there_will_be_more_where_that_is_known(day: d
     verdict = decide(evidence(CHURN, rows=499, next_outcomes_on=day), CHURN)
 
     assert verdict.reason == f"The outcomes of 499 predictions are known; a verdict needs 500.{waiting}"
+
+
+def week(day: date, realised: float | None) -> EstimatedWeek:
+    """A week that was estimated between 0.6 and 0.8, and what became of it."""
+    found = Comparison(value=0.7, lower_bound=0.6, upper_bound=0.8, baseline=None, realised=realised)
+    return EstimatedWeek(
+        reported=day, days=(day,), model_version=3, rows=600, outcomes=600, metrics={"roc_auc": found}
+    )
+
+
+@pytest.mark.parametrize(
+    ("realised", "is_told"),
+    [
+        ((0.5,), True),
+        ((0.559,), True),
+        ((0.561,), False),
+        ((0.9,), False),
+        ((0.5, 0.7), False),
+        ((0.7, 0.5), True),
+        ((0.5, None), True),
+        ((None,), False),
+        ((), False),
+    ],
+)
+def test_the_newest_known_week_is_told_where_it_did_worse_than_its_scores_promised(
+    realised: tuple[float | None, ...], is_told: bool
+) -> None:
+    model = CHURN.model_copy(update={"drift": DriftPolicy(min_rows=500, max_estimated_loss=0.04)})
+    weeks = tuple(week(day, value) for day, value in zip(DAYS, realised, strict=False))
+
+    verdict = decide(evidence(model, estimated_weeks=weeks), model)
+    page = render_performance(model, DAYS[-1], verdict, outcomes(model.task))
+
+    assert verdict.verdict == "as expected"
+    assert ("did worse than their scores promised: ROC AUC 0.5" in verdict.reason) is is_told
+    assert ("Customer churn does worse than its scores promise" in page) is is_told
+    assert ("Nothing to do." in page) is not is_told
+
+
+def test_a_week_that_did_worse_than_promised_hides_no_worse_verdict() -> None:
+    verdict = decide(evidence(CHURN, **swapped(CHURN), estimated_weeks=(week(DAYS[0], 0.1),)), CHURN)
+
+    page = render_performance(CHURN, DAYS[-1], verdict, outcomes(CHURN.task))
+
+    assert "Customer churn does worse than its training promised" in page
