@@ -36,7 +36,9 @@ def test_the_note_of_a_failed_run_is_its_cause_in_one_line(dags: dict[str, Any])
         ("Failed: report: The form's `day` is 9999-12-31", "Failed: performance: The form's `day` is")
     )
     assert "choose a day from 2000-01-01 to" in note
-    assert note.endswith(("Also failed: report.", "Also failed: performance."))
+    assert note.endswith(
+        ("Also failed: decide_retraining, report.", "Also failed: decide_retraining, performance.")
+    )
     assert "\n" not in note
 
 
@@ -53,7 +55,9 @@ def test_the_note_of_a_task_whose_process_was_killed_says_so_and_what_to_do(dags
         on_dag_run_failed(run, "task_failure")
         note = run.note
 
-    assert note.startswith("Failed: performance, report: the process ended without giving a reason")
+    assert note.startswith(
+        "Failed: decide_retraining, performance, report: the process ended without giving a reason"
+    )
     assert "Clear the task to try it again" in note
 
 
