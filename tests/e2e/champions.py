@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import date
 from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
@@ -93,10 +92,10 @@ def damaged_champion(world: World) -> Iterator[int]:
         write(world, version, whole)
 
 
-def propose(world: World, seed: int, day: date = START) -> str:
-    """A training as of a day that waits for the answer of a person; returns its run's id."""
+def propose(world: World, seed: int) -> str:
+    """A training that waits for the answer of a person; returns its run's id."""
     world.api.unpause("churn_training")
-    form = {"trials": 2, "seed": seed, "day": day.isoformat(), "ask_first": True, "reason": "asked by a test"}
+    form = {"trials": 2, "seed": seed, "day": START.isoformat(), "ask_first": True, "reason": "asked by a test"}
     run_id = world.api.trigger("churn_training", form)
     wait_until(lambda: state_of(world, run_id, "approve") == "awaiting_input", f"{run_id} asks nobody")
     return run_id
