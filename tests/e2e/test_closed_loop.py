@@ -141,6 +141,9 @@ def is_asked_or_over(world: World, run_id: str) -> bool:
 def test_a_challenger_that_is_better_on_live_outcomes_leaves_the_shadow_as_champion(drifting: World) -> None:
     former = champion(drifting)
     challenger = rejected(drifting)
+    # All days were scored before there was a second champion.
+    present = {"day": LATER.isoformat(), "last_day": YESTERDAY.isoformat(), "rescore": True}
+    assert drifting.run("churn_scoring", **present).state == "success"
     published = drifting.published("predictions/churn/dt=", "predictions/churn/latest.json")
 
     made = drifting.run("churn_shadow", action="shadow", version=challenger, reason="It knows of the competitor.")

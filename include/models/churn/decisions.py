@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from include.models.churn.label import HORIZON
+
 USUAL_RISK = 0.05
 """About the share of the sample company's customers who leave within 30 days."""
 HIGH_RISK = 0.15
@@ -11,8 +13,8 @@ HIGH_RISK = 0.15
 leavers for 20 months more pays back when at least 3 in 20 of those who get it were about to leave."""
 KEPT_SHARE = 1 / 3
 KEPT_MONTHS = 20
-OFFER_DAYS = 30
-"""Who has been offered something is not asked again for so long."""
+OFFER_DAYS = HORIZON.days
+"""Who has been offered something is not asked again until it has turned out whether that was right."""
 
 
 def decide(scores: pl.DataFrame) -> pl.DataFrame:

@@ -159,6 +159,7 @@ class Ranking:
     }
     plots: Mapping[str, Plot] = {"hits": Plot("Hits", "The share of customers who bought what they were shown.")}
     gate_metrics = ("hit_rate",)
+    estimate_metric = None
     segment_metrics: Sequence[str] = ()
     calibration_title = None
     estimator_method = "predict"
