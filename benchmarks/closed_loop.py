@@ -39,6 +39,7 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import retraining_policy, retraining_requests
 from include.lifecycle.monitoring.retraining_evidence import gather
 from include.lifecycle.promotion import ledger, registry
+from include.lifecycle.promotion.promotion import REASON_SEPARATOR
 from include.lifecycle.specs import Spec
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.models.churn import CHURN
@@ -91,7 +92,9 @@ class Functions:
         if request is not None:
             retraining_requests.finish(connection, request.id, entry.action)
         return Training(
-            verdict=entry.action, reasons=tuple(entry.reason.split("\n")), champion=entry.to_version or 0
+            verdict=entry.action,
+            reasons=tuple(entry.reason.split(REASON_SEPARATOR)),
+            champion=entry.to_version or 0,
         )
 
     def score(self, day: date) -> None:

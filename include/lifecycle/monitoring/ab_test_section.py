@@ -14,8 +14,6 @@ _ADVICE = {
     "no difference": f"The A/B test is over and has found no difference: {_WITHDRAW}",
     "not enough evidence": f"The A/B test is over without enough evidence: {_WITHDRAW}",
 }
-
-
 _VERDICT = {
     "better": "The challenger is better beyond chance.",
     "worse": "The challenger is worse beyond chance.",

@@ -55,12 +55,13 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
         "unit": model.dataset.calendar.unit,
         "delay": model.label.horizon_days + model.label.delay_days,
     }
+    is_refuted = newest_refuted(verdict.estimated_weeks, model) is not None
     return render(
         Page(
             title=f"{model.title}: performance, {_period(verdict, day)}",
-            verdict=_verdict(verdict, names, is_refuted=_is_refuted(model, verdict)),
+            verdict=_verdict(verdict, names, is_refuted=is_refuted),
             sections=[
-                Section("What to do", _advice(model, verdict).format(**names)),
+                Section("What to do", _advice(model, verdict, is_refuted=is_refuted).format(**names)),
                 *_metrics(model, verdict, rows),
                 *ab_test_section.render_ab_test(model, verdict.ab_test),
                 *render_shadow(model, verdict.shadow, is_tested=_is_split(verdict)),
@@ -74,7 +75,10 @@ def render_performance(model: ModelSpec, day: date, verdict: PerformanceVerdict,
 
 
 def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object], *, is_refuted: bool) -> Verdict:
-    """What is measured; what is or was estimated wrongly is worth a look where nobody has to act anyway."""
+    """What is measured; what is or was estimated wrongly is worth a look where nobody has to act anyway.
+
+    `is_refuted`: whether the newest week whose outcomes are known did worse than its scores promised.
+    """
     status, headline, reason = _STATUS[verdict.verdict], _HEADLINE[verdict.verdict], verdict.reason
     found = [estimate_page.REFUTED] if is_refuted else []
     if _is_estimated_worse(verdict):
@@ -87,10 +91,9 @@ def _verdict(verdict: PerformanceVerdict, names: Mapping[str, object], *, is_ref
     return Verdict(status, headline.format(**names), reason)
 
 
-def _advice(model: ModelSpec, verdict: PerformanceVerdict) -> str:
+def _advice(model: ModelSpec, verdict: PerformanceVerdict, *, is_refuted: bool) -> str:
     """What to do; nothing only where no part of the report asks for anything."""
-    is_due = _is_estimated_worse(verdict) or _is_refuted(model, verdict)
-    estimated = estimate_page.ADVICE if is_due else ""
+    estimated = estimate_page.ADVICE if is_refuted or _is_estimated_worse(verdict) else ""
     further = [text for text in (estimated, ab_test_section.advice(model, verdict.ab_test)) if text]
     measured = [] if verdict.verdict == "as expected" and further else [_ADVICE[verdict.verdict]]
     return " ".join([*measured, *further])
@@ -103,11 +106,6 @@ def _is_split(verdict: PerformanceVerdict) -> bool:
 
 def _is_estimated_worse(verdict: PerformanceVerdict) -> bool:
     return verdict.estimated is not None and verdict.estimated.verdict == "worse"
-
-
-def _is_refuted(model: ModelSpec, verdict: PerformanceVerdict) -> bool:
-    """Whether the newest week whose outcomes are known did worse than its scores promised."""
-    return newest_refuted(verdict.estimated_weeks, model) is not None
 
 
 def _metrics(model: ModelSpec, verdict: PerformanceVerdict, outcomes: pl.DataFrame) -> list[Section]:

@@ -79,8 +79,10 @@ def decide(evidence: AbTestEvidence) -> AbTestResult:
     found = AbTestResult(
         **known, verdict="no difference", reason="", difference=difference, lower_bound=low, upper_bound=high
     )
-    lower, higher = ("better", "worse") if evidence.test.aim == "lower" else ("worse", "better")
-    verdict = lower if high < 0 else higher if low > 0 else "no difference"  # type: ignore[assignment]
+    if high < 0 or low > 0:
+        verdict = "better" if (high < 0) == (evidence.test.aim == "lower") else "worse"
+    else:
+        verdict = "no difference"
     return found.model_copy(update={"verdict": verdict, "reason": _reason(found, champion, challenger)})
 
 
