@@ -95,7 +95,7 @@ def run_training(world: World, model: ModelSpec, as_of: date) -> None:
     pushed = push_model(uri, lake, staged, run)
     run_gate(uri, lake, world.connection, staged, pushed.version, run)
     entry = ledger.first_verdict(ledger.entries(world.connection, model.name), pushed.version)
-    model_card.publish(model, lake, as_of, entry, {}, run)
+    model_card.publish(model, lake, as_of, model_card.Decided(entry), {}, run)
     model_card.show_in_mlflow(uri, model, lake, as_of, entry)
 
 

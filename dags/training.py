@@ -36,6 +36,7 @@ Trains **{title}**, registers it in MLflow, and lets the gate decide whether it 
 - **Approval:** {approval} Then `approve` waits for an answer, which is under *Required Actions*; after
   {approval_hours:g} hours without one the champion stays. The next training waits until then. `settle` records who
   answered and what they wrote. Where nobody need be asked, `approve` is skipped.
+- **Refit:** {refit}
 - **When it fails:** {segments}`build_labels` red says which settings or data do not allow a training, and
   `train` red says what the data lacks. `push` red after its retries means that MLflow is out
   of reach: clear that task alone, the trained model waits on the lake.
@@ -47,6 +48,13 @@ APPROVAL_DOC = {
     "where the form says so.",
     "always": "a person must agree to each new champion.",
 }
+
+REFIT_DOC = """`refit` fits a new champion once more, on the holdout as well and with the same hyperparameters,
+  as a version of its own. It takes its parent's place, and scores, where the checks on the card say that it is the
+  same model; otherwise the judged version stays, and the run is green. The next candidate is compared with the
+  parent. `refit` red leaves the judged version champion without waking the scoring: clear that task alone."""
+
+NO_REFIT_DOC = "none: the version that the gate judged is the one that scores."
 
 SEGMENTS_DOC = """`fit_segments` red names what could not be fitted on its own; the training goes on without it,
   the run ends green, and the model card says so. `batch_segments` red stops the training. """
@@ -68,6 +76,7 @@ def training(model: ModelSpec) -> DAG:
             schedule=in_words(model.schedule.training, model.dataset.timezone),
             approval=APPROVAL_DOC[model.gate.approval],
             approval_hours=model.gate.approval_hours,
+            refit=REFIT_DOC if model.refit else NO_REFIT_DOC,
             segments=SEGMENTS_DOC if model.segments.per_task else "",
         ),
         schedule=from_next_time_or(assets.retraining(model.name), model.schedule.training, model.dataset.timezone),
@@ -151,6 +160,13 @@ def training(model: ModelSpec) -> DAG:
 
             return approvals.settle(model, date.fromisoformat(as_of), pushed, verdict, answer)
 
+        @task(**TRAINING)
+        def refit(as_of: str, pushed: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
+            """Fit a new champion on the holdout as well; it takes its parent's place if it passes its checks."""
+            from ml_lifecycle import trainings
+
+            return trainings.refit(model, date.fromisoformat(as_of), pushed, verdict)
+
         @task(outlets=[champion_asset])
         def announce_champion(verdict: dict[str, Any]) -> None:
             """Wake those who wait for another champion; skipped where the champion stays."""
@@ -191,7 +207,9 @@ def training(model: ModelSpec) -> DAG:
         )
         publish_card(as_of, push.output, verdict) >> approve
         settled = settle(as_of, push.output, verdict, approve.output)
-        announced = announce_champion(settled)
+        # Who scores is announced once, in the end.
+        refitted = refit(as_of, push.output, settled) if model.refit else settled
+        announced = announce_champion(refitted)
         # A teardown runs whatever became of the others, and what becomes of it does not colour the run.
         closed = close_request(asked["request"], settled).as_teardown()
         announced >> closed

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.actions import Action
 from include.lifecycle.promotion.ledger import Aliases, Entry, LedgerConflictError
+from include.lifecycle.promotion.rollback import version_before
 
 ACTIONS = {action for group in get_args(Action) for action in get_args(group)}
 JANUARY, FEBRUARY, MARCH = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
@@ -144,6 +145,38 @@ def test_a_version_that_was_rolled_back_is_no_choice_until_it_is_in_force_again(
     assert ledger.choices_as_of([*undone, entry(4, 3, 4, effective_from=MARCH)], MARCH) == (4, 3, 1)
 
 
+def test_a_refitted_version_may_score_the_days_that_its_parent_may_and_no_earlier_one() -> None:
+    history = [
+        entry(1, None, 1),
+        entry(2, 1, 2, effective_from=MARCH),
+        entry(3, 2, 3, action="refit", effective_from=MARCH),
+    ]
+
+    assert ledger.choices_as_of(history, FEBRUARY) == (1,)
+    assert ledger.choices_as_of(history, MARCH) == (3, 2, 1)
+    assert ledger.parents(history) == {3: 2}
+
+
+def test_a_refitted_version_that_is_rolled_back_takes_its_parent_with_it_unless_that_comes_back() -> None:
+    history = [
+        entry(1, None, 1),
+        entry(2, 1, 2, effective_from=FEBRUARY),
+        entry(3, 2, 3, action="refit", effective_from=FEBRUARY),
+    ]
+
+    to_before = [*history, entry(1, 3, 1, action="rollback")]
+    to_parent = [*history, entry(2, 3, 2, action="rollback", effective_from=FEBRUARY)]
+
+    assert version_before(history) == 1
+    assert ledger.choices_as_of(to_before, MARCH) == (1,)
+    assert ledger.choices_as_of(to_parent, MARCH) == (2, 1)
+    assert version_before(to_parent) == 1
+    undone = [*to_before, entry(3, 1, 3, action="rollback", effective_from=FEBRUARY)]
+    assert ledger.choices_as_of(undone, MARCH) == (3,)
+    assert version_before(history[:2]) == 1
+    assert version_before(history[1:]) is version_before([]) is None
+
+
 def test_an_empty_ledger_knows_no_champion(postgres: Any) -> None:
     assert ledger.champion(postgres, "churn") is None
     assert ledger.champion_as_of(ledger.entries(postgres, "churn"), MARCH) is None
@@ -204,7 +237,7 @@ def test_a_challenger_is_one_from_its_shadow_until_it_is_withdrawn_or_champion()
     assert ledger.replay([entry(1, None, 1), entry(1, 1, 1, action="shadow")]) == Aliases(1)
 
 
-@pytest.mark.parametrize("action", ["reject", "fallback", "shadow", "withdraw", "repair"])
+@pytest.mark.parametrize("action", ["reject", "refuse_refit", "fallback", "shadow", "withdraw", "repair"])
 def test_what_changes_no_champion_is_recorded_beside_whichever_there_is(postgres: Any, action: Any) -> None:
     ledger.record(postgres, entry(1, None, 1))
     ledger.record(postgres, entry(2, 1, 2))

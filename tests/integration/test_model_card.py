@@ -40,7 +40,9 @@ class Trainings:
 
     def publish(self, version: int, run: RunInfo) -> None:
         entry = ledger.first_verdict(ledger.entries(self.postgres, self.model.name), version)
-        model_card.publish(self.model, self.lake, AS_OF, entry, {"In MLflow": "http://mlflow/1"}, run)
+        model_card.publish(
+            self.model, self.lake, AS_OF, model_card.Decided(entry), {"In MLflow": "http://mlflow/1"}, run
+        )
         model_card.show_in_mlflow(self.mlflow_url, self.model, self.lake, AS_OF, entry)
 
     def page(self, version: int) -> str:

@@ -82,7 +82,7 @@ class World:
 
     def step(self, action: str) -> None:
         champion = self.expected.champion
-        if action in ("promote", "refresh"):
+        if action in ("promote", "refresh") or (action == "refit" and champion is not None):
             version = self.new()
             self.decide(action, version, version)
         elif action == "baseline":
@@ -95,7 +95,7 @@ class World:
             self.decide(action, version, version if action == "approve" else champion)
         elif action == "rollback" and self.former:
             self.decide(action, self.former[0], self.former[0])
-        elif action == "shadow":
+        elif (action == "refuse_refit" and champion is not None) or action == "shadow":
             self.decide(action, self.new(), champion)
         elif action == "withdraw" and self.expected.challenger:
             self.decide(action, self.expected.challenger, champion)
@@ -136,6 +136,8 @@ ACTIONS = [
     "propose",
     "approve",
     "reject",
+    "refit",
+    "refuse_refit",
     "rollback",
     "shadow",
     "withdraw",

@@ -216,7 +216,7 @@ def makers(datasets: Iterable[DatasetSpec], models: Iterable[ModelSpec]) -> list
         found += [Maker(prefix=prefix, dag_id=f"{dataset.name}_etl", stage=0) for prefix in made]
     for model in models:
         name = model.name
-        learnt = [model.labels_prefix, model.training_rows_prefix, model.staging_prefix]
+        learnt = [model.labels_prefix, model.training_rows_prefix, model.staging_prefix, model.staged_refit_prefix]
         learnt += [model.staged_segments_prefix, f"references/{name}", model.report_prefix("model_card")]
         judged = [model.report_prefix("drift"), model.report_prefix("performance")]
         found += [Maker(prefix=p, dag_id=f"{name}_training", stage=1, takes="training") for p in learnt]

@@ -11,14 +11,23 @@ the candidate no worse; the champion stays; the baseline becomes champion; a per
 Answer = Literal["approve", "reject"]
 """What a person answers to a proposal."""
 
-Action = Verdict | Answer | Literal["rollback", "fallback", "shadow", "withdraw", "repair"]
-"""What the ledger records: a verdict, an answer, the return to a former version, a champion that cannot score,
-a version that becomes challenger or is one no longer, or aliases that differed and were set again."""
+Refit = Literal["refit", "refuse_refit"]
+"""What becomes of a champion that was fitted on the holdout as well: it takes its parent's place, or not."""
+
+Action = Verdict | Answer | Refit | Literal["rollback", "fallback", "shadow", "withdraw", "repair"]
+"""What the ledger records: a verdict, an answer, what became of a refit, the return to a former version, a
+champion that cannot score, a version that becomes challenger or is one no longer, or aliases that differed and
+were set again."""
 
 VERDICTS: frozenset[Action] = frozenset({"promote", "refresh", "keep", "baseline", "propose"})
 ANSWERS: frozenset[Action] = frozenset({"approve", "reject"})
-CHAMPION_CHANGES: frozenset[Action] = frozenset({"promote", "refresh", "baseline", "approve", "rollback"})
-BESIDE_ANY_CHAMPION: frozenset[Action] = frozenset({"reject", "fallback", "shadow", "withdraw", "repair"})
+WINS: frozenset[Action] = frozenset({"promote", "refresh", "approve"})
+"""Actions by which a candidate becomes champion."""
+REFITS: frozenset[Action] = frozenset({"refit", "refuse_refit"})
+CHAMPION_CHANGES: frozenset[Action] = WINS | {"baseline", "refit", "rollback"}
+BESIDE_ANY_CHAMPION: frozenset[Action] = frozenset(
+    {"reject", "refuse_refit", "fallback", "shadow", "withdraw", "repair"}
+)
 """Actions that leave the champion alone, whichever it is by the time that they are recorded."""
 
 SHORTEST_REASON = 10
@@ -27,4 +36,4 @@ SHORTEST_REASON = 10
 
 def alternatives(action: Action) -> frozenset[Action]:
     """The actions of which a run takes at most one for a candidate: one verdict, one answer, one of each other."""
-    return next((group for group in (VERDICTS, ANSWERS) if action in group), frozenset({action}))
+    return next((group for group in (VERDICTS, ANSWERS, REFITS) if action in group), frozenset({action}))

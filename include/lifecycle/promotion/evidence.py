@@ -50,7 +50,7 @@ def gather_evidence(
         **asked,
         **_compare(holdout, candidate, champion, asked["gain_level"]),
         **_known_of_champion(training.model, candidate, champion, history),
-        behaviour=_behaviour(training.model, record),
+        behaviour=behaviour_evidence(training.model, record),
     )
 
 
@@ -84,7 +84,7 @@ def _asked(holdout: Holdout, history: Sequence[ledger.Entry], version: int) -> F
     }
 
 
-def _behaviour(model: ModelSpec, record: TrainingRecord) -> tuple[BehaviourEvidence, ...]:
+def behaviour_evidence(model: ModelSpec, record: TrainingRecord) -> tuple[BehaviourEvidence, ...]:
     """What came of each behaviour test that the spec asks for, also of those that were not run."""
     results = {result.name: result for result in record.behaviour_tests}
     return tuple(
@@ -96,11 +96,14 @@ def _behaviour(model: ModelSpec, record: TrainingRecord) -> tuple[BehaviourEvide
 
 
 def _champion(history: Sequence[ledger.Entry]) -> Contender | None:
-    version = ledger.replay(history).champion
-    if version is None:
+    """The version that is compared with: the champion, or the judged parent of one that learnt its holdout."""
+    champion = ledger.replay(history).champion
+    if champion is None:
         return None
+    version = ledger.parents(history).get(champion, champion)
+    role = "champion" if version == champion else "champion's judged parent"
     in_force_from = next(entry.effective_from for entry in history if entry.to_version == version)
-    return Contender("champion", version, in_force_from, ledger.digest_of(history, version))
+    return Contender(role, version, in_force_from, ledger.digest_of(history, version))
 
 
 def _known_of_champion(
@@ -112,8 +115,10 @@ def _known_of_champion(
     first = ledger.find_verdict(history, champion.version) or next(
         entry for entry in history if entry.to_version == champion.version
     )
+    present = ledger.replay(history).champion
     return {
-        "champion_version": champion.version,
+        "champion_version": present,
+        "champion_parent": champion.version if champion.version != present else None,
         "champion_age_days": (candidate.as_of - champion.as_of).days,
         "champion_segments": judged_segments(model, first.evidence),
     }

@@ -340,7 +340,7 @@ def _beside_champion(evidence: GateEvidence) -> str:
     candidate, champion = distinct_texts([evidence.candidate_score, evidence.champion_score])
     return (
         f"{_title(evidence)} on {evidence.holdout_rows:,} holdout rows: {candidate} against {champion} of the "
-        f"champion, version {evidence.champion_version}"
+        f"champion, {evidence.champion_named}"
     )
 
 

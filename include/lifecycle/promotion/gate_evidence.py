@@ -76,6 +76,8 @@ class GateEvidence(Spec):
     judgement : 1 for the first candidate that this holdout judges, 2 for the second, and so on.
     limits : what the spec asked; None in entries of earlier versions of the code, which asked nothing of it.
     champion_version : None where there is no champion yet.
+    champion_parent : the version that is compared in the champion's place, which learnt its holdout as well; None
+        where the champion is compared itself.
     champion_fault : a sentence that says why the champion cannot be used, so that it cannot be compared with.
     champion_age_days : days from the champion's as-of day to the candidate's.
     gain : how much better than the champion the candidate is, row by row; None where they were not compared.
@@ -101,6 +103,7 @@ class GateEvidence(Spec):
     candidate_score: float | None
     baseline_score: float | None
     champion_version: int | None = None
+    champion_parent: int | None = None
     champion_score: float | None = None
     champion_fault: str | None = None
     champion_age_days: int | None = None
@@ -121,6 +124,13 @@ class GateEvidence(Spec):
     leak: LeakEvidence | None = None
     behaviour: tuple[BehaviourEvidence, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def champion_named(self) -> str:
+        """The champion by its version, and who is judged in its place."""
+        if self.champion_parent is None:
+            return f"version {self.champion_version}"
+        return f"version {self.champion_version}, judged by its parent, version {self.champion_parent}"
 
     @property
     def has_champion_to_beat(self) -> bool:

@@ -18,6 +18,7 @@ from include.lifecycle.promotion.actions import (
     ANSWERS,
     BESIDE_ANY_CHAMPION,
     CHAMPION_CHANGES,
+    REFITS,
     VERDICTS,
     Action,
     alternatives,
@@ -41,8 +42,8 @@ class Entry:
     Attributes
     ----------
     action : see `actions.Action`.
-    candidate : the version that was evaluated, proposed, approved, rejected, rolled back to, made challenger or
-        withdrawn as one, or that could not be used; of a repair, one that an alias names again.
+    candidate : the version that was evaluated, proposed, approved, rejected, refitted, rolled back to, made
+        challenger or withdrawn as one, or that could not be used; of a repair, one that an alias names again.
     from_version, to_version : the champion before and after; equal where it was kept, None where there is none.
     effective_from : the first day whose data `to_version` is for, the last day of data that its training knew: it
         has seen the future of the days before. Without meaning where the champion was kept.
@@ -155,6 +156,21 @@ def unanswered(history: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in proposals if find_answer(history, entry.candidate) is None]
 
 
+def find_refit(history: Iterable[Entry], parent: int) -> Entry | None:
+    """What became of the refit of a version, or None where there is none yet."""
+    found = (entry for entry in history if entry.action in REFITS and entry.evidence.get("parent") == parent)
+    return next(found, None)
+
+
+def parents(history: Iterable[Entry]) -> dict[int, int]:
+    """The version that the gate judged in its place, by refitted version that became champion."""
+    return {
+        entry.candidate: entry.from_version
+        for entry in history
+        if entry.action == "refit" and entry.from_version is not None
+    }
+
+
 def _first(history: Iterable[Entry], version: int, actions: Container[Action]) -> Entry | None:
     """The first entry about a version with one of these actions, or None."""
     return next((entry for entry in history if entry.candidate == version and entry.action in actions), None)
@@ -189,7 +205,7 @@ def last_word(history: Iterable[Entry], version: int) -> Entry | None:
     """
     found = None
     for entry in history:
-        is_about = entry.candidate == version and entry.action in VERDICTS | ANSWERS | CHAMPION_CHANGES
+        is_about = entry.candidate == version and entry.action in VERDICTS | ANSWERS | REFITS | CHAMPION_CHANGES
         is_rollback = entry.action == "rollback" and entry.to_version != version
         if (is_about and entry.from_version != version) or (is_rollback and entry.from_version == version):
             found = entry
@@ -221,12 +237,16 @@ def choices_as_of(history: Iterable[Entry], day: date) -> tuple[int, ...]:
 
     `history` is a model's entries, oldest first. The first version is the champion as of the day, the others are
     those it replaced, the latest first, for where it cannot be used. One that was rolled back is none of them
-    until it comes into force again. Empty where each was trained on data after `day`.
+    until it comes into force again, nor is the parent of a refitted one. Empty where each was trained on data
+    after `day`.
     """
-    chosen: list[int] = []
+    history, chosen = list(history), list[int]()
+    parent_of = parents(history)
     for entry in history:
         if entry.action in CHAMPION_CHANGES and entry.effective_from <= day and entry.to_version is not None:
-            gone = {entry.to_version, entry.from_version if entry.action == "rollback" else None}
+            gone = {entry.to_version}
+            if entry.action == "rollback" and entry.from_version is not None:
+                gone |= {entry.from_version, parent_of.get(entry.from_version, entry.from_version)}
             chosen = [entry.to_version, *(version for version in chosen if version not in gone)]
     return tuple(chosen)
 

@@ -54,4 +54,21 @@ create unique index if not exists ledger_once on ml.ledger (model, run_id, candi
     end
 ));
 """,
+    # A new champion that was fitted on the holdout as well. Of a version, a run has one outcome of that.
+    """
+alter table ml.ledger drop constraint if exists ledger_action_check;
+alter table ml.ledger add constraint ledger_action_check check (action in (
+    'promote', 'refresh', 'keep', 'baseline', 'propose', 'approve', 'reject', 'refit', 'refuse_refit', 'rollback',
+    'fallback', 'shadow', 'withdraw', 'repair'
+));
+drop index if exists ml.ledger_once;
+create unique index ledger_once on ml.ledger (model, run_id, candidate, (
+    case
+        when action in ('promote', 'refresh', 'keep', 'baseline', 'propose') then 'verdict'
+        when action in ('approve', 'reject') then 'answer'
+        when action in ('refit', 'refuse_refit') then 'refit'
+        else action
+    end
+));
+""",
 )

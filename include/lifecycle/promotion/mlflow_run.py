@@ -34,6 +34,8 @@ def find_or_create(
     of_the_day = {"as_of": str(staged.as_of), "kind": role}
     number = len(_search_runs(client, experiment_id, of_the_day)) + 1
     what = f"candidate {record.candidate}" if role == "candidate" else "baseline"
+    if record.parent is not None:
+        what = f"refit of version {record.parent.version}"
     return client.create_run(
         experiment_id,
         start_time=int(run.started_at.timestamp() * 1000),

@@ -2,13 +2,15 @@
 
 It is published once the gate has decided, from what is kept of the version and from the first entry about it in
 the ledger: evaluating it again, or another training of the same day, changes nothing. It is published again where
-something becomes of the version later: an answer to a proposal, its leaving the shadow as champion, a rollback.
+something becomes of the version later: an answer to a proposal, a refit, its leaving the shadow as champion, a
+rollback.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +21,7 @@ from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.model_card_page import PARTITIONS, render_card, verdict_of
+from include.lifecycle.promotion.refit_policy import RefitEvidence
 from include.lifecycle.reporting.pages import Verdict
 from include.lifecycle.specs import ModelSpec, Spec
 from include.lifecycle.storage.lake import Lake, LocalFile, Manifest, RunInfo
@@ -34,16 +37,29 @@ class ModelCard(Spec):
     verdict: Verdict
     gate: GateEvidence
     training: TrainingRecord
+    refit: RefitEvidence | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the ledger has about a version: the verdict that stands, and what became of its refit, if any."""
+
+    verdict: ledger.Entry
+    refit: ledger.Entry | None = None
+
+    @classmethod
+    def of(cls, history: Sequence[ledger.Entry], version: int) -> Decided:
+        """By a model's entries, oldest first; KeyError where there is no verdict on the version."""
+        return cls(ledger.standing_verdict(history, version), ledger.find_refit(history, version))
 
 
 def publish(
-    model: ModelSpec, lake: Lake, as_of: date, entry: ledger.Entry, links: Mapping[str, str], run: RunInfo
+    model: ModelSpec, lake: Lake, as_of: date, decided: Decided, links: Mapping[str, str], run: RunInfo
 ) -> Manifest:
     """Publish `index.html`, `card.json` and `partitions.json` of a version under its `card_prefix`.
 
     Parameters
     ----------
-    entry : the verdict that stands on the version.
     links : texts to addresses of what the card is about: the version in MLflow, the run in Airflow.
 
     Raises
@@ -51,6 +67,7 @@ def publish(
     PartitionNotFoundError
         If what is kept of the version is missing; clear the run's task `push`.
     """
+    entry = decided.verdict
     kept = lake.pin(model.reference_prefix(entry.candidate), [as_of])
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -61,9 +78,10 @@ def publish(
             verdict=verdict_of(model, training, entry),
             gate=GateEvidence.model_validate(entry.evidence),
             training=training,
+            refit=decided.refit and RefitEvidence.model_validate(decided.refit.evidence),
         )
         contents = {
-            PAGE: render_card(model, training, figures, entry, links),
+            PAGE: render_card(model, training, figures, entry, links, decided.refit),
             CARD: json.dumps(card.model_dump(mode="json"), indent=2),
             PARTITIONS: json.dumps(dict(training.data), indent=2),
         }

@@ -18,6 +18,7 @@ from include.lifecycle.promotion.behaviour_section import behaviour_section
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.gate_section import gate_sections
 from include.lifecycle.promotion.importance_section import importance_section
+from include.lifecycle.promotion.refit_section import refit_sections
 from include.lifecycle.reporting import charts
 from include.lifecycle.reporting.pages import Cell, Page, Section, Table, Verdict, percent, render
 from include.lifecycle.specs import ModelSpec
@@ -83,6 +84,7 @@ def render_card(
     figures: Mapping[str, Figure],
     entry: ledger.Entry,
     links: Mapping[str, str],
+    refit: ledger.Entry | None = None,
 ) -> str:
     """The page of a version, self-contained.
 
@@ -92,6 +94,7 @@ def render_card(
     figures : what the model's task drew.
     entry : the verdict that stands on the version.
     links : texts to addresses of what the card is about.
+    refit : what became of its refit; None where there was none.
     """
     evidence = GateEvidence.model_validate(entry.evidence)
     warnings = [Section("Warnings", " ".join(training.warnings))] if training.warnings else []
@@ -106,6 +109,7 @@ def render_card(
                 Section("What it predicts", model.description),
                 _metrics(model, training, evidence),
                 *gate_sections(evidence),
+                *refit_sections(refit),
                 *_segments(model, training),
                 *_interval(training),
                 *behaviour_section(training),
@@ -127,7 +131,7 @@ def _metrics(model: ModelSpec, training: TrainingRecord, evidence: GateEvidence)
     measured = {f"candidate (version {evidence.candidate_version})": training.metrics}
     if evidence.champion_metrics:
         known = {name: value for name, value in evidence.champion_metrics.items() if value is not None}
-        measured[f"champion (version {evidence.champion_version})"] = known
+        measured[f"champion ({evidence.champion_named})"] = known
     measured["baseline"] = training.baseline_metrics
     measured |= {_words(name): values for name, values in training.reference_metrics.items()}
     columns = {who: present_names(task, values, "holdout_") for who, values in measured.items()}

@@ -33,6 +33,7 @@ _STANDINGS: dict[Action, str] = {
     "baseline": "refused",
     "propose": "proposed",
     "reject": "rejected",
+    "refuse_refit": "refused",
 }
 
 

@@ -106,7 +106,9 @@ def _version_tags(training_run: Run, record: TrainingRecord, role: Role) -> dict
         "as_of": str(record.as_of),
         "learnt_from": str(record.learnt_from),
         "learnt_until": str(record.learnt_until),
-        "split": record.split,
+        # A refitted version has kept no keys out.
+        "split": "none" if record.parent else record.split,
+        **({"parent_version": str(record.parent.version)} if record.parent else {}),
         "data_digest": hashlib.sha256(data.encode()).hexdigest(),
         **{name: training_run.data.tags[name] for name in ("staged_digest", "code_version", "airflow_run_url")},
         **{f"interval_{name}": str(value) for name, value in interval.items()},

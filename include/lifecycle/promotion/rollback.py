@@ -65,8 +65,13 @@ def gather(
 
 
 def version_before(history: Sequence[ledger.Entry]) -> int | None:
-    """The version that the present champion replaced, passing over those that were rolled back, or None."""
-    return next(iter(ledger.choices_as_of(history, date.max)[1:]), None)
+    """The version that the present champion replaced, passing over those that were rolled back, or None.
+
+    What a refitted champion replaced is what its parent did: the two are one training.
+    """
+    champion, *others = ledger.choices_as_of(history, date.max) or (None,)
+    parent = None if champion is None else ledger.parents(history).get(champion)
+    return next((version for version in others if version != parent), None)
 
 
 def changed_on(history: Sequence[ledger.Entry]) -> date | None:

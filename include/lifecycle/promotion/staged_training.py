@@ -20,11 +20,20 @@ ROLE_FILES: dict[Role, str] = {"candidate": MODEL_FILE, "baseline": BASELINE}
 
 @dataclass(frozen=True)
 class StagedTraining:
-    """The training of a model as of a day, by the digest of its manifest: a later one of the day replaces it."""
+    """The training of a model as of a day, by the digest of its manifest: a later one of the day replaces it.
+
+    `is_refit` tells one whose champion was fitted on the holdout as well.
+    """
 
     model: ModelSpec
     as_of: date
     digest: str
+    is_refit: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """Where it is staged."""
+        return self.model.staged_refit_prefix if self.is_refit else self.model.staging_prefix
 
     def pin(self, lake: Lake) -> PinnedTraining:
         """Its files as they are now, whatever replaces them later.
@@ -34,7 +43,7 @@ class StagedTraining:
         ValueError
             If another training has replaced it.
         """
-        pinned = lake.pin(self.model.staging_prefix, [self.as_of])
+        pinned = lake.pin(self.prefix, [self.as_of])
         digest = pinned.manifests[self.as_of].digest
         if digest != self.digest:
             raise ValueError(

@@ -21,6 +21,7 @@ from include.lifecycle.specs.models import (
     SplitSpec,
 )
 from include.lifecycle.specs.reasons import ReasonsSpec
+from include.lifecycle.specs.refit import RefitSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Spec
 
@@ -44,6 +45,7 @@ __all__ = [
     "Monotonic",
     "Profile",
     "ReasonsSpec",
+    "RefitSpec",
     "RetrainingSpec",
     "RollbackPolicy",
     "ScheduleSpec",

@@ -14,6 +14,7 @@ from include.lifecycle.specs.behaviour import BehaviourTest, behaviour_faults
 from include.lifecycle.specs.datasets import DatasetSpec
 from include.lifecycle.specs.gate import GateSpec
 from include.lifecycle.specs.reasons import ReasonsSpec
+from include.lifecycle.specs.refit import RefitSpec
 from include.lifecycle.specs.retraining import RetrainingSpec
 from include.lifecycle.specs.spec import Cron, Spec, takes
 
@@ -244,6 +245,9 @@ class ModelSpec(Spec):
     rollback: RollbackPolicy | None = Field(
         None, description="When a rollback happens by itself; None: only a person rolls back."
     )
+    refit: RefitSpec | None = Field(
+        None, description="How a new champion is fitted on the holdout as well; None: it never is."
+    )
     schedule: ScheduleSpec = Field(ScheduleSpec(), description="When it is trained and monitored.")
     retraining: RetrainingSpec = Field(
         RetrainingSpec(), description="When it is trained outside its schedule, as its reports ask for it."
@@ -277,6 +281,15 @@ class ModelSpec(Spec):
                 f"Model {self.name!r}: a champion asks for a training once it is older than "
                 f"`retraining.max_age_days` ({asked}), but one that is no worse may replace it only after "
                 f"`gate.max_champion_age_days` ({refreshed}); set the latter to {asked} at most."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_refitted(self) -> Self:
+        if self.refit and self.segments.per_task:
+            raise ValueError(
+                f"Model {self.name!r} has both `refit` and `segments.per_task`, but what is fitted on each "
+                "segment alone cannot be fitted again; leave one of them out."
             )
         return self
 
@@ -341,6 +354,11 @@ class ModelSpec(Spec):
     def staging_prefix(self) -> str:
         """Lake prefix of the trained model that waits to be pushed."""
         return f"staging/{self.name}"
+
+    @property
+    def staged_refit_prefix(self) -> str:
+        """Lake prefix of a new champion that was fitted on the holdout as well, and waits to be pushed."""
+        return f"staging/{self.name}_refit"
 
     @property
     def training_rows_prefix(self) -> str:

@@ -24,6 +24,7 @@ from include.lifecycle.specs import (
     Monotonic,
     Profile,
     ReasonsSpec,
+    RefitSpec,
     RetrainingSpec,
     RollbackPolicy,
     ScheduleSpec,
@@ -53,6 +54,7 @@ SPECS: tuple[type[Spec], ...] = (
     ReasonsSpec,
     DriftPolicy,
     RollbackPolicy,
+    RefitSpec,
     ScheduleSpec,
     RetrainingSpec,
 )

@@ -17,7 +17,7 @@ from include.lifecycle.modelling.tasks import FITTING_FOLDS, task_of
 from include.lifecycle.modelling.tuning import Trial, best
 from include.lifecycle.segments import SegmentModels
 from include.lifecycle.specs import ModelSpec
-from include.lifecycle.training.record import TrainingRequest
+from include.lifecycle.training.record import TrainingRecord, TrainingRequest
 from include.lifecycle.training.segment_training import SegmentFits
 from include.lifecycle.training.snapshots import places
 from include.lifecycle.training.split_rows import SplitRows
@@ -88,6 +88,12 @@ def fit_candidates(
         intervals=_intervals(model, out_of_fold),
         segment_fits=segment_fits,
     )
+
+
+def fit_again(model: ModelSpec, record: TrainingRecord, rows: pl.DataFrame) -> Any:
+    """The candidate of a training, fitted on other rows with the same hyperparameters and seed, and calibrated."""
+    build = {candidate.name: candidate.build for candidate in model.candidates()}[record.candidate]
+    return _refit(model, build(dict(record.params), record.seed), rows, record.seed, calibrate=True)
 
 
 def _builders(model: ModelSpec, chosen: Trial, seed: int) -> Builders:

@@ -105,6 +105,13 @@ class BehaviourResult(_Part):
     example: str = ""
 
 
+class Parent(_Part):
+    """The version that the gate judged in the place of a refitted one, and the newest day that it learnt from."""
+
+    version: int
+    learnt_until: date
+
+
 class TrainingRecord(_Part):
     """What a training was asked for, and what came of it.
 
@@ -130,6 +137,8 @@ class TrainingRecord(_Part):
         older files.
     behaviour_tests : of the candidate, in the order of the spec.
     warnings : sentences for whoever uses the model.
+    parent : of a version that was fitted on the holdout as well, whose metrics, intervals and importance are those
+        of its parent; None where the version was judged itself.
     """
 
     model: str
@@ -162,6 +171,7 @@ class TrainingRecord(_Part):
     per_segment: SegmentRecord = SegmentRecord()
     behaviour_tests: tuple[BehaviourResult, ...] = ()
     warnings: tuple[str, ...] = ()
+    parent: Parent | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:

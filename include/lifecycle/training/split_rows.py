@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -47,19 +48,14 @@ def split_rows(model: ModelSpec, training_set: TrainingSet, seed: int) -> SplitR
     NothingToLearnError
         If there are too few days, or a part has hardly any outcomes of one kind.
     """
-
-    def rows_of(part: Part, seed: int = seed) -> pl.DataFrame:
-        share = model.split.max_rows // len(part.days)
-        chosen = (select(training_set.rows[day], model.dataset.key, part, share, seed) for day in part.days)
-        return pl.concat(chosen, how="vertical_relaxed")
-
+    rows_of = partial(_rows_of, model, training_set)
     parts = split(list(training_set.rows), model)
     rows = SplitRows(
         split=parts,
-        folds=[FoldRows(rows_of(fold.train), rows_of(fold.validation)) for fold in parts.folds],
-        refit=rows_of(parts.refit),
+        folds=[FoldRows(rows_of(fold.train, seed), rows_of(fold.validation, seed)) for fold in parts.folds],
+        refit=rows_of(parts.refit, seed),
         # Whichever seed is tried, the same rows judge.
-        holdout=rows_of(parts.holdout, seed=0),
+        holdout=rows_of(parts.holdout, 0),
         inputs=training_set.sources_of({*parts.refit.days, *parts.holdout.days}),
     )
     for name, frame in rows.by_name():
@@ -69,3 +65,14 @@ def split_rows(model: ModelSpec, training_set: TrainingSet, seed: int) -> SplitR
                 f"The {name} part of model {model.name!r} has {shortfall}; give more days or more rows."
             )
     return rows
+
+
+def all_rows(model: ModelSpec, training_set: TrainingSet, seed: int) -> pl.DataFrame:
+    """The rows of all days together, those of the holdout too, at most `max_rows` of them."""
+    return _rows_of(model, training_set, Part(tuple(training_set.rows)), seed)
+
+
+def _rows_of(model: ModelSpec, training_set: TrainingSet, part: Part, seed: int) -> pl.DataFrame:
+    share = model.split.max_rows // len(part.days)
+    chosen = (select(training_set.rows[day], model.dataset.key, part, share, seed) for day in part.days)
+    return pl.concat(chosen, how="vertical_relaxed")
