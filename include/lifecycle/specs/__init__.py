@@ -9,11 +9,11 @@ from __future__ import annotations
 from include.lifecycle.specs.behaviour import AnyOrder, BehaviourTest, Extreme, Invariant, Monotonic, Profile
 from include.lifecycle.specs.datasets import RESERVED_COLUMNS, DatasetSpec, Extracted, Source, TableSpec
 from include.lifecycle.specs.gate import Approval, GateLimits, GateSegments, GateSpec
+from include.lifecycle.specs.label import LabelSpec
 from include.lifecycle.specs.models import (
     Candidate,
     DriftPolicy,
     IntervalPolicy,
-    LabelSpec,
     ModelSpec,
     RollbackPolicy,
     ScheduleSpec,
