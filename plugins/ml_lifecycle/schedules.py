@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
-
-_WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+from airflow.timetables.trigger import CronTriggerTimetable as DescribedTimetable
 
 
 def from_next_time(cron: str, timezone: str) -> CronTriggerTimetable:
@@ -23,16 +22,9 @@ def from_next_time_or(asset: Asset, cron: str, timezone: str) -> AssetOrTimeSche
 
 
 def in_words(cron: str, timezone: str) -> str:
-    """A cron expression of one time of day, e.g. `30 3 * * 1-5`, as "Monday to Friday at 03:30 (UTC)".
+    """A cron expression as Airflow's own pages say it, e.g. "At 03:30, Monday through Friday (UTC)".
 
-    Raises
-    ------
-    ValueError
-        If it names days of months, months, or more than one time.
+    One that Airflow has no words for stays as it is.
     """
-    minute, hour, *dates, weekdays = cron.split()
-    if dates != ["*", "*"] or not (minute.isdigit() and hour.isdigit()):
-        raise ValueError(f"The schedule {cron!r} is not one time on days of the week; describe it here as well.")
-    days = "every day" if weekdays == "*" else " to ".join(_WEEKDAYS[int(day)] for day in weekdays.split("-"))
-    every = f"every {days}" if days in _WEEKDAYS else days
-    return f"{every} at {int(hour):02}:{int(minute):02} ({timezone})"
+    described = DescribedTimetable(cron, timezone=timezone).description
+    return f"{described or cron} ({timezone})"

@@ -152,7 +152,11 @@ class ScheduleSpec(Spec):
     """When a model is trained and monitored, and how long a day's predictions may take."""
 
     training: Cron = Field(
-        "0 4 * * 1", description="Cron expression, in the dataset's time zone, of the training."
+        "0 4 1 * *",
+        description=(
+            "Cron expression, in the dataset's time zone, of the training; its reports ask for one in between, "
+            "where trainings are further apart than `retraining.cooldown_days`."
+        ),
     )
     monitoring: Cron = Field("0 6 * * 1", description="Cron expression, in that time zone, of the monitoring.")
     deadline_hours: float = Field(
