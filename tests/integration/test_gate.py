@@ -11,7 +11,8 @@ import pytest
 from mlflow import MlflowClient
 
 from include.datasets.market.calendar import NEW_YORK
-from include.lifecycle.promotion import ledger, promotion, registry
+from include.lifecycle.promotion import ab_test, ledger, promotion, registry
+from include.lifecycle.promotion.ab_test import AbTest
 from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.ledger import Aliases
@@ -287,6 +288,28 @@ def test_an_old_champion_is_refreshed_by_a_candidate_that_is_no_worse(
     assert any("63 days older than the candidate" in reason for reason in old.reasons)
     assert aliases(mlflow_url, model.name) == Aliases(champion=3)
     assert ledger.champion_as_of(ledger.entries(postgres, model.name), AS_OF + 8 * WEEK) == 1
+
+
+def test_a_candidate_that_would_end_an_ab_test_waits_for_a_person(
+    train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
+) -> None:
+    # given: the second version has a share of the keys
+    train()
+    train(as_of=AS_OF + WEEK)
+    test = AbTest(share=0.2, salt="a test", first_day=AS_OF + WEEK, days=30, aim="lower")
+    stated = {ab_test.STATED: test.model_dump(mode="json")}
+    entry = ledger.Entry(
+        model.name, "shadow", 2, 1, 1, AS_OF + WEEK, "admin", "It may be better.", stated, "manual"
+    )
+    ledger.record(postgres, entry)
+
+    # when: a candidate comes that would refresh the champion
+    decision = train(as_of=AS_OF + 9 * WEEK)
+
+    # then
+    assert decision.action == "propose"
+    assert "Version 2 is compared with the champion in an A/B test on 30 days" in decision.reasons[0]
+    assert aliases(mlflow_url, model.name) == Aliases(champion=1, challenger=2)
 
 
 @pytest.mark.parametrize("gate", [{"leakage_threshold": ("roc_auc", 0.6)}, {"approval": "always"}])

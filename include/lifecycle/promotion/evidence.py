@@ -11,7 +11,7 @@ import polars as pl
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.tasks import task_of
-from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion import ab_test, ledger
 from include.lifecycle.promotion.gate_evidence import (
     BehaviourEvidence,
     CalibrationEvidence,
@@ -121,7 +121,18 @@ def _known_of_champion(
         "champion_parent": champion.version if champion.version != present else None,
         "champion_age_days": (candidate.as_of - champion.as_of).days,
         "champion_segments": judged_segments(model, first.evidence),
+        "running_test": _running_test(history),
     }
+
+
+def _running_test(history: Sequence[ledger.Entry]) -> str | None:
+    split = ab_test.running(history)
+    if split is None:
+        return None
+    return (
+        f"Version {split.challenger} is compared with the champion in an A/B test on {split.test.days} days from "
+        f"{split.test.first_day} on."
+    )
 
 
 def _compare(holdout: Holdout, candidate: Contender, champion: Contender | None, level: float) -> Fields:

@@ -38,7 +38,7 @@ def evaluate_gate(evidence: GateEvidence) -> GateDecision:
     earned = _earned(rows)
     if earned is None:
         return _refused(evidence, rows)
-    rows = (*rows, *_approval(evidence, earned))
+    rows = (*rows, *_running_test(evidence), *_approval(evidence, earned))
     questions = tuple(row.sentence for row in rows if row.asks)
     action: Verdict = "propose" if questions else earned
     reasons = (*questions, *_merits(rows, earned))
@@ -72,6 +72,20 @@ def _refused(evidence: GateEvidence, rows: tuple[CheckRow, ...]) -> GateDecision
         return GateDecision(action="baseline", reasons=reasons, evidence=evidence, checks=rows)
     fault = (evidence.champion_fault,) if evidence.champion_fault else ()
     return GateDecision(action="keep", reasons=(*reasons, *fault), evidence=evidence, checks=rows)
+
+
+def _running_test(evidence: GateEvidence) -> Iterator[CheckRow]:
+    """An A/B test would end without a result; where the champion cannot be used, that does not matter."""
+    if evidence.running_test is None or not evidence.has_champion_to_beat:
+        return
+    yield CheckRow(
+        name="A/B test",
+        asked="none that another champion would end",
+        measured="one runs",
+        passed=False,
+        sentence=f"{evidence.running_test} Another champion ends it without a result, so a person is asked.",
+        if_failed="ask",
+    )
 
 
 def _approval(evidence: GateEvidence, earned: Earned) -> tuple[CheckRow, ...]:

@@ -90,6 +90,7 @@ class GateEvidence(Spec):
     distinct_scores : how many different scores the candidate gave; None where it gave none.
     segments : in the order of the spec. champion_segments : those that judged the champion when it came into
         force.
+    running_test : a sentence that says which A/B test runs; None without one.
     problems : sentences about evidence that is missing or cannot be trusted.
     """
 
@@ -123,6 +124,7 @@ class GateEvidence(Spec):
     calibration: CalibrationEvidence | None = None
     leak: LeakEvidence | None = None
     behaviour: tuple[BehaviourEvidence, ...] = ()
+    running_test: str | None = None
     problems: tuple[str, ...] = ()
 
     @property

@@ -25,6 +25,7 @@ from tests.gate_evidence import (
 NAN = math.nan
 CLOSE = {"gain": 0.02, "gain_lower_bound": 0.005, "gain_upper_bound": 0.04}
 ALWAYS, WHEN_CLOSE = {"limits": {"approval": "always"}}, {"limits": {"approval": "when_close"}}
+TESTED = {"running_test": "Version 8 is compared with the champion in an A/B test on 30 days from 2026-03-01 on."}
 ALARM = {"leak": leak(0.95)}
 FEW = segment(upper_bound=-1, shortfall="120 rows, but at least 200 are needed")
 LOSS = {"segments": (segment(upper_bound=-0.021), segment("under 30", by="age"))}
@@ -134,6 +135,11 @@ LOSS = {"segments": (segment(upper_bound=-0.021), segment("under 30", by="age"))
             },
             "refresh",
         ),
+        # A running A/B test.
+        (TESTED, "propose"),
+        ({**TESTED, **OLD, **WORSE}, "propose"),
+        ({**TESTED, "gain_lower_bound": 0.0}, "keep"),
+        ({**TESTED, **DEAD_CHAMPION}, "promote"),
         # A champion that cannot be used.
         (DEAD_CHAMPION, "promote"),
         ({**DEAD_CHAMPION, "min_gain": 0.5}, "promote"),

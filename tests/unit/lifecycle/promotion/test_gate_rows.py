@@ -108,6 +108,10 @@ def test_each_check_is_a_row_in_the_order_of_the_page() -> None:
             (*HOLDOUT, "candidate number 3; 99.44 % interval of the gain", "passed"),
         ),
         (
+            {"running_test": "Version 8 is in an A/B test."},
+            ("A/B test", "none that another champion would end", "one runs", "asks a person"),
+        ),
+        (
             {"limits": {"approval": "always"}},
             ("Approval", "a person's agreement", "required", "asks a person"),
         ),
