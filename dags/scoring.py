@@ -142,7 +142,7 @@ def scoring(model: ModelSpec) -> DAG:
                 scorer = replace(
                     loaded,
                     withdrawn=rescoring.withdrawn(history),
-                    challengers=scorers.load_challengers(url, lake(), model, history, version, days),
+                    challengers=scorers.challengers_of(url, lake(), model, history, version),
                 )
                 for day, fault in scoring.score_days(model, lake(), connection, days, scorer, run_info()):
                     if fault is not None:

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from include.lifecycle.modelling.bootstrap import LEVEL
 from include.lifecycle.promotion import ledger
@@ -36,6 +36,9 @@ class AbTest(Spec):
     outcome, aim : what is compared, and whether it is to be lower or higher.
     level : how often the interval of the difference misses it.
     """
+
+    # Written by later code, a test that runs may state more, which must not stop the scoring.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     share: float = Field(gt=0, le=0.5)
     salt: str
@@ -111,10 +114,9 @@ def split_as_of(history: Sequence[ledger.Entry], day: date) -> Split | None:
     return next((split for split in splits(history) if split.covers(day)), None)
 
 
-def begun_as_of(history: Sequence[ledger.Entry], day: date) -> Split | None:
-    """The newest test whose first day is not after a day, also where it had ended by then; None without one."""
-    begun = [split for split in splits(history) if split.test.first_day <= day and not split.is_void]
-    return begun[-1] if begun else None
+def begun_as_of(history: Sequence[ledger.Entry], day: date) -> list[Split]:
+    """The tests whose first day is not after a day, oldest first, also those that had ended by then."""
+    return [split for split in splits(history) if split.test.first_day <= day and not split.is_void]
 
 
 def champion_as_of(history: Sequence[ledger.Entry], day: date) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.ingestion.feature_version import present_feature_days
 from include.lifecycle.promotion import ledger
-from include.lifecycle.promotion.ab_test import split_as_of
+from include.lifecycle.promotion.ab_test import begun_as_of
 from include.lifecycle.scoring.prediction_files import challenger_input, predictions_table, version_input
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
@@ -61,10 +61,9 @@ def days_to_rescore(
 def is_replaced(history: Sequence[ledger.Entry], day: date, version: int) -> bool:
     """Whether a version may not score a day any more, as it was rolled back, and another one may.
 
-    The challenger of an A/B test may, whatever was before.
+    The versions of an A/B test may, whatever was before, and also score again what they had published by its end.
     """
-    split = split_as_of(history, day)
-    if split and version in (split.champion, split.challenger):
+    if any(version in (split.champion, split.challenger) for split in begun_as_of(history, day)):
         return False
     choices = ledger.choices_as_of(history, day)
     return bool(choices) and version not in choices

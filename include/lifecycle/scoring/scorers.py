@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from typing import Any
+
+from pydantic import ValidationError
 
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.modelling.reasons import Usual
 from include.lifecycle.promotion import ledger, registry
-from include.lifecycle.promotion.ab_test import AbTest, Split, begun_as_of
+from include.lifecycle.promotion.ab_test import AbTest, Split, splits
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LakeError, Pinned
 from include.lifecycle.training.record import RECORD, TrainingRecord
@@ -30,7 +32,9 @@ class Scorer:
     usual : what the reasons for its scores compare a row with; empty where none are given.
     inputs : path and digest of the partition that `usual` was read from.
     withdrawn : of versions that were rolled back, why their days are scored again.
-    challengers : by day that an A/B test splits, who scores a share of its keys.
+    challengers : of the version's A/B tests.
+    challenger : who scores a share of the keys of the day at hand, None for nobody.
+    unsplit : why the challenger of the day at hand does not score its share; empty where that is not so.
     """
 
     estimator: Any
@@ -39,21 +43,43 @@ class Scorer:
     usual: Usual = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     withdrawn: Mapping[int, str] = field(default_factory=dict)
-    challengers: Mapping[date, Challenger] = field(default_factory=dict)
+    challengers: Challengers = field(default_factory=lambda: Challengers())
+    challenger: Challenger | None = None
+    unsplit: str = ""
 
 
 @dataclass(frozen=True)
 class Challenger:
-    """The challenger of an A/B test; without a `scorer` it scores nothing, and `fault` says why.
-
-    `is_over`: by the ledger the test had ended before the day, which may have been published before that.
-    """
+    """The challenger of an A/B test; without a `scorer` it scores nothing, and `fault` says why."""
 
     test: AbTest
     version: int
     scorer: Scorer | None
     fault: str = ""
-    is_over: bool = False
+
+
+@dataclass(frozen=True)
+class Challengers:
+    """The A/B tests of a champion, oldest first; their challengers are loaded as days ask for them."""
+
+    splits: Sequence[Split] = ()
+    load: Callable[[Split], Challenger] | None = None
+
+    def of(self, day: date) -> Challenger | None:
+        """The challenger of a day that a test splits, or None."""
+        return self._newest(split for split in self.splits if split.covers(day))
+
+    def named(self, day: date, version: int) -> Challenger | None:
+        """The version that has scored a share of a published day, or None where it may not do so again.
+
+        Its test may have ended before that day since.
+        """
+        begun = (split for split in self.splits if split.test.first_day <= day)
+        return self._newest(split for split in begun if split.challenger == version)
+
+    def _newest(self, splits: Iterable[Split]) -> Challenger | None:
+        found = list(splits)
+        return self.load(found[-1]) if found and self.load else None
 
 
 def load_scorer(tracking_uri: str, lake: Lake, model: ModelSpec, version: int, sha256: str | None) -> Scorer:
@@ -91,7 +117,7 @@ def _kept_usual(lake: Lake, model: ModelSpec, version: int) -> tuple[Usual, Mapp
     kept = Pinned(lake, prefix, {day: manifest})
     try:
         record = TrainingRecord.model_validate(kept.read_json(day, RECORD))
-    except LakeError as error:
+    except (LakeError, ValidationError) as error:
         raise UnusableModelError(_damaged_reference(model, version, str(error))) from error
     return record.usual_values, kept.inputs if record.usual_values else {}
 
@@ -103,15 +129,10 @@ def _damaged_reference(model: ModelSpec, version: int, fault: str) -> str:
     )
 
 
-def load_challengers(
-    tracking_uri: str,
-    lake: Lake,
-    model: ModelSpec,
-    history: Sequence[ledger.Entry],
-    champion: int,
-    days: Iterable[date],
-) -> dict[date, Challenger]:
-    """Who scores a share of the keys of those days that an A/B test of a champion splits, or may have split.
+def challengers_of(
+    tracking_uri: str, lake: Lake, model: ModelSpec, history: Sequence[ledger.Entry], champion: int
+) -> Challengers:
+    """Who scores, or has scored, a share of the keys beside a champion.
 
     A challenger that cannot be used is there without a scorer.
 
@@ -121,7 +142,7 @@ def load_challengers(
     """
 
     @cache
-    def challenger(split: Split) -> Challenger:
+    def load(split: Split) -> Challenger:
         version = split.challenger
         try:
             digest = ledger.digest_of(history, version)
@@ -129,9 +150,5 @@ def load_challengers(
         except UnusableModelError as error:
             return Challenger(split.test, version, None, str(error))
 
-    found = {day: begun_as_of(history, day) for day in days}
-    return {
-        day: replace(challenger(split), is_over=not split.covers(day))
-        for day, split in found.items()
-        if split and split.champion == champion
-    }
+    own = [split for split in splits(history) if split.champion == champion and not split.is_void]
+    return Challengers(own, load)

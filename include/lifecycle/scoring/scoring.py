@@ -36,7 +36,7 @@ from include.lifecycle.scoring.prediction_files import (
     version_input,
 )
 from include.lifecycle.scoring.scorers import Scorer
-from include.lifecycle.scoring.split_scoring import ChallengerError, as_before, by_arm, split_inputs, unsplit
+from include.lifecycle.scoring.split_scoring import ChallengerError, by_arm, for_day, split_inputs, unsplit
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import warehouse
 from include.lifecycle.storage.batches import batches
@@ -129,11 +129,11 @@ def score(
     refuse_empty(model, lake, day, features)
     last = lake.usable_manifest(model.predictions_prefix, day)
     loaded = cache(lambda: _loaded(model, connection, day))
-    scorer = as_before(model, last or loaded(), scorer, day)
+    scorer = for_day(model, last or loaded(), scorer, day)
     made_by = {
         version_input(model): str(scorer.version),
         **scorer.inputs,
-        **split_inputs(model, scorer.challengers.get(day)),
+        **split_inputs(model, scorer),
     }
     inputs = features.inputs | made_by | _why_again(model, last or loaded(), scorer, day)
     published = _same_work(last, inputs, run)
@@ -149,7 +149,8 @@ def score(
             try:
                 write_scores(model, features, scorer, dated, path)
             except ChallengerError as error:
-                return score(model, lake, day, unsplit(scorer, day, str(error)), run, connection)
+                alone = unsplit(scorer, day, error.challenger, str(error))
+                return score(model, lake, day, alone, run, connection)
         return publish_scores(lake, model.staged_scores_prefix, day, path, dated, inputs)
 
 
@@ -191,7 +192,8 @@ def _why_again(model: ModelSpec, known: Manifest | None, scorer: Scorer, day: da
     if known is None:
         return {}
     name, version = rescored_input(model), known.inputs.get(version_input(model))
-    challenger = None if day in scorer.challengers else known.inputs.get(challenger_input(model))
+    is_split = scorer.challenger is not None or scorer.unsplit
+    challenger = None if is_split else known.inputs.get(challenger_input(model))
     gone = [int(other) for other in (version, challenger) if other and int(other) != scorer.version]
     why = next((scorer.withdrawn[other] for other in gone if other in scorer.withdrawn), None)
     if why is None and version == str(scorer.version):
@@ -227,13 +229,13 @@ def write_scores(model: ModelSpec, features: Pinned, scorer: Scorer, run: RunInf
     import pyarrow.parquet as pq
 
     [day] = features.days
-    rows, challenger = pl.scan_parquet(features.download(day, path.parent)), scorer.challengers.get(day)
+    rows = pl.scan_parquet(features.download(day, path.parent))
 
     def score_rows(some: pl.DataFrame, by: Scorer) -> pl.DataFrame:
         return _score_rows(model, some, by).with_columns(**_origin(model, day, by, run))
 
     def score_batch(batch: pl.LazyFrame) -> pl.DataFrame:
-        return by_arm(model, batch.collect(), scorer, challenger, score_rows)
+        return by_arm(model, batch.collect(), scorer, score_rows)
 
     with ExitStack() as stack:
         writer = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.ab_test import Split
 from include.lifecycle.scoring import planning
 from include.lifecycle.scoring.publishing import publish
 from include.lifecycle.scoring.rescoring import withdrawn
-from include.lifecycle.scoring.scorers import Scorer
+from include.lifecycle.scoring.scorers import Challenger, Challengers, Scorer
 from include.lifecycle.scoring.scoring import score
 from include.lifecycle.specs import LabelSpec
 from include.lifecycle.storage.lake import Lake, RunInfo
@@ -104,3 +105,9 @@ def work(lake: Lake, connection: Any, run: RunInfo) -> dict[date, int]:
         score(LEAVING, lake, day, Scorer(Constant(version / 10), version, withdrawn=why), run, connection)
         publish(LEAVING, lake, connection, day, run)
     return planned
+
+
+def split_between(champion: Scorer, challenger: Challenger) -> Scorer:
+    """A champion that a challenger is compared with in a running A/B test."""
+    split = Split(challenger.test, champion.version, challenger.version)
+    return replace(champion, challengers=Challengers([split], lambda _: challenger))

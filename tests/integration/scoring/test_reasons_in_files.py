@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from include.lifecycle.specs import ReasonsSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training.record import RECORD
 from tests.damage import DAMAGES, damage
-from tests.integration.scoring.people import DAY, LEAVING, Constant, features, predictions
+from tests.integration.scoring.people import DAY, LEAVING, Constant, features, predictions, split_between
 from tests.specs import changed
 from tests.training_records import training_record
 
@@ -203,7 +202,7 @@ def test_on_a_day_that_is_split_the_reasons_are_of_the_version_that_decides(
         for version in (1, 2)
     )
     test = AbTest(share=0.5, salt="leaving", first_day=DAY, days=1, aim="lower")
-    split = replace(champion, challengers={DAY: Challenger(test, 2, challenger)})
+    split = split_between(champion, Challenger(test, 2, challenger))
 
     staged = score(REASONED, lake, DAY, split, run)
     publish(REASONED, lake, postgres, DAY, run)
@@ -224,7 +223,7 @@ def test_rows_of_a_version_that_gives_reasons_lack_none_on_a_day_that_is_split(
     inputs = {partition(REASONED.reference_prefix(2), TRAINED): "ab"}
     test = AbTest(share=0.5, salt="leaving", first_day=DAY, days=1, aim="lower")
     challenger = Challenger(test, 2, Scorer(Constant(0.9), 2, inputs=inputs))
-    score(REASONED, lake, DAY, Scorer(Constant(0.9), 1, challengers={DAY: challenger}), run)
+    score(REASONED, lake, DAY, split_between(Scorer(Constant(0.9), 1), challenger), run)
 
     own = int(test.is_challengers(features().select("person", "place")).sum())
     with pytest.raises(PredictionsError, match=f"{own} rows that a person acts on lack 'reason_1'"):

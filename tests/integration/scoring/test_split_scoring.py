@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.integration.scoring.people import (
     features,
     objects,
     predictions,
+    split_between,
     warehouse_rows,
 )
 
@@ -55,7 +57,10 @@ class Registry:
         default_factory=lambda: {1: Constant(0.2), 2: Constant(0.7), 3: Constant(0.3)}
     )
 
+    loaded: list[int] = field(default_factory=list)
+
     def load(self, _url: str, _lake: Lake, _model: Any, version: int, _digest: str | None) -> Scorer:
+        self.loaded.append(version)
         if version not in self.estimators:
             raise UnusableModelError(f"Version {version} is gone.")
         return Scorer(self.estimators[version], version)
@@ -95,7 +100,7 @@ def work(
     planned = planning.plan(LEAVING, lake, postgres, requested)
     found = fallback.assign(planned, history, fault, run.run_id, on_demand=requested is not None)
     for job in fallback.jobs(found.versions, 2):
-        challengers = scorers.load_challengers("", lake, LEAVING, history, job.version, job.days)
+        challengers = scorers.challengers_of("", lake, LEAVING, history, job.version)
         loaded = registry.load("", lake, LEAVING, job.version, None)
         scorer = replace(loaded, withdrawn=withdrawn(history), challengers=challengers)
         for day in job.days:
@@ -278,10 +283,11 @@ def test_without_a_usable_challenger_the_champion_scores_all_and_log_manifest_an
     assert set(whose(world, new, tmp_path)) == {1}
     inputs = world.manifest(LEAVING.predictions_prefix, new).inputs
     why = inputs["unsplit:/leaving"]
-    assert why.startswith(
-        "The challenger, version 2, cannot score its share of the keys, so that version 1 scores"
+    assert re.fullmatch(
+        "The challenger, version 2, cannot score its share of the keys, so that version 1 scores all of them: "
+        rf"[^:]*{re.escape(fault)}",
+        why,
     )
-    assert why.endswith(fault)
     assert f"{new}: {why}" in caplog.messages
     assert "challenger:/leaving" not in inputs
 
@@ -326,6 +332,100 @@ def test_the_days_of_a_challenger_that_is_rolled_back_are_scored_again_and_say_w
     assert objects(world) == files
 
 
+def another_test(first_day: date, **ended: Any) -> Entry:
+    """Version 3 gets a share of the keys from a day on."""
+    stated = TEST.model_copy(update={"salt": "leaving version 3", "first_day": first_day})
+    return replace(
+        BEGUN, candidate=3, evidence={"ab_test": stated.model_dump(mode="json"), **ended}, run_id="begun 3"
+    )
+
+
+@pytest.mark.parametrize("rescore", [True, False])
+def test_a_day_of_a_test_whose_challenger_was_rolled_back_is_not_given_to_that_of_a_test_before(
+    world: Lake,
+    postgres: Any,
+    registry: Registry,
+    publish_features: Any,
+    tmp_path: Path,
+    rescore: bool,
+) -> None:
+    # given: version 3 took the place of version 2, became champion and was rolled back
+    ledger.record(postgres, another_test(DAYS[3] + timedelta(1), **ENDED))
+    day = DAYS[3] + timedelta(2)
+    publish_features(day)
+    work(world, postgres, registry)
+    assert set(whose(world, day, tmp_path / "split")) == {1, 3}
+    promoted = replace(another_test(day), action="promote", to_version=3, effective_from=day, run_id="promoted 3")
+    ledger.record(postgres, replace(promoted, evidence={"last_split_day": str(day)}))
+    back = replace(promoted, action="rollback", candidate=1, from_version=3, to_version=1, run_id="back")
+    ledger.record(postgres, replace(back, evidence={"rescore": rescore}))
+
+    # when
+    if not rescore:
+        lose(world, day)
+    planned = work(world, postgres, registry)
+
+    # then
+    assert planned[day] == 1
+    assert set(whose(world, day, tmp_path / "whole")) == {1}
+    assert ("rescored:/leaving" in world.manifest(LEAVING.predictions_prefix, day).inputs) == rescore
+    assert work(world, postgres, registry) == {}
+
+
+def test_a_day_that_the_challenger_of_a_test_before_had_scored_keeps_its_rows(
+    world: Lake, postgres: Any, registry: Registry
+) -> None:
+    # given: the last split day was scored before the ledger said that version 3 takes over from it on
+    ledger.record(postgres, another_test(DAYS[3], last_split_day=str(DAYS[2])))
+    files = objects(world)
+    lose(world, DAYS[3])
+
+    work(world, postgres, registry)
+
+    assert objects(world) == files
+
+
+def test_days_of_an_ended_test_are_not_scored_again_for_ever_where_a_version_was_once_rolled_back(
+    lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, registry: Registry
+) -> None:
+    # given: version 2 was rolled back before its test, which another champion ends with days already published
+    again = replace(FIRST, candidate=2, from_version=1, to_version=2, run_id="run 2")
+    back = replace(again, action="rollback", candidate=1, from_version=2, to_version=1, evidence={"rescore": True})
+    for entry in (FIRST, again, back, BEGUN):
+        ledger.record(postgres, entry)
+    for day in DAYS:
+        publish_features(day)
+    work(lake, postgres, registry, run)
+    ledger.record(postgres, replace(OTHER_CHAMPION, effective_from=DAYS[2]))
+
+    assert work(lake, postgres, registry) == {}
+
+
+def test_a_challenger_is_loaded_only_where_a_day_is_split(
+    world: Lake, postgres: Any, registry: Registry, publish_features: Any
+) -> None:
+    ledger.record(postgres, replace(BEGUN, action="withdraw", evidence=ENDED, run_id="end"))
+    publish_features(DAYS[3] + timedelta(1))
+    registry.loaded.clear()
+
+    work(world, postgres, registry)
+
+    assert set(registry.loaded) == {1}
+
+
+def test_a_test_that_later_code_has_stated_with_more_stops_no_scoring(
+    lake: Lake, postgres: Any, run: RunInfo, registry: Registry, publish_features: Any, tmp_path: Path
+) -> None:
+    stated = {**TEST.model_dump(mode="json"), "stratified_by": "plan"}
+    for entry in (FIRST, REFUSED, replace(BEGUN, evidence={"ab_test": stated})):
+        ledger.record(postgres, entry)
+    publish_features(DAYS[1])
+
+    work(lake, postgres, registry, run)
+
+    assert whose(lake, DAYS[1], tmp_path) == split_versions()
+
+
 def test_a_version_that_was_rolled_back_before_its_test_is_scored_once(
     lake: Lake, postgres: Any, run: RunInfo, publish_features: Any, registry: Registry, tmp_path: Path
 ) -> None:
@@ -361,7 +461,7 @@ def test_scores_of_a_model_that_loses_rows_are_not_published(
     model = LEAVING.model_copy(update={"decide": lambda scores: LEAVING.decide(scores).head(3)})
     publish_features(DAYS[1])
     challenger = scorers.Challenger(TEST, 2, Scorer(Constant(0.7), 2))
-    scorer = Scorer(Constant(0.2), 1, challengers={DAYS[1]: challenger})
+    scorer = split_between(Scorer(Constant(0.2), 1), challenger)
     score(model, lake, DAYS[1], scorer, run, postgres)
 
     with pytest.raises(PredictionsError, match="There are 6 of them for 40 rows of features"):
