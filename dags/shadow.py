@@ -99,6 +99,7 @@ def shadow(model: ModelSpec) -> DAG:
                 28,
                 type="integer",
                 minimum=1,
+                maximum=366,
                 title="Horizon",
                 description="Of an A/B test: on so many days whose outcomes are known it is decided, once.",
             ),

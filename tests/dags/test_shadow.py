@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from include.lifecycle.modelling.model_files import UnusableModelError
 from include.lifecycle.monitoring.performance_verdict import VERDICT, PerformanceVerdict
-from include.lifecycle.promotion import ab_test, ab_test_policy, ledger, registry
+from include.lifecycle.promotion import ab_test, ab_test_policy, ledger, registry, shadow
 from include.lifecycle.promotion.ab_test_policy import AbTestEvidence, Arm
 from include.lifecycle.promotion.ledger import Aliases, Entry
 from include.lifecycle.promotion.shadow_policy import ShadowComparison
@@ -277,7 +277,7 @@ def test_a_share_that_cannot_be_tested_changes_nothing(trigger: Trigger, shown: 
     assert trigger(action="shadow", version=2, reason=REASON, share=0.2, test_days=180).state == "failed"
 
     assert shown["aliases"] == []
-    assert "but a performance report looks back 180; choose fewer." in shown["notified"][-1].reason
+    assert "but a weekly report may look back no more than 173; choose fewer." in shown["notified"][-1].reason
 
 
 def test_a_test_decides_about_the_promotion_and_the_ledger_keeps_what_it_said(
@@ -300,6 +300,45 @@ def test_a_test_decides_about_the_promotion_and_the_ledger_keeps_what_it_said(
     assert entry.evidence["result"]["verdict"] == "better"
     assert entry.evidence["result"]["reason"].startswith("The mean outcome is 0.03 for the 1,000 keys of the")
     assert ab_test.running(ledger.entries(postgres, "churn")) is None
+
+
+def test_a_test_that_was_not_won_is_not_passed_by_without_another_one(
+    trigger: Trigger, postgres: Any, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    # given: the challenger of a test is withdrawn, and comes back without a share, better on the same rows
+    trigger(action="shadow", version=2, reason=REASON, share=0.2)
+    statement = ledger.entries(postgres, "churn")[-1].evidence["ab_test"]
+    trigger(action="withdraw", version=None, reason="It does not win.", share=0)
+    trigger(action="shadow", version=2, reason=REASON, share=0)
+    compared(lake, run, tmp_path)
+
+    assert trigger(action="promote", version=None, reason=REASON, share=0).state == "failed"
+
+    assert "begin another test" in shown["notified"][-1].reason
+    assert actions(postgres) == ["promote", "keep", "shadow", "withdraw", "shadow"]
+    judged(lake, run, tmp_path, statement)
+    assert trigger(action="promote", version=None, reason=REASON, share=0).state == "success"
+
+
+def test_a_report_that_cannot_be_read_is_told_as_one_that_says_nothing(
+    trigger: Trigger, shown: dict[str, Any], lake: Lake, run: RunInfo, tmp_path: Path
+) -> None:
+    trigger(action="shadow", version=2, reason=REASON)
+    compared(lake, run, tmp_path)
+    [body] = [key for key in lake.keys("reports/churn/performance/") if "verdict" in key]
+    lake.write_object(body, b"damaged")
+
+    assert trigger(action="promote", version=None, reason=REASON).state == "failed"
+
+    assert shown["notified"][-1].reason.startswith("Nothing is changed. The newest performance report compares no")
+
+
+def test_a_run_that_has_the_id_of_another_one_says_so(trigger: Trigger, postgres: Any) -> None:
+    trigger(action="shadow", version=2, reason=REASON)
+    entry = ledger.entries(postgres, "churn")[-1]
+
+    with pytest.raises(ValueError, match="The ledger has 'keep' of version 2 by a run 'second', so that"):
+        shadow.change("", postgres, replace(entry, action="promote", to_version=2, run_id=SECOND.run_id))
 
 
 @pytest.mark.parametrize(

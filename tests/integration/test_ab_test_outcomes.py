@@ -20,10 +20,12 @@ from include.lifecycle.promotion.ab_test import AbTest
 from include.lifecycle.promotion.ab_test_policy import AbTestResult
 from include.lifecycle.promotion.ledger import Entry
 from include.lifecycle.scoring.prediction_files import PARQUET
+from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo, partition
 from include.lifecycle.training.record import BASELINE
 from include.models.churn import CHURN
 from tests.integration.churn_history import CHURNS, churns_of, day, features_of, labels_of, publish_history
+from tests.specs import changed
 
 SNAPSHOTS = [day(number) for number in range(7)]
 FIRST_DAY = 2
@@ -54,14 +56,15 @@ def tested(lake: Lake, postgres: Any, run: RunInfo, tmp_path: Path) -> Lake:
     model_files.dump(baseline, tmp_path / BASELINE, CHURN.trusted_types)
     lake.publish(CHURN.reference_prefix(1), day(0), [LocalFile(tmp_path / BASELINE)], run=run)
     for number, snapshot in enumerate(SNAPSHOTS):
-        predict(lake, run, tmp_path, snapshot, is_split=number >= FIRST_DAY)
+        predict(lake, run, tmp_path, snapshot, None if number >= FIRST_DAY else 1)
     return lake
 
 
-def predict(lake: Lake, run: RunInfo, scratch: Path, scored: date, *, is_split: bool) -> None:
+def predict(lake: Lake, run: RunInfo, scratch: Path, scored: date, alone: int | None = None) -> None:
+    """Publish predictions of both versions, or of one of them alone."""
     customers = features_of(scored).select("customer_id")
-    challengers = TEST.is_challengers(customers).cast(pl.Int64) if is_split else pl.lit(0)
-    rows = customers.with_columns(score=pl.lit(0.2), model_version=1 + challengers)
+    version = pl.lit(alone) if alone else 1 + TEST.is_challengers(customers).cast(pl.Int64)
+    rows = customers.with_columns(score=pl.lit(0.2), model_version=version)
     rows.write_parquet(scratch / PARQUET)
     lake.publish(CHURN.predictions_prefix, scored, [LocalFile(scratch / PARQUET, rows.height)], run=run)
 
@@ -75,8 +78,10 @@ def keep_customers(lake: Lake, run: RunInfo, scratch: Path, every: int) -> None:
         lake.publish_frame(CHURNS, recorded_on[0], rows, run=run, scratch=scratch)  # type: ignore[arg-type]
 
 
-def report(lake: Lake, postgres: Any, run: RunInfo, reported: date) -> PerformanceVerdict:
-    return performance.monitor(CHURN, lake, postgres, reported, run, Reference(day(0), 1))
+def report(
+    lake: Lake, postgres: Any, run: RunInfo, reported: date, model: ModelSpec = CHURN
+) -> PerformanceVerdict:
+    return performance.monitor(model, lake, postgres, reported, run, Reference(day(0), 1))
 
 
 def result(verdict: PerformanceVerdict) -> AbTestResult:
@@ -150,7 +155,9 @@ def test_a_verdict_that_cannot_be_read_any_more_is_found_again(tested: Lake, pos
     given = result(report(tested, postgres, run, AT))
     tested.write_object(f"{partition(REPORT, AT)}/manifest.json", b"damaged")
 
-    assert result(report(tested, postgres, run, LATER)) == given
+    found = result(report(tested, postgres, run, LATER))
+
+    assert found.model_copy(update={"looked_at": given.looked_at}) == given
 
 
 def test_a_test_that_was_ended_before_its_horizon_has_no_verdict(
@@ -162,16 +169,28 @@ def test_a_test_that_was_ended_before_its_horizon_has_no_verdict(
 
     assert (found.verdict, found.champion_arm) == ("stopped", None)
     html = page(tested, tmp_path, LATER)
-    assert "The test was ended when the outcomes of 3 of 3 days were known, so it has no verdict." in html
+    assert "The test was ended before a report had compared both sides, so it has no verdict; by now" in html
 
 
-def test_a_day_on_which_the_challenger_could_not_score_does_not_count(
-    tested: Lake, postgres: Any, run: RunInfo, tmp_path: Path
+@pytest.mark.parametrize("alone", [1, 2])
+def test_a_day_on_which_one_of_the_versions_could_not_score_does_not_count(
+    tested: Lake, postgres: Any, run: RunInfo, tmp_path: Path, alone: int
 ) -> None:
-    predict(tested, run, tmp_path, SNAPSHOTS[3], is_split=False)
+    predict(tested, run, tmp_path, SNAPSHOTS[3], alone)
 
     assert result(report(tested, postgres, run, AT)).days == (SNAPSHOTS[2], SNAPSHOTS[4])
     assert result(report(tested, postgres, run, LATER)).days == (SNAPSHOTS[2], SNAPSHOTS[4], SNAPSHOTS[5])
+
+
+def test_a_report_that_does_not_look_back_to_the_first_day_of_the_test_gives_no_verdict(
+    tested: Lake, postgres: Any, run: RunInfo
+) -> None:
+    model = changed(CHURN, drift=changed(CHURN.drift, outcome_days=(AT - SNAPSHOTS[2]).days - 1))
+
+    found = result(report(tested, postgres, run, AT, model))
+
+    assert (found.verdict, found.is_final, found.champion_arm) == ("stopped", False, None)
+    assert found.reason.startswith(f"The first day of the test is {SNAPSHOTS[2]}, but the report looks back to ")
 
 
 def test_a_report_on_days_without_a_test_says_nothing_of_it(tested: Lake, postgres: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from include.lifecycle.specs import ModelSpec, Profile, RefitSpec
 from include.lifecycle.storage.lake import Lake
 from include.lifecycle.training.record import HOLDOUT, RECORD, TrainingRecord
 from include.lifecycle.training.training import train
-from include.lifecycle.training.training_set import assemble
+from include.lifecycle.training.training_set import TrainingSet, assemble
 from include.models.churn import CHURN
 from tests.integration.churn_history import RUN, day, publish_history, request
 from tests.integration.interrupted import aliases, killed
@@ -200,3 +200,31 @@ def test_only_a_candidate_that_has_just_become_champion_is_refitted(world: World
 
     assert world.refit(replace(staged, model=world.model), version) is None
     assert world.versions == [1]
+
+
+def test_a_version_that_leaves_the_shadow_as_champion_is_not_refitted(world: World) -> None:
+    # given: the gate refused the version, and a person has made it champion since
+    staged, version = world.train(AS_OF)
+    first = ledger.Entry(world.model.name, "promote", 9, None, 9, day(0), "gate", "Better.", {}, "first")
+    refused = replace(first, action="keep", candidate=version, from_version=9, run_id="second")
+    out = replace(refused, action="promote", to_version=version, actor="eve", run_id="shadow")
+    for entry in (first, refused, out):
+        ledger.record(world.postgres, entry)
+
+    assert world.refit(staged, version) is None
+
+
+def test_a_training_set_that_has_grown_since_is_not_learnt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged, parent = world.train(AS_OF)
+    world.gate(staged, parent)
+    read = TrainingSet.read
+
+    def grown(*asked: Any) -> TrainingSet:
+        found = read(*asked)
+        newest = max(found.rows)
+        return replace(found, rows={**found.rows, newest + timedelta(1): found.rows[newest]})
+
+    monkeypatch.setattr(TrainingSet, "read", grown)
+
+    with pytest.raises(ValueError, match="a later training replaced it"):
+        world.refit(staged, parent)

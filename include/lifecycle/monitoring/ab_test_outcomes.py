@@ -46,7 +46,7 @@ def look(model: ModelSpec, lake: Lake, day: date, history: Sequence[ledger.Entry
     split = begun[-1]
     given = _given(model, lake, day, split)
     if given.result is None:
-        return Looked(decide(_evidence(model, split, rows)))
+        return Looked(decide(_evidence(model, split, rows, looked_at)))
     ended = {"has_ended": split.last_day is not None}
     return Looked(given.result.model_copy(update=ended), given.inputs)
 
@@ -66,8 +66,15 @@ def _given(model: ModelSpec, lake: Lake, day: date, split: Split) -> Looked:
     return Looked()
 
 
-def _evidence(model: ModelSpec, split: Split, rows: pl.DataFrame) -> AbTestEvidence:
-    """Before the horizon, and of a test that ended before it, how many days are known and nothing more."""
+def _evidence(model: ModelSpec, split: Split, rows: pl.DataFrame, looked_at: date) -> AbTestEvidence:
+    """Before the horizon, and of a test that ended before it, how many days are known and nothing more.
+
+    So it is where the rows begin after the test: other days than those that were stated are not compared.
+
+    Parameters
+    ----------
+    looked_at : the first day whose rows a report has.
+    """
     days = _known_days(split, rows)[: split.test.days]
     has_ended = split.last_day is not None
     evidence = AbTestEvidence(
@@ -76,9 +83,10 @@ def _evidence(model: ModelSpec, split: Split, rows: pl.DataFrame) -> AbTestEvide
         challenger=split.challenger,
         days=days,
         has_ended=has_ended,
+        looked_at=looked_at,
         min_keys=model.drift.min_rows,
     )
-    if has_ended or len(days) < split.test.days:
+    if has_ended or evidence.is_too_late or len(days) < split.test.days:
         return evidence
     key = model.dataset.key
     labels = rows.filter(pl.col("dt").is_in(days)).group_by(key, maintain_order=True)
@@ -89,11 +97,12 @@ def _evidence(model: ModelSpec, split: Split, rows: pl.DataFrame) -> AbTestEvide
 
 
 def _known_days(split: Split, rows: pl.DataFrame) -> tuple[date, ...]:
-    """The split days with known outcomes, oldest first; not those on which the challenger could not score."""
+    """The split days with known outcomes, oldest first; not those on which one version scored all keys."""
     if "model_version" not in rows.columns:
         return ()
-    scored = rows.filter(pl.col("model_version") == split.challenger)["dt"].unique().sort()
-    return tuple(day for day in scored if split.covers(day))
+    both = rows.filter(pl.col("model_version").is_in([split.champion, split.challenger])).group_by("dt")
+    scored = both.agg(pl.col("model_version").n_unique()).filter(pl.col("model_version") == 2)
+    return tuple(day for day in scored["dt"].sort() if split.covers(day))
 
 
 def _arm(model: ModelSpec, keys: pl.DataFrame) -> Arm:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from pydantic import ValidationError
 
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring.champion import Champion
@@ -19,7 +20,7 @@ from include.lifecycle.promotion.shadow_policy import ShadowComparison
 from include.lifecycle.scoring.prediction_files import PARQUET
 from include.lifecycle.specs import ModelSpec
 from include.lifecycle.storage import latest
-from include.lifecycle.storage.lake import CorruptFileError, Lake
+from include.lifecycle.storage.lake import CorruptFileError, Lake, LakeError
 
 if TYPE_CHECKING:
     from psycopg2 import extensions
@@ -64,8 +65,12 @@ def see(model: ModelSpec, lake: Lake, request: Request) -> Seen:
     found = lake.newest(model.report_prefix(KIND)) if request.asked == "promote" else None
     if found is None:
         return Seen(newest_day=newest_day)
-    content = lake.read_json(model.report_prefix(KIND), found[0], VERDICT)
-    verdict = PerformanceVerdict.model_validate(content)
+    try:
+        content = lake.read_json(model.report_prefix(KIND), found[0], VERDICT)
+        verdict = PerformanceVerdict.model_validate(content)
+    except (LakeError, ValidationError) as error:
+        log.warning("The performance report of %s says nothing: %s", found[0], error)
+        return Seen(newest_day=newest_day)
     return Seen(verdict.shadow, verdict.ab_test, newest_day)
 
 

@@ -109,6 +109,13 @@ def running(history: Sequence[ledger.Entry]) -> Split | None:
     return next((split for split in splits(history) if split.last_day is None), None)
 
 
+def newest_of(history: Sequence[ledger.Entry], present: ledger.Aliases) -> Split | None:
+    """The newest test of the present champion and challenger, also where it has ended; None without one."""
+    own = (present.champion, present.challenger)
+    found = [split for split in splits(history) if (split.champion, split.challenger) == own and not split.is_void]
+    return found[-1] if found else None
+
+
 def split_as_of(history: Sequence[ledger.Entry], day: date) -> Split | None:
     """The test that a day is scored under, or None."""
     return next((split for split in splits(history) if split.covers(day)), None)

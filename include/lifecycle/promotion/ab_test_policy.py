@@ -34,6 +34,7 @@ class AbTestEvidence(Spec):
     ----------
     days : split days whose outcomes are known, oldest first, no more than the horizon.
     has_ended : whether days are split no longer.
+    looked_at : the first day that the report looks at; None in reports of earlier versions of the code.
     champion_arm, challenger_arm : on these days; None before the horizon, where nobody looks at them.
     min_keys : an arm with fewer is not compared.
     """
@@ -43,9 +44,15 @@ class AbTestEvidence(Spec):
     challenger: int
     days: tuple[date, ...] = ()
     has_ended: bool = False
+    looked_at: date | None = None
     champion_arm: Arm | None = None
     challenger_arm: Arm | None = None
     min_keys: int = 500
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the report does not look back to the first of the days that were stated."""
+        return self.looked_at is not None and self.test.first_day < self.looked_at
 
 
 class AbTestResult(AbTestEvidence):
@@ -70,7 +77,7 @@ def decide(evidence: AbTestEvidence) -> AbTestResult:
     """The verdict on a test: none before its horizon, however clear it may look, and none if it ended before."""
     champion, challenger, known = evidence.champion_arm, evidence.challenger_arm, evidence.model_dump()
     if champion is None or challenger is None:
-        verdict: AbTestVerdict = "stopped" if evidence.has_ended else "running"
+        verdict: AbTestVerdict = "stopped" if evidence.has_ended or evidence.is_too_late else "running"
         return AbTestResult(**known, verdict=verdict, reason=_waiting(evidence))
     if lacking := _lacking(evidence, champion, challenger):
         return AbTestResult(**known, verdict="not enough evidence", reason=lacking)
@@ -97,7 +104,16 @@ def _interval(champion: Arm, challenger: Arm, level: float) -> tuple[float, floa
 def _waiting(evidence: AbTestEvidence) -> str:
     so_far = f"{len(evidence.days)} of {evidence.test.days} days"
     if evidence.has_ended:
-        return f"The test was ended when the outcomes of {so_far} were known, so it has no verdict."
+        return (
+            "The test was ended before a report had compared both sides, so it has no verdict; by now the "
+            f"outcomes of {so_far} are known."
+        )
+    if evidence.is_too_late:
+        return (
+            f"The first day of the test is {evidence.test.first_day}, but the report looks back to "
+            f"{evidence.looked_at} alone, so the test gets no verdict from it. Begin another one, or report on an "
+            "earlier day."
+        )
     return f"The outcomes of {so_far} are known; they are compared once, when all are."
 
 

@@ -16,7 +16,6 @@ import polars as pl
 from include.lifecycle.modelling.estimator_input import predict
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import ledger, registry
-from include.lifecycle.promotion.actions import WINS
 from include.lifecycle.promotion.evidence import behaviour_evidence
 from include.lifecycle.promotion.promotion import REASON_SEPARATOR, show_in_registry
 from include.lifecycle.promotion.push import push_model
@@ -75,9 +74,13 @@ def run_refit(
 
 
 def _has_just_won(history: list[ledger.Entry], version: int) -> bool:
-    """Whether a version is champion by the gate or an approval: one that a person brought back stays as it is."""
+    """Whether a version is champion by its verdict or the answer about it.
+
+    One that a person has brought back, or that has left the shadow, stays as it is.
+    """
     changes = [entry for entry in history if entry.to_version != entry.from_version]
-    return bool(changes) and changes[-1].to_version == version and changes[-1].action in WINS
+    won = (ledger.find_verdict(history, version), ledger.find_answer(history, version))
+    return bool(changes) and changes[-1] in won and changes[-1].to_version == version
 
 
 def gather(tracking_uri: str, training: PinnedTraining, version: int, limits: RefitSpec) -> RefitEvidence:

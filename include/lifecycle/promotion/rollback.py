@@ -86,7 +86,7 @@ def changed_on(history: Sequence[ledger.Entry]) -> date | None:
 def _days_known(entry: ledger.Entry) -> list[date]:
     """Days of data that there were when an entry was recorded."""
     compared = (entry.evidence.get("comparison") or {}).get("days", ())
-    said = [entry.evidence.get("day"), *compared[-1:]]
+    said = [entry.evidence.get("day"), entry.evidence.get("newest_day"), *compared[-1:]]
     return [entry.effective_from, *(date.fromisoformat(day) for day in said if day)]
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from psycopg2 import extensions
 
 
+_BETWEEN_REPORTS = 7
+"""Days: the report that sees all outcomes of a test may come so much later than they are known."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a person asks for.
@@ -77,6 +81,7 @@ def gather(
         challenger=present.challenger,
         reason=request.reason,
         comparison=seen.comparison,
+        newest_day=seen.newest_day,
         min_rows=model.drift.min_rows,
         **known,
         **_test_of(model, history, request, seen),
@@ -84,27 +89,31 @@ def gather(
 
 
 def _test_of(model: ModelSpec, history: Sequence[ledger.Entry], request: Request, seen: Seen) -> dict[str, Any]:
-    """Fields of the evidence about the A/B test that begins, and the one that runs.
+    """Fields of the evidence about the A/B test that begins, or the one that decides.
 
     Days that have features may be scored at this moment, so a test begins after them, and ends with them.
     """
     running = ab_test.running(history)
     ends = {"last_split_day": seen.newest_day or running.test.first_day - timedelta(1)} if running else {}
     if request.asked != "shadow":
-        return {**ends, "ab_test": running and running.test, "result": seen.result}
+        decides = ab_test.newest_of(history, ledger.replay(history))
+        return {**ends, "ab_test": decides and decides.test, "result": seen.result}
     verdict = ledger.find_verdict(history, request.version) if request.version else None
     if verdict is None:
         return {}
     first, later = verdict.effective_from, model.dataset.calendar.later
     if seen.newest_day is not None:
         first = max(first, later(seen.newest_day, 1))
+    test = ab_test.stated(model, verdict.candidate, request.share, request.days, first)
+    if test is None:
+        return {**ends, "share": request.share}
     known = model.matures_on(later(first, request.days - 1)) - first
     return {
         **ends,
         "share": request.share,
-        "ab_test": ab_test.stated(model, verdict.candidate, request.share, request.days, first),
+        "ab_test": test,
         "known_after_days": known.days,
-        "look_back_days": model.drift.outcome_days,
+        "look_back_days": model.drift.outcome_days - _BETWEEN_REPORTS,
     }
 
 
@@ -160,7 +169,14 @@ def change(tracking_uri: str, connection: extensions.connection, entry: ledger.E
     ------
     LedgerConflictError
         If the challenger was to become champion, and another champion was made meanwhile.
+    ValueError
+        If a run of another DAG had the same id, and has recorded something else of the version.
     """
-    entry = ledger.record(connection, entry)
-    show_in_registry(tracking_uri, connection, entry.model, entry.candidate)
-    return entry
+    recorded = ledger.record(connection, entry)
+    if recorded.action != entry.action:
+        raise ValueError(
+            f"The ledger has {recorded.action!r} of version {entry.candidate} by a run {entry.run_id!r}, so that "
+            f"another run of that name records no {entry.action!r}; trigger one with another run id."
+        )
+    show_in_registry(tracking_uri, connection, recorded.model, recorded.candidate)
+    return recorded

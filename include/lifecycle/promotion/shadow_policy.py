@@ -61,11 +61,13 @@ class ShadowEvidence(Spec):
     comparison : of the newest performance report, or None where that has none.
     min_rows : outcomes that a promotion needs.
     share : of the keys that is asked for, 0 for none.
-    ab_test : the test that would begin, or, of another request, the one that runs; None where there is none.
+    ab_test : the test that would begin, or, of another request, the newest one of champion and challenger; None
+        where there is none.
     known_after_days, look_back_days : so long after its first day the outcomes of the last are known, and so far
-        back a performance report looks.
-    result : what the newest performance report says of the test that runs.
+        back each weekly performance report looks.
+    result : what the newest performance report says of an A/B test.
     last_split_day : the last day of the test that the request ends, or None.
+    newest_day : of the data, when it was asked for; None where there is none.
     """
 
     asked: Asked
@@ -85,6 +87,7 @@ class ShadowEvidence(Spec):
     look_back_days: int = 0
     result: AbTestResult | None = None
     last_split_day: date | None = None
+    newest_day: date | None = None
 
 
 class ShadowDecision(Spec):
@@ -148,7 +151,7 @@ def _against_test(evidence: ShadowEvidence) -> tuple[str, ...]:
     if evidence.known_after_days > evidence.look_back_days:
         return (
             f"The outcomes of {evidence.ab_test.days} days are known {evidence.known_after_days} days after the "
-            f"first one, but a performance report looks back {evidence.look_back_days}; choose fewer.",
+            f"first one, but a weekly report may look back no more than {evidence.look_back_days}; choose fewer.",
         )
     return ()
 
@@ -164,9 +167,12 @@ def _against_promotion(evidence: ShadowEvidence) -> tuple[str, ...]:
 
 
 def _against_result(test: AbTest, result: AbTestResult | None) -> tuple[str, ...]:
-    """What speaks against a promotion while a test runs: it alone decides, as was stated."""
+    """What speaks against a promotion where there was a test: it alone decides, as was stated."""
     if result is None or result.test != test:
-        return (f"The newest performance report says nothing of the A/B test from {test.first_day}; wait.",)
+        return (
+            f"The newest performance report says nothing of the A/B test from {test.first_day} on, which decides; "
+            "wait for its verdict, or begin another test.",
+        )
     if result.verdict == "better":
         return ()
     what = f"The verdict of the A/B test is {result.verdict!r}." if result.is_final else "The A/B test decides."

@@ -101,6 +101,12 @@ def _unscored(holdout: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse_other_data(record: TrainingRecord, training_set: TrainingSet) -> None:
+    newest, judged = max(training_set.rows), max(record.days.holdout)
+    if newest > judged:
+        raise ValueError(
+            f"The training set as of {record.as_of} has days until {newest}, but the version to refit was judged "
+            f"on days until {judged}: a later training replaced it. Train again."
+        )
     changed = sorted(path for path, digest in record.data.items() if training_set.sources.get(path) != digest)
     if changed:
         raise ValueError(

@@ -80,7 +80,18 @@ def arm(**changes: Any) -> Arm:
         (
             {"champion_arm": None, "challenger_arm": None, "days": DAYS[:2], "has_ended": True},
             "stopped",
-            "The test was ended when the outcomes of 2 of 3 days were known, so it has no verdict.",
+            "The test was ended before a report had compared both sides, so it has no verdict; by now the "
+            "outcomes of 2 of 3 days are known.",
+        ),
+        (
+            {"champion_arm": None, "challenger_arm": None, "looked_at": date(2026, 3, 6)},
+            "stopped",
+            "The first day of the test is 2026-03-05, but the report looks back to 2026-03-06 alone",
+        ),
+        (
+            {"champion_arm": None, "challenger_arm": None, "days": DAYS[:2], "looked_at": date(2026, 3, 5)},
+            "running",
+            "The outcomes of 2 of 3 days are known; they are compared once, when all are.",
         ),
     ],
 )

@@ -42,10 +42,21 @@ def test_a_rollback_counts_from_its_day_or_else_from_the_last_that_the_version_w
     assert changed_on([FIRST, SECOND, replace(BACK, evidence=evidence)]) == day
 
 
-def test_a_challenger_that_leaves_the_shadow_counts_from_the_last_day_that_was_compared() -> None:
-    evidence = {"comparison": {"days": ["2026-02-02", "2026-03-01"]}}
+@pytest.mark.parametrize(
+    ("evidence", "day"),
+    [
+        ({"newest_day": "2026-04-01"}, APRIL),
+        ({"newest_day": None}, FEBRUARY),
+        # Before the newest day was kept: the last one that was compared.
+        ({}, MARCH),
+    ],
+)
+def test_a_challenger_that_leaves_the_shadow_counts_from_the_newest_day_of_then(
+    evidence: dict[str, Any], day: date
+) -> None:
+    compared = {"comparison": {"days": ["2026-02-02", "2026-03-01"]} if day != FEBRUARY else None}
 
-    assert changed_on([FIRST, replace(SECOND, evidence=evidence)]) == MARCH
+    assert changed_on([FIRST, replace(SECOND, evidence=compared | evidence)]) == day
 
 
 def test_a_training_as_of_an_older_day_counts_from_the_newest_day_that_a_champion_before_it_knew() -> None:

@@ -83,7 +83,7 @@ def result(**changes: Any) -> dict[str, Any]:
         (
             SHADOW,
             {**TEST, "known_after_days": 181},
-            "The outcomes of 28 days are known 181 days after the first one, but a performance report looks back",
+            "The outcomes of 28 days are known 181 days after the first one, but a weekly report may look back",
         ),
         (WITHDRAW, {"challenger": None}, "There is no challenger; make a version challenger first."),
         (WITHDRAW, {"version": 5}, "Version 5 is not the challenger, that is version 4; name that one, or none."),
