@@ -200,12 +200,28 @@ def _asked(evidence: RetrainingEvidence, policy: RetrainingSpec) -> _Asked:
     reasons, sources = [*_found(evidence), total], []
     if points >= policy.points:
         sources += [(kind, report.day, report.digest) for kind, report in given]
-    age = None if evidence.trained_on is None else (evidence.day - evidence.trained_on).days
-    if age is not None and policy.max_age_days is not None and age > policy.max_age_days:
+    if aged := _aged(evidence, policy):
         newest = evidence.drift[-1]
         sources.append(("age", newest.day, newest.digest))
-        reasons.append(f"The champion was trained {_counted(age, 'day')} ago; the limit is {policy.max_age_days}.")
+        reasons.append(aged)
     return _Asked(reasons=tuple(reasons), sources=tuple(sources))
+
+
+def _aged(evidence: RetrainingEvidence, policy: RetrainingSpec) -> str | None:
+    """That the champion has grown old, in a sentence, or None.
+
+    A training that the gate has refused since has answered that as well: an old champion that is still the best
+    does not ask each time that a cooldown is over.
+    """
+    limit, trained = policy.max_age_days, evidence.trained_on
+    if limit is None or trained is None:
+        return None
+    newest = max(trained, evidence.last_training or trained)
+    if (evidence.day - newest).days <= limit:
+        return None
+    age = _counted((evidence.day - trained).days, "day")
+    since = "" if newest == trained else f", and the newest training is as of {newest}"
+    return f"The champion was trained {age} ago{since}; the limit is {limit}."
 
 
 def _found(evidence: RetrainingEvidence) -> Iterator[str]:

@@ -29,9 +29,12 @@ class RetrainingSpec(Spec):
         35, ge=1, description="Drift reports count that are at most so many days older than the newest one."
     )
     max_age_days: int | None = Field(
-        90,
+        120,
         ge=1,
-        description="A champion that was trained longer ago asks for a training by its age; None: never.",
+        description=(
+            "A champion that was trained longer ago asks for a training by its age, once in so many days while "
+            "none replaces it; None: never."
+        ),
     )
     cooldown_days: int = Field(
         14, ge=1, description="So many days lie between the newest training of the model and the next."

@@ -52,6 +52,13 @@ def refuted(weeks: int) -> PerformanceReport:
     return outcomes().model_copy(update={"known_weeks": 4, "refuted_weeks": weeks})
 
 
+def aged(champion: int, newest: int | None = -1) -> dict[str, Any]:
+    """The ages, in days, of the champion's training and of the newest one, which is the champion's by default."""
+    newest = champion if newest == -1 else newest
+    last = None if newest is None else DAY - timedelta(newest)
+    return {"trained_on": DAY - timedelta(champion), "last_training": last}
+
+
 def estimated(verdict: Any = "as expected", digest: str = "outcomes") -> EstimateReport:
     return EstimateReport(day=DAY, digest=digest, verdict=verdict)
 
@@ -191,8 +198,18 @@ def test_a_report_without_enough_evidence_asks_for_nothing() -> None:
         ({"estimate": estimated()}, "wait", "That makes 0 points; a training takes 4."),
         ({"estimate": estimated("not judged")}, "wait", "That makes 0 points"),
         ({"estimate": estimated("not enough evidence")}, "wait", "That makes 0 points"),
-        ({"trained_on": DAY - timedelta(90)}, "wait", "That makes 0 points"),
-        ({"trained_on": DAY - timedelta(91)}, "train", "The champion was trained 91 days ago; the limit is 90."),
+        (aged(120), "wait", "That makes 0 points"),
+        (aged(121), "train", "The champion was trained 121 days ago; the limit is 120."),
+        # Trainings since, which the gate has refused.
+        (aged(300, 120), "wait", "That makes 0 points"),
+        (
+            aged(300, 121),
+            "train",
+            f"The champion was trained 300 days ago, and the newest training is as of {DAY - timedelta(121)}; the",
+        ),
+        # A training as of an older day than the champion's.
+        (aged(121, 300), "train", "The champion was trained 121 days ago; the limit is 120."),
+        (aged(121, None), "train", "The champion was trained 121 days ago; the limit is 120."),
     ],
 )
 def test_worse_predictions_and_an_old_champion_ask_on_their_own(
@@ -205,7 +222,7 @@ def test_worse_predictions_and_an_old_champion_ask_on_their_own(
 
 
 def test_a_champion_asks_by_its_age_only_where_there_is_a_limit() -> None:
-    old = evidence(trained_on=DAY - timedelta(4_000))
+    old = evidence(**aged(4_000))
 
     assert decide(old, RetrainingSpec(max_age_days=None)).action == "wait"
 
@@ -255,7 +272,7 @@ def test_the_same_reports_make_no_second_request() -> None:
         {"drift": (drift(1), drift(0, digest="another"))},
         {"drift": history("scores", "none", "scores")},
         {"performance": outcomes("worse")},
-        {"trained_on": DAY - timedelta(100)},
+        aged(130),
     ],
 )
 def test_another_model_champion_or_report_makes_another_request(changes: dict[str, Any]) -> None:
