@@ -123,7 +123,7 @@ def _decisions(life: Life) -> Section:
         f"At the end of each week the monitoring decided about retraining: {told}. The gate then compared the new "
         "version with the champion on customers and days that neither had learnt from."
     )
-    table = Table(["week", "day", "why a training was asked for", "verdict of the gate", "why"], rows)
+    table = Table(["week", "day", "asked for because", "verdict", "reasons of the gate"], rows)
     return Section("What was decided, and why", text, table=table if rows else None)
 
 
