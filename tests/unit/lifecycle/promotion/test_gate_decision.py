@@ -121,6 +121,7 @@ LOSS = {"segments": (segment(upper_bound=-0.021), segment("under 30", by="age"))
         ({**WHEN_CLOSE, **CLOSE, "gain": 0.136, "min_gain": 0.1, "gain_lower_bound": 0.105}, "promote"),
         ({**WHEN_CLOSE, **CLOSE, "gain_upper_bound": None}, "propose"),
         ({**WHEN_CLOSE, **CLOSE, "gain": None}, "propose"),
+        ({**WHEN_CLOSE, "gain_upper_bound": NAN}, "propose"),
         ({**WHEN_CLOSE, **NO_CHAMPION}, "promote"),
         ({**WHEN_CLOSE, **DEAD_CHAMPION}, "promote"),
         ({**WHEN_CLOSE, **ALARM}, "propose"),
