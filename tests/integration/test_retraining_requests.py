@@ -27,7 +27,13 @@ POLICY = RetrainingSpec()
 def decision(day: date = DAY, **changes: Any) -> RetrainingDecision:
     """The decision on two weekly reports that found the scores drifted."""
     reports = [
-        DriftReport(day=day - timedelta(before), digest=f"{day}-{before}", verdict="drift", score_drifted=True)
+        DriftReport(
+            day=day - timedelta(before),
+            digest=f"{day}-{before}",
+            verdict="drift",
+            score_drifted=True,
+            gaps_changed=False,
+        )
         for before in (7, 0)
     ]
     known: dict[str, Any] = {

@@ -35,8 +35,8 @@ class DriftReport(Spec):
     day: date
     digest: str
     verdict: drift_verdict.VerdictName
-    score_drifted: bool = False
-    gaps_changed: bool = False
+    score_drifted: bool
+    gaps_changed: bool
 
     @property
     def points(self) -> int:

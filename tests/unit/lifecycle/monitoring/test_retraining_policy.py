@@ -192,6 +192,7 @@ def test_a_report_without_enough_evidence_asks_for_nothing() -> None:
     ("changes", "action", "reason"),
     [
         ({"performance": outcomes("worse")}, "train", "worse than the naive baseline's, by their outcomes"),
+        ({"performance": outcomes("worse")}, "train", "That makes 4 points; a training takes 4."),
         ({"performance": outcomes("intervals off")}, "wait", "None of the last 1 drift reports"),
         ({"performance": outcomes("not enough evidence")}, "wait", "That makes 0 points"),
         ({"estimate": estimated("worse")}, "train", "are estimated to be worse than those of its holdout"),

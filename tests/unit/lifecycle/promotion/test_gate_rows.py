@@ -47,6 +47,10 @@ PASSED = (
 )
 
 
+FEW = segment(upper_bound=None, rows=120, shortfall="120 rows, but at least 200 are needed")
+FEWER = segment("One year", upper_bound=None, rows=90, shortfall="90 rows, but at least 200 are needed")
+
+
 def rows(**changes: Any) -> list[tuple[str, ...]]:
     decision = evaluate_gate(gate_evidence(**changes))
     return [(row.name, row.asked, row.measured, row.outcome) for row in decision.checks]
@@ -72,6 +76,7 @@ def test_each_check_is_a_row_in_the_order_of_the_page() -> None:
         ({"segments": ()}, (*CONTRACT, "missing", "missing")),
         ({"segments": (segment("60 and over", by="age"),)}, (*AGE, "missing", "missing")),
         ({"segments": (segment(upper_bound=None),)}, (*CONTRACT, "missing", "missing")),
+        ({"segments": (FEW, segment("under 30", by="age"))}, (*CONTRACT, "missing", "missing")),
         ({"calibration": None}, (*CALIBRATION, "missing", "missing")),
         ({"behaviour": (behaviour(None),)}, (*BEHAVIOUR, "missing", "missing")),
         ({"distinct_scores": None}, (*SCORES, "missing", "missing")),
@@ -102,6 +107,7 @@ def test_each_check_is_a_row_in_the_order_of_the_page() -> None:
         (NO_CHAMPION, (*CONTRACT, "no champion", "passed")),
         (DEAD_CHAMPION, (*GAIN, "the champion cannot be used", "passed")),
         (OLD | WORSE, (*REFRESH, "61 days; -0.009", "passed")),
+        (OLD | WORSE | {"gain_lower_bound": -0.0100001}, (*REFRESH, "61 days; -0.0100001", "does not apply")),
         # The holdout is used up, and people are asked.
         (
             {"judgement": 3, "gain_level": 0.05 / 9},
@@ -134,3 +140,23 @@ def test_a_row_says_what_was_asked_what_was_measured_and_what_came_of_it(
     changes: dict[str, Any], row: tuple[str, ...]
 ) -> None:
     assert row in rows(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"behaviour": (behaviour(False),)},
+            "The behaviour test 'late payments' failed: No row is lower.",
+        ),
+        ({}, "The behaviour test 'late payments' passed: No row is lower."),
+        (
+            {"segments": (FEWER, FEW, segment("under 30", by="age"))},
+            "Segments by contract: none of 2 can be judged; the largest, Two year, has 120 rows, but at least 200",
+        ),
+    ],
+)
+def test_a_row_says_in_a_sentence_what_came_of_it(changes: dict[str, Any], sentence: str) -> None:
+    found = [row.sentence for row in evaluate_gate(gate_evidence(**changes)).checks]
+
+    assert any(text.startswith(sentence) for text in found), found
