@@ -45,10 +45,10 @@ def test_changed_code_of_features_renews_them_also_where_there_is_no_day_to_work
     assert labels == ["2026-03-01 to 2026-03-02, renewed by code version abc"]
 
 
-@pytest.mark.parametrize("stage", ["training", "monitoring"])
+@pytest.mark.parametrize(("stage", "interval"), [("training", {"months": 1}), ("monitoring", {"days": 7})])
 @pytest.mark.parametrize("day", range(1, 8))
-def test_a_weekly_dag_that_is_unpaused_waits_for_its_next_monday_whatever_day_it_is(
-    dags: dict[str, Any], stage: str, day: int, monkeypatch: pytest.MonkeyPatch
+def test_a_dag_that_is_unpaused_waits_for_its_next_time_whatever_day_it_is(
+    dags: dict[str, Any], stage: str, interval: dict[str, int], day: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = pendulum.datetime(2026, 12, day, 12, tz="UTC")
     monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: now)
@@ -58,7 +58,7 @@ def test_a_weekly_dag_that_is_unpaused_waits_for_its_next_monday_whatever_day_it
         last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
     )
 
-    assert now < info.run_after < now.add(days=7)
+    assert now < info.run_after < now.add(**interval)
 
 
 def test_what_wakes_the_portfolio_is_what_the_scorings_announce(dags: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def test_the_scheduler_knows_that_a_request_wakes_the_training_and_its_schedule_
             .where(AssetModel.name == "churn_retraining")
         ).all()
         [stored] = session.scalars(select(DagModel).where(DagModel.dag_id == "churn_training"))
-        weekday = stored.next_dagrun_create_after.weekday()
+        next_time = stored.next_dagrun_create_after
 
     assert waiting == ["churn_training"]
-    assert weekday == 0
+    assert (next_time.day, next_time.hour) == (1, 4)
