@@ -10,10 +10,13 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from include.lifecycle.promotion import ab_test
 from include.lifecycle.promotion.ab_test import AbTest
-from include.lifecycle.promotion.ledger import Entry
+from include.lifecycle.promotion.ledger import Aliases, Entry
+from include.models.churn import CHURN
+from tests.specs import changed
 
 KEYS = pl.DataFrame({"customer": [f"C{number:04d}" for number in range(2000)], "place": ["here", "there"] * 1000})
 DAY = date(2026, 3, 1)
@@ -95,6 +98,7 @@ OTHER_CHALLENGER = later("shadow", 3, 1, evidence=ENDS)
 OTHER_CHAMPION = later("promote", 4, 4, day(18))
 ROLLED_BACK = later("rollback", 0, 0, day(-9))
 CHALLENGER_ROLLED_BACK = later("rollback", 1, 1, day(0), from_version=2)
+AGAIN = replace(BEGUN, evidence={"ab_test": stated(salt="again").model_dump(mode="json")}, run_id="again")
 
 
 @pytest.mark.parametrize(
@@ -148,3 +152,61 @@ def test_a_second_test_splits_the_days_after_the_first() -> None:
     running = ab_test.running(history)
     assert running is not None
     assert (running.test, running.challenger) == (second, 3)
+
+
+def test_tests_that_have_begun_are_known_also_after_their_end_but_not_after_a_rollback() -> None:
+    second = stated(salt="churn version 3").model_copy(update={"first_day": day(21)})
+    again = replace(OTHER_CHALLENGER, evidence={**ENDS, "ab_test": second.model_dump(mode="json")})
+    history = [FIRST, REFUSED, BEGUN, again]
+
+    found = {
+        number: [one.challenger for one in ab_test.begun_as_of(history, day(number))] for number in (9, 10, 20, 21)
+    }
+
+    assert found == {9: [], 10: [2], 20: [2], 21: [2, 3]}
+    assert ab_test.begun_as_of([FIRST, REFUSED, BEGUN, PROMOTED, CHALLENGER_ROLLED_BACK], day(10)) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "present", "salts"),
+    [
+        ([], Aliases(1, 2), None),
+        ([BEGUN], Aliases(1, 2), "churn version 2"),
+        ([BEGUN, WITHDRAWN], Aliases(1, 2), "churn version 2"),
+        ([BEGUN, WITHDRAWN], Aliases(1, 3), None),
+        ([BEGUN, WITHDRAWN], Aliases(4, 2), None),
+        ([BEGUN, WITHDRAWN, AGAIN], Aliases(1, 2), "again"),
+        ([BEGUN, PROMOTED, CHALLENGER_ROLLED_BACK], Aliases(1, 2), None),
+    ],
+)
+def test_the_newest_test_of_champion_and_challenger_is_known_also_after_its_end(
+    entries: list[Entry], present: Aliases, salts: str | None
+) -> None:
+    found = ab_test.newest_of([FIRST, REFUSED, *entries], present)
+
+    assert (found and found.test.salt) == salts
+
+
+def test_a_test_is_stated_only_with_a_share_and_an_aim() -> None:
+    no_aim = changed(CHURN, label=changed(CHURN.label, aim=None))
+
+    found = ab_test.stated(CHURN, 2, 0.2, 28, day(10))
+
+    assert found == AbTest(
+        share=0.2, salt=f"churn version 2 from {day(10)}", first_day=day(10), days=28, aim="lower"
+    )
+    assert ab_test.stated(CHURN, 2, 0.0, 28, day(10)) is None
+    assert ab_test.stated(no_aim, 2, 0.2, 28, day(10)) is None
+
+
+@pytest.mark.parametrize("changes", [{"share": 0.0}, {"share": 0.51}, {"days": 0}])
+def test_a_share_above_a_half_or_no_day_is_no_test(changes: dict[str, Any]) -> None:
+    AbTest.model_validate({**stated().model_dump(), "share": 0.5, "days": 1})
+
+    with pytest.raises(ValidationError):
+        AbTest.model_validate({**stated().model_dump(), **changes})
+
+
+def test_what_was_stated_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        stated().share = 0.3  # type: ignore[misc]
