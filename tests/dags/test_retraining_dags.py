@@ -43,6 +43,7 @@ def evidence(*, drifted: bool = True) -> RetrainingEvidence:
             digest=f"drift {before}",
             verdict="drift" if drifted or before == 0 else "no drift",
             score_drifted=drifted or before == 0,
+            gaps_changed=False,
         )
         for before in (7, 0)
     ]
