@@ -59,6 +59,15 @@ def open_tab(browser: Any, company: World, login: Any, viewport: Any = WIDE, sch
     return page
 
 
+def open_form(page: Any, dag_id: str) -> Any:
+    """Open a DAG's form; returns its Trigger button."""
+    page.goto(f"/dags/{dag_id}")
+    page.get_by_role("button", name="Trigger").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    return dialog.get_by_role("button", name="Trigger").last
+
+
 def keep_picture(page: Any, name: str) -> None:
     """Keep a picture of the whole page, if pictures were asked for."""
     folder = os.environ.get("ML_SCREENSHOTS")

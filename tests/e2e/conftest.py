@@ -189,8 +189,8 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
         made.set_variable("customers_source", source)
         pass_days(made, START)
-        made.api.unpause("churn_scoring")
         assert made.run("customers_etl").state == "success"
+        made.api.unpause("churn_scoring")
         trained = made.run("churn_training", trials=4, day=START.isoformat(), reason="first life")
         assert trained.state == "success", trained.tasks
         made.wait_for_predictions("churn", START)

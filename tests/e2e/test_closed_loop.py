@@ -17,13 +17,16 @@ from include.stack.settings import ADMIN_NAME
 from tests.e2e.champions import Row, answer, champion, ledger, mlflow, state_of
 from tests.e2e.conftest import ENDED, YESTERDAY, World, new_world, pass_days, wait_until
 
-FIRST = YESTERDAY - timedelta(days=259)
-TRAINED = FIRST + timedelta(days=100)
+FIRST = YESTERDAY - timedelta(days=229)
+TRAINED = FIRST + timedelta(days=79)
 OFFER = Drift(kind="competitor_offer", start=TRAINED + timedelta(days=1))
-COMPANY = CompanySettings(customers=3000, history_days=260, seed=11, drift=OFFER)
-WEEKS = tuple(TRAINED + timedelta(days=days) for days in range(7, 64, 7))
-"""Last days of the weeks that are reported on until two of them have refuted what was estimated of them."""
-LATER = FIRST + timedelta(days=190)
+COMPANY = CompanySettings(customers=3000, history_days=230, seed=11, drift=OFFER)
+WEEKS = tuple(TRAINED + timedelta(days=days) for days in (7, 14, 21, 42, 49, 56))
+"""Last days of the weeks that are reported on until two of them have refuted what was estimated of them.
+
+The outcomes of the first three become known with the last three.
+"""
+LATER = YESTERDAY - timedelta(days=65)
 """A version of this day has learnt from days of the drift."""
 
 
@@ -53,8 +56,8 @@ def drifting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         source = {"kind": "postgres", "connection": "company_db", "max_lag_days": 10}
         made.set_variable("customers_source", source)
         pass_days(made, YESTERDAY, COMPANY)
-        made.api.unpause("churn_scoring")
         assert made.run("customers_etl").state == "success"
+        made.api.unpause("churn_scoring")
         trained = made.run("churn_training", trials=4, day=TRAINED.isoformat(), reason="first life")
         assert trained.state == "success", trained.tasks
         made.wait_for_predictions("churn", YESTERDAY)

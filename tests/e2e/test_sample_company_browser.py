@@ -19,6 +19,7 @@ from tests.e2e.chromium import (
     launched,
     log_in,
     needs_chromium,
+    open_form,
     open_tab,
     playwright_api,
 )
@@ -46,15 +47,6 @@ def tab(browser: Any, company: World, login: Any) -> Iterator[Any]:
     page = open_tab(browser, company, login)
     yield page
     page.context.close()
-
-
-def open_form(page: Any, dag_id: str) -> Any:
-    """Open a DAG's form; returns its Trigger button."""
-    page.goto(f"/dags/{dag_id}")
-    page.get_by_role("button", name="Trigger").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.wait_for()
-    return dialog.get_by_role("button", name="Trigger").last
 
 
 def test_every_form_can_be_sent_as_it_opens(tab: Any, company: World) -> None:

@@ -38,6 +38,7 @@ OTHER_VALUE = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "generated for each stack",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "half the processor time at rest",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "DAG files change with the image only",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "DAG files change with the image only",
 }
 ONLY_LOCAL = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "one person",
@@ -47,7 +48,6 @@ ONLY_SERVER = {
     "AIRFLOW__LOGGING__JSON_LOGS": "for what collects the logs",
     "AIRFLOW__CORE__AUTH_MANAGER": "a team, with roles",
     "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "for the container's health check",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "DAG files change with the image only",
     "OPENBLAS_CORETYPE": "the shell's, which the local stack inherits",
     "OPENBLAS_L2_SIZE": "the shell's, which the local stack inherits",
 }
