@@ -173,7 +173,7 @@ def round_weights(weights: Vector, max_weight: float = 1.0) -> Vector:
     return rounded
 
 
-def frontier(moments: Moments, settings: PortfolioSettings, points: int = 30) -> tuple[Vector, Vector]:
+def frontier(moments: Moments, settings: PortfolioSettings, points: int = 15) -> tuple[Vector, Vector]:
     """Volatilities and expected returns along the efficient frontier under the weight cap, lowest risk first.
 
     One point where all symbols have the same expected return: there is nothing to trade off.

@@ -58,7 +58,7 @@ def drifting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pass_days(made, YESTERDAY, COMPANY)
         assert made.run("customers_etl").state == "success"
         made.api.unpause("churn_scoring")
-        trained = made.run("churn_training", trials=4, day=TRAINED.isoformat(), reason="first life")
+        trained = made.run("churn_training", trials=2, day=TRAINED.isoformat(), reason="first life")
         assert trained.state == "success", trained.tasks
         made.wait_for_predictions("churn", YESTERDAY)
         yield made

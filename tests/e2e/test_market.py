@@ -1,4 +1,4 @@
-"""The five real stocks, until the end of 2015, through all market DAGs under the real scheduler."""
+"""The five real stocks, their common years, through all market DAGs under the real scheduler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.training_records import staged_record
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "ohlcv"
 SYMBOLS = ["AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"]
-FIRST, LAST = date(2010, 6, 28), date(2015, 12, 28)
+FIRST, LAST = date(2010, 6, 28), date(2017, 11, 10)
 DAY = LAST.isoformat()
 
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"the real prices {FOLDER.name}/ are not here")
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason=f"the real prices {F
 
 @pytest.fixture(scope="module")
 def market(world: World) -> World:
-    """All sessions of these years with features."""
+    """All sessions of the common years with features."""
     source = {"kind": "files", "path": str(FOLDER), "symbols": SYMBOLS, "first_day": str(FIRST), "last_day": DAY}
     world.set_variable("market_source", {**source, "max_lag_days": None})
     assert world.run("market_etl").state == "success"
@@ -84,7 +84,7 @@ def test_volatility_beats_persistence_and_becomes_champion(scored: World) -> Non
     training = staged_record(scored.lake, "volatility", LAST)
 
     assert training.candidate == "har_pooled"
-    assert training.metrics["holdout_skill"] == pytest.approx(0.4, abs=0.03)
+    assert training.metrics["holdout_skill"] == pytest.approx(0.35, abs=0.03)
     assert training.metrics["holdout_skill_lower_bound"] > 0
     assert sum(values["skill"] > 0 for values in training.segments.values()) >= 4
     assert champion_kind(scored, "volatility") == "candidate"

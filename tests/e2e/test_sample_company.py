@@ -61,7 +61,7 @@ def test_running_every_dag_again_for_the_same_day_changes_no_byte(company: World
     day = START.isoformat()
     runs = [
         company.run("customers_etl", day=day),
-        company.run("churn_training", trials=4, day=day, reason="first life"),
+        company.run("churn_training", trials=2, day=day, reason="first life"),
         company.run("churn_scoring", day=day),
         company.run("churn_monitoring", day=day),
     ]
@@ -74,7 +74,7 @@ def test_running_every_dag_again_for_the_same_day_changes_no_byte(company: World
 def test_another_training_of_the_same_day_leaves_the_monitoring_of_the_version_at_work_in_place(
     company: World,
 ) -> None:
-    assert company.run("churn_training", trials=4, seed=8, day=START.isoformat()).state == "success"
+    assert company.run("churn_training", trials=2, seed=8, day=START.isoformat()).state == "success"
     company.wait_until_quiet("churn_scoring")
 
     cards = company.lake.keys("reports/churn/model_card/version=")

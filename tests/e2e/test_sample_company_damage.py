@@ -16,7 +16,7 @@ from include.models.churn import CHURN
 from tests.damage import DAMAGES, damage, delete
 from tests.e2e.conftest import START, World
 
-FIRST_LIFE = {"day": START.isoformat(), "trials": 4, "seed": 7, "reason": "first life"}
+FIRST_LIFE = {"day": START.isoformat(), "trials": 2, "seed": 7, "reason": "first life"}
 VERSION = "version=1"
 
 

@@ -1,7 +1,6 @@
 """Versions that wait for a person: rejected, never answered, approved; through the real scheduler and REST API.
 
-The tests build on each other, in the order of the file; the last champion is healthy again. They train more
-versions as of START, so the file comes after the tests of damage, which repeat the one training of that day.
+The tests build on each other, in the order of the file; the last champion is healthy again.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def test_a_volatility_that_is_no_positive_number_is_refused() -> None:
 def test_the_frontier_rises_and_starts_at_minimum_variance() -> None:
     risks, expected = frontier(TWO, FREE)
 
-    assert len(risks) == 30
+    assert len(risks) == 15
     assert (np.diff(expected) > 0).all()
     assert (np.diff(risks) > -1e-9).all()
     assert risks[0] == pytest.approx(TWO.volatility(np.array([0.2, 0.8])), abs=1e-6)
