@@ -152,6 +152,28 @@ def test_a_week_that_refutes_its_estimate_asks_as_loudly_as_drifted_scores(
     assert any("did worse than the scores had promised" in reason for reason in decision.reasons)
 
 
+def test_where_nothing_is_wrong_the_reasons_say_nothing_else() -> None:
+    decision = decide(evidence(), POLICY)
+
+    assert decision.reasons == (
+        "None of the last 1 drift reports found that something drifted.",
+        "That makes 0 points; a training takes 4.",
+    )
+
+
+def test_what_a_performance_report_does_not_say_counts_as_nothing() -> None:
+    report = PerformanceReport(day=DAY, digest="", verdict="as expected")
+
+    assert (report.new_label_days, report.known_weeks, report.refuted_weeks, report.points) == (0, 0, 0, 0)
+
+
+def test_a_request_is_a_short_text() -> None:
+    request = decide(evidence(**DRIFTED), POLICY).request
+
+    assert request is not None
+    assert len(request) == 16
+
+
 def test_all_that_blocks_is_said_at_once() -> None:
     decision = decide(evidence(rejected_days=(DAY,), drift=(), performance=None), POLICY)
 

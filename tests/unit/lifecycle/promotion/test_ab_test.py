@@ -187,6 +187,13 @@ def test_the_newest_test_of_champion_and_challenger_is_known_also_after_its_end(
     assert (found and found.test.salt) == salts
 
 
+@pytest.mark.parametrize(
+    ("last_day", "has_days"), [(None, True), (day(10), True), (day(9), False), (date.min, False)]
+)
+def test_a_test_that_ended_before_it_began_has_no_days(last_day: date | None, has_days: bool) -> None:
+    assert ab_test.Split(stated(), champion=1, challenger=2, last_day=last_day).has_days is has_days
+
+
 def test_a_test_is_stated_only_with_a_share_and_an_aim() -> None:
     no_aim = changed(CHURN, label=changed(CHURN.label, aim=None))
 

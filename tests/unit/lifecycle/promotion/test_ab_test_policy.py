@@ -51,6 +51,12 @@ def arm(**changes: Any) -> Arm:
             "The mean outcome is 0.05 for the 1,000 keys of the",
         ),
         ({"challenger_arm": arm(mean=0.049)}, "no difference", "The mean outcome is 0.049 for the 1,000 keys of"),
+        (
+            {"champion_arm": arm(mean=0.05, deviation=0), "challenger_arm": arm(mean=0.05, deviation=0)},
+            "no difference",
+            "The mean outcome is 0.05 for the 1,000 keys of the",
+        ),
+        ({"challenger_arm": arm(keys=500, mean=0.0)}, "better", "The mean outcome is 0 for the 500 keys of the"),
         ({"test": TEST.model_copy(update={"aim": "higher"})}, "worse", "The mean outcome is 0.03 for the 1,000"),
         (
             {"test": TEST.model_copy(update={"aim": "higher"}), "challenger_arm": arm(mean=0.07)},

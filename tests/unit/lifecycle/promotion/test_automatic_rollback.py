@@ -95,6 +95,18 @@ def test_the_versions_swapped_the_champion_stays() -> None:
     assert decided(champion_score=0.4, before_score=0.3, gain=-0.1, gain_lower_bound=-0.15).action == "keep"
 
 
+def test_days_that_people_have_acted_on_are_not_scored_again() -> None:
+    assert decided().evidence.rescore is False
+
+
+def test_outcomes_that_nobody_has_counted_are_none() -> None:
+    uncounted = {name: value for name, value in WORSE.items() if name != "rows"}
+
+    decision = decide(AutomaticRollbackEvidence(**uncounted), POLICY.model_copy(update={"min_rows": 1}))
+
+    assert decision.reasons == ("The outcomes of 0 predictions of version 3 are known; a rollback needs 1.",)
+
+
 def test_each_limit_that_is_missed_is_named() -> None:
     decision = decided(changed_on=DAY, rows=1, gain_lower_bound=0.0)
 

@@ -91,6 +91,22 @@ def test_calibration_is_not_asked_where_scores_promise_nothing() -> None:
     assert "Calibration" not in [row.name for row in decision.checks]
 
 
+def test_a_calibration_at_its_limit_passes() -> None:
+    limits = LIMITS.model_copy(update={"max_calibration_increase": 0.25})
+
+    assert decided(limits=limits, calibration_error=0.5, parent_calibration_error=0.25).action == "refit"
+
+
+def test_the_rows_say_what_a_behaviour_test_asked_and_measured() -> None:
+    shown = [
+        (row.asked, row.measured)
+        for row in decided(behaviour=(PASSED, BehaviourEvidence(name="late"))).checks
+        if row.name.startswith("Behaviour")
+    ]
+
+    assert shown == [("It scores in any order.", "No difference."), ("run, and passed", "missing")]
+
+
 def test_a_better_calibration_passes_and_all_reasons_are_told_together() -> None:
     assert decided(calibration_error=0.0).action == "refit"
     assert len(decided(mean_difference=1.0, high_difference=1.0).reasons) == 3

@@ -55,6 +55,7 @@ def test_a_former_champion_comes_back_for_a_reason(version: int, reason: str) ->
     assert decision.action == "rollback"
     assert decision.reasons == (f"Version {version} becomes champion in place of version 3.",)
     assert decision.evidence == evidence
+    assert not evidence.rescore
 
 
 @pytest.mark.parametrize(("changes", "action"), [({}, "rollback"), ({"version": 9}, "refuse")])

@@ -146,6 +146,27 @@ def test_what_cannot_be_is_refused_with_the_reason(
     assert given.startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"asked": "shadow"}, "The ledger has no verdict on version 4"),
+        (
+            {**PROMOTE, "comparison": ShadowComparison(champion=3, challenger=4, title="Average precision")},
+            "The outcomes of 0 predictions of both versions are known; a promotion needs 500.",
+        ),
+        (
+            {**SHADOW, "share": 0.2, "ab_test": STATED, "known_after_days": 1},
+            "The outcomes of 28 days are known 1 days after the first one, but a weekly report may look back no",
+        ),
+    ],
+)
+def test_what_is_not_known_speaks_against_a_version(known: dict[str, Any], reason: str) -> None:
+    decision = decide(ShadowEvidence(**{"version": 4, "champion": 3, "reason": "Live data.", **known}))
+
+    [given] = decision.reasons
+    assert given.startswith(reason)
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     refusals = ("A test failed.", "A segment loses.")
     decision = decide(ShadowEvidence(**{**PROMOTE, "refusals": refusals, "comparison": None, "reason": ""}))
@@ -166,6 +187,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
             TEST,
             f"{BEGUN} From 2026-03-05 on it decides about 20 % of the keys. Once 28 of these days have",
         ),
+        (SHADOW, {"share": 0.2, "ab_test": STATED}, f"{BEGUN} From 2026-03-05 on it decides about 20 % of the"),
         (WITHDRAW, {}, "Version 4 is challenger no longer; there is none from now on."),
         # Whatever has become of it.
         (WITHDRAW, {"is_judged": False, "fault": "It is gone."}, "Version 4 is challenger no longer"),
