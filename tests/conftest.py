@@ -18,15 +18,17 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from include.lifecycle.storage.lake import Lake, RunInfo
 from tests.skips import pytest_make_collect_report as pytest_make_collect_report
 from tests.skips import pytest_runtest_makereport as pytest_runtest_makereport
 
 # The same examples at each run, so that no change is blamed for what chance found; `--hypothesis-profile=default`
-# searches for others.
-settings.register_profile("repeatable", derandomize=True)
+# searches for others. How long an example takes says how busy the machine is.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Several programs that spin on all cores slow each other tenfold.
