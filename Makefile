@@ -55,11 +55,11 @@ check: lint
 	$(PYTHON) -m pytest tests/unit --numprocesses auto --dist loadfile --quiet
 
 # In the order of the files, the few long ones are not left for one process at the end. The end-to-end tests have stacks
-# of their own, three at a time, as each waits now and then; they want the whole machine.
+# of their own, two at a time, which want the whole machine.
 test: install
 	$(PYTHON) -m pytest tests --ignore tests/e2e --ignore tests/chaos --numprocesses auto --dist loadfile \
 		--no-loadscope-reorder
-	$(PYTHON) -m pytest tests/e2e --numprocesses 3
+	$(PYTHON) -m pytest tests/e2e --numprocesses 2
 
 # Kills and breaks the parts of a server's stack while they work (docs/reliability.md): about an hour, with Docker.
 chaos: install
