@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import psutil
@@ -26,8 +26,8 @@ from include.samples.settings import CompanySettings
 from include.stack import processes, supervision
 from tests import prometheus
 from tests.conftest import free_port
+from tests.e2e.champions import champion, read, write
 from tests.e2e.conftest import YESTERDAY, World, new_world
-from tests.e2e.test_sample_company_dead_champion import champion, read, write
 
 COMPANY = CompanySettings(customers=2000, history_days=135, seed=11)
 LAST_DAY = YESTERDAY - timedelta(days=4)
@@ -74,8 +74,9 @@ class Watched:
 
     def stop_exporter(self) -> None:
         assert self.exporter is not None
-        for process in [*psutil.Process(self.exporter.pid).children(recursive=True), self.exporter]:
-            process.kill()
+        for child in psutil.Process(self.exporter.pid).children(recursive=True):
+            child.kill()
+        self.exporter.kill()
         self.exporter.wait()
 
     def firing(self, alert: str, **labels: str) -> bool:
@@ -131,7 +132,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         stack.stop_exporter()
 
 
-def _pass_days(watched: Watched, until: object) -> None:
+def _pass_days(watched: Watched, until: date) -> None:
     with closing(psycopg2.connect(watched.world.settings.postgres_dsn("company"))) as connection:
         ensure_history(connection, COMPANY, until)
 

@@ -191,6 +191,7 @@ def _let_time_pass(run_id: str) -> None:
 
     with create_session() as session:
         [task] = session.query(TaskInstance).filter_by(run_id=run_id, task_id="approve")
+        assert task.trigger_timeout is not None
         assert task.trigger_timeout - datetime.now(UTC) > timedelta(hours=CHURN.gate.approval_hours - 1)
         task.trigger_timeout = datetime.now(UTC) - timedelta(seconds=1)
     SchedulerJobRunner(Job()).check_awaiting_input_timeouts()

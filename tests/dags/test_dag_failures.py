@@ -141,7 +141,7 @@ def test_days_that_were_not_extracted_or_judged_leave_the_others_their_features_
     for task in dag.tasks:
         if task.task_id in answers:
             monkeypatch.setattr(task, "python_callable", answers[task.task_id])
-        if task.is_mapped:
+        if isinstance(task, MappedOperator):
             monkeypatch.setitem(task.partial_kwargs, "retries", 0)
         else:
             monkeypatch.setattr(task, "retries", 0)
@@ -198,8 +198,8 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
     monkeypatch.setattr(publishing, "publish", publish)
     monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext())
     monkeypatch.setattr("ml_lifecycle.hooks.LakeHook.lake", lambda _: None)
-    dag.get_task("find_days").python_callable = lambda: chunks
-    dag.get_task("chunk.score").python_callable = score
+    monkeypatch.setattr(dag.get_task("find_days"), "python_callable", lambda: chunks)
+    monkeypatch.setattr(dag.get_task("chunk.score"), "python_callable", score)
     for task in dag.tasks:
         task.retries, task.retry_policy = 0, None
         if task.task_id != "report_unscored":

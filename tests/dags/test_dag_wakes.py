@@ -58,6 +58,7 @@ def test_a_dag_that_is_unpaused_waits_for_its_next_time_whatever_day_it_is(
         last_automated_data_interval=None, restriction=TimeRestriction(None, None, catchup=False)
     )
 
+    assert info is not None
     assert now < info.run_after < now.add(**interval)
 
 
@@ -142,4 +143,5 @@ def test_the_scheduler_knows_that_a_request_wakes_the_training_and_its_schedule_
         next_time = stored.next_dagrun_create_after
 
     assert waiting == ["churn_training"]
+    assert next_time is not None
     assert (next_time.day, next_time.hour) == (1, 4)

@@ -242,11 +242,12 @@ def test_an_exporter_that_cannot_collect_says_so_and_lives_on(
 ) -> None:
     """The time of its collection is one long ago, so that ExporterBlind fires."""
     shown: list[Any] = []
-    looks = iter([TypeError("a fault of our own"), [Sample(metrics.DAMAGED, 2)]])
+    looks: list[Exception | list[Sample]] = [TypeError("a fault of our own"), [Sample(metrics.DAMAGED, 2)]]
+    remaining = iter(looks)
     registries: list[CollectorRegistry] = []
 
     def collect(*_: Any) -> list[Sample]:
-        found = next(looks)
+        found = next(remaining)
         if isinstance(found, Exception):
             raise found
         return found

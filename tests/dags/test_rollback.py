@@ -63,7 +63,8 @@ def note_of(run: Any) -> str | None:
             select(DagRun).where(DagRun.run_id == run.run_id, DagRun.dag_id == run.dag_id)
         ).one()
         on_dag_run_success(found, "success")
-        return found.note
+        note: str | None = found.note
+        return note
 
 
 def test_as_the_form_opens_a_dry_run_says_what_would_change_and_changes_nothing(
@@ -185,7 +186,7 @@ def test_monitoring_rolls_back_by_the_policy_once_and_says_why(
     monkeypatch.setattr(version_before, "compare", lambda *given: asked.append(given) or evidence)
     run = SimpleNamespace(dag_id="churn_monitoring", run_id="weekly")
 
-    with set_current_context({"dag_run": run}):  # type: ignore[typeddict-item]
+    with set_current_context({"dag_run": run}):
         answers = [rollbacks.roll_back_if_worse(CHURN, date(2026, 6, 30)) for _ in range(2)]
 
     _, _, *new = ledger.entries(postgres, "churn")

@@ -171,6 +171,7 @@ def test_a_run_that_has_not_ended_by_its_deadline_is_notified(
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.sdk.execution_time.callback_supervisor import execute_callback
     from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
     from sqlalchemy import delete, select
 
@@ -180,12 +181,13 @@ def test_a_run_that_has_not_ended_by_its_deadline_is_notified(
     sync_bag_to_db(DagBag(str(file)), "dags-folder", None)
     with create_session() as session:
         stored = SerializedDagModel.get("churn_scoring", session=session)
+        assert stored is not None
         run = stored.dag.create_dagrun(
             run_id="late",
             run_after=datetime.now(UTC),
             run_type=DagRunType.MANUAL,
             triggered_by=DagRunTriggeredByType.TEST,
-            state="queued",
+            state=DagRunState.QUEUED,
             session=session,
         )
         session.commit()
@@ -201,6 +203,7 @@ def test_a_run_that_has_not_ended_by_its_deadline_is_notified(
         done = execute_callback(called["path"], called["kwargs"], file, file.parent, structlog.get_logger())
 
     assert done == (True, None)
+    assert run.queued_at is not None
     assert due - run.queued_at == timedelta(hours=4)
     [said] = [record.getMessage() for record in caplog.records if "deadline" in record.getMessage()]
     assert said == (

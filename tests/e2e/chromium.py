@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.conftest import World
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")

@@ -33,7 +33,7 @@ START = YESTERDAY - timedelta(days=4)
 COMPANY = CompanySettings(customers=3000, history_days=110, seed=11)
 
 
-class ByStack(LoadFileScheduling):
+class ByStack(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no types
     """Keeps the modules that share a stack in one process, where several processes share the tests."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from include.samples.settings import CompanySettings, Drift
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.champions import Row, answer, champion, ledger, mlflow, state_of
 from tests.e2e.conftest import ENDED, YESTERDAY, World, new_world, pass_days, wait_until
 
@@ -128,7 +129,7 @@ def rejected(world: World) -> int:
     for seed in range(401, 405):
         form = {"trials": 2, "seed": seed, "day": LATER.isoformat(), "ask_first": True, "reason": "a challenger"}
         run_id = world.api.trigger("churn_training", form)
-        wait_until(lambda run_id=run_id: is_asked_or_over(world, run_id), f"{run_id} does not end")
+        wait_until(partial(is_asked_or_over, world, run_id), f"{run_id} does not end")
         if world.api.run_state("churn_training", run_id) not in ENDED:
             answer(world, run_id, "Reject", "Let it prove itself first.")
             assert world.wait("churn_training", run_id).state == "success"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.champions import answer, champion, damaged_champion, ledger, mlflow, propose
 from tests.e2e.conftest import START, World
 

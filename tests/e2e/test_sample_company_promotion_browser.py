@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.champions import champion, damaged_champion, ledger, propose
 from tests.e2e.chromium import keep_picture, launched, log_in, needs_chromium, open_tab, playwright_api
 from tests.e2e.conftest import World

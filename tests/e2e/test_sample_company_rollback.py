@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.champions import (
     answer,
     champion,

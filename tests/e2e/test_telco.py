@@ -30,6 +30,7 @@ def test_the_telco_file_lives_through_the_lifecycle(world: World) -> None:
     assert world.lake.manifest("predictions/churn", DAY_DATE).rows == customers["good"]
     client = mlflow.MlflowClient(world.settings.mlflow_url)
     champion = client.get_model_version_by_alias("churn", "champion")
+    assert champion.run_id is not None
     auc = client.get_run(champion.run_id).data.metrics["holdout_roc_auc"]
     lowest, highest = (0.82, 0.88) if TELCO == REAL_TELCO else (0.7, 0.9)
     assert lowest < auc < highest

@@ -27,7 +27,8 @@ def prices() -> pl.DataFrame:
         for symbol in SYMBOLS
     ]
     rows = pl.concat(files).rename(str.lower).filter(pl.col("date").is_between(FIRST, LAST), pl.col("volume") > 0)
-    return rows.select(name for name in MARKET.table("prices").columns).cast(MARKET.table("prices").columns)
+    schema = pl.Schema(MARKET.table("prices").columns)
+    return rows.select(schema.names()).cast(schema)
 
 
 def publish(lake: Lake, rows: pl.DataFrame, scratch: Path) -> Sequence[date]:

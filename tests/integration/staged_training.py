@@ -39,7 +39,7 @@ def small_model(name: str, **changes: Any) -> ModelSpec:
         timezone="UTC",
         schedule="0 3 * * *",
         tables=(table,),
-        make_source=lambda settings, connect: None,  # type: ignore[arg-type, return-value]
+        make_source=lambda settings, connect: None,
         features=lambda day, tables: pl.DataFrame(),
         history_days={"orders": 0},
     )

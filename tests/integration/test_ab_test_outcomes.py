@@ -13,6 +13,7 @@ import pytest
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.monitoring import ab_test_outcomes, performance
+from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import KIND, PerformanceVerdict
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.promotion import ledger
@@ -75,7 +76,7 @@ def keep_customers(lake: Lake, run: RunInfo, scratch: Path, every: int) -> None:
     own = TEST.is_challengers(churns.select("customer_id"))
     stays = own & pl.Series([number % every > 0 for number in range(churns.height)])
     for recorded_on, rows in churns.filter(~stays).partition_by("recorded_on", as_dict=True).items():
-        lake.publish_frame(CHURNS, recorded_on[0], rows, run=run, scratch=scratch)  # type: ignore[arg-type]
+        lake.publish_frame(CHURNS, recorded_on[0], rows, run=run, scratch=scratch)
 
 
 def report(
@@ -118,7 +119,7 @@ def test_at_the_horizon_the_mean_outcomes_of_the_keys_are_compared_on_the_days_t
     verdict = report(tested, postgres, run, AT)
 
     found = result(verdict)
-    [file] = tested.download(REPORT, AT, tmp_path, performance.OUTCOMES)
+    [file] = tested.download(REPORT, AT, tmp_path, OUTCOMES)
     rows = pl.read_parquet(file).filter(pl.col("dt").is_in(SNAPSHOTS[2:5]))
     own, other = (rows.filter(pl.col("model_version") == version) for version in (2, 1))
     assert (found.verdict, found.days) == ("better", tuple(SNAPSHOTS[2:5]))

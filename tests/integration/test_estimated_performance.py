@@ -13,6 +13,7 @@ import pytest
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.monitoring import performance
+from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import KIND, VERDICT, PerformanceVerdict
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.scoring.prediction_files import PARQUET
@@ -86,13 +87,14 @@ def test_a_week_is_estimated_before_its_outcomes_are_known_and_compared_once_the
     assert now.estimated.days == ()
     weeks = now.estimated_weeks
     assert [week.reported for week in weeks] == [week[-1] for week in WEEKS]
-    for week, verdict in zip(weeks[:2], then, strict=False):
-        found, published = week.metrics["average_precision"], verdict.estimated
+    for compared, verdict in zip(weeks[:2], then, strict=False):
+        found, published = compared.metrics["average_precision"], verdict.estimated
         assert published is not None
         assert published.estimate is not None
         assert found.value == published.estimate.metrics["average_precision"].value
         assert found.held
-        assert found.difference == pytest.approx(found.realised - found.value)  # type: ignore[operator]
+        assert found.realised is not None
+        assert found.difference == pytest.approx(found.realised - found.value)
     assert weeks[2].metrics["average_precision"].realised is None
     rows = stored(postgres, "estimated_average_precision")
     assert rows == {
@@ -108,7 +110,7 @@ def test_what_is_realised_is_what_the_report_of_those_days_alone_would_measure(
     report(predicted, postgres, run, WEEKS[0][-1])
     now = report(predicted, postgres, run, CHURN.matures_on(WEEKS[1][-1]))
 
-    [path] = predicted.download(REPORT, CHURN.matures_on(WEEKS[1][-1]), tmp_path, performance.OUTCOMES)
+    [path] = predicted.download(REPORT, CHURN.matures_on(WEEKS[1][-1]), tmp_path, OUTCOMES)
     of_week = pl.read_parquet(path).filter(pl.col("dt").is_in(WEEKS[0]))
 
     measured = performance.measured(CHURN, WEEKS[0], of_week).measures

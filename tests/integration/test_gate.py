@@ -52,7 +52,7 @@ def train(model: ModelSpec, lake: Lake, run: RunInfo, tmp_path: Path, mlflow_url
 def test_the_aliases_equal_a_replay_of_the_ledger_through_promotions_and_refusals(
     train: Train, model: ModelSpec, mlflow_url: str, postgres: Any
 ) -> None:
-    steps = [
+    steps: list[tuple[dict[str, Any], str, Aliases]] = [
         ({"noise": 2.0}, "baseline", Aliases(champion=2)),
         ({"noise": 0.98}, "promote", Aliases(champion=3)),
         ({"noise": 2.0, "trials": 1}, "keep", Aliases(champion=3)),
@@ -79,7 +79,9 @@ def test_the_first_candidate_above_the_baseline_becomes_champion(
     assert champion.tags["gate_reason"] == "\n".join(decision.reasons)
     [entry] = ledger.entries(postgres, model.name)
     assert (entry.from_version, entry.to_version, entry.effective_from, entry.actor) == (None, 1, AS_OF, "gate")
-    assert entry.evidence["candidate_score"] == decision.evidence.candidate_score > 0.9
+    score = decision.evidence.candidate_score
+    assert score is not None
+    assert entry.evidence["candidate_score"] == score > 0.9
 
 
 def test_a_model_trained_as_of_a_weekend_scores_the_last_session_before_it(
@@ -221,9 +223,10 @@ def test_a_champion_that_cannot_be_used_is_evidence_and_stops_no_candidate(
     assert after_deletion.reasons[1].startswith("The champion, version 1, cannot be loaded: Version 1 of")
     assert aliases(mlflow_url, model.name) == Aliases(champion=2)
 
-    source = client.get_model_version(model.name, "2").source.removeprefix("models:/")
+    source = client.get_model_version(model.name, "2").source
+    assert source is not None
     (tmp_path / "model.skops").write_bytes((tmp_path / "baseline.skops").read_bytes())
-    client.log_model_artifact(source, str(tmp_path / "model.skops"))
+    client.log_model_artifact(source.removeprefix("models:/"), str(tmp_path / "model.skops"))
 
     after_swap = train(as_of=AS_OF + 2 * WEEK, noise=2.0)
 

@@ -313,7 +313,8 @@ _names = (f"model{number}" for number in count())
 @given(actions=st.lists(st.sampled_from(["promote", "keep", "baseline", "rollback"]), max_size=12))
 def test_replaying_the_ledger_equals_the_aliases_at_each_step(postgres: Any, actions: list[str]) -> None:
     name = next(_names)
-    champion, former = None, []
+    champion: int | None = None
+    former: list[int] = []
     for number, action in enumerate(actions, start=1):
         candidate, after = 10 * number, champion
         if action == "promote":

@@ -51,7 +51,7 @@ def make_lake(s3_client: Any) -> Lake:
 def sample_prices() -> pl.DataFrame:
     """A year and a half of the sample market, with its halt and an unadjusted split."""
     settings = MarketSettings(splits=(Split(symbol="AMZN", session=120),))
-    return generate(settings, MARKET.calendar.days(FIRST, UNTIL)).cast(MARKET.table("prices").columns)
+    return generate(settings, MARKET.calendar.days(FIRST, UNTIL)).cast(pl.Schema(MARKET.table("prices").columns))
 
 
 def real_prices() -> pl.DataFrame:
@@ -161,12 +161,10 @@ def test_published_predictions_are_judged_once_their_outcomes_are_known(
     outcomes = pl.read_parquet(
         market.download(model.report_prefix("performance"), JUDGED_ON, tmp_path, "outcomes.parquet")
     )
-    saved = (
-        1
-        - ((outcomes["label"] - outcomes["score"]) ** 2).sum()
-        / ((outcomes["label"] - outcomes["baseline_score"]) ** 2).sum()
+    own, baseline = (
+        float(((outcomes["label"] - outcomes[scores]) ** 2).sum()) for scores in ("score", "baseline_score")
     )
-    assert verdict.measures["skill"] == pytest.approx(saved)
+    assert verdict.measures["skill"] == pytest.approx(1 - own / baseline)
     assert verdict.estimated is not None
     assert verdict.estimated.estimate is not None
     assert (verdict.estimated.verdict, verdict.estimated.rows) == ("not judged", 25)

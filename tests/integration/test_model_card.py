@@ -104,9 +104,12 @@ def test_mlflow_says_what_the_card_says(trainings: Trainings) -> None:
 
     client = MlflowClient(trainings.mlflow_url, trainings.mlflow_url)
     version = client.get_model_version(trainings.model.name, str(refused))
+    assert version.description is not None
+    assert version.run_id is not None
     assert version.description.startswith(f"Version {refused}, refused: ")
     assert client.get_run(version.run_id).data.tags["mlflow.note.content"] == version.description
     assert "model_card.html" in {item.path for item in client.list_artifacts(version.run_id)}
     baseline = client.get_model_version(trainings.model.name, str(refused + 1))
     assert baseline.tags["gate_verdict"] == "baseline"
+    assert baseline.description is not None
     assert "The naive baseline is champion because" in baseline.description

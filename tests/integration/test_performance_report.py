@@ -16,6 +16,7 @@ from include.lifecycle.ingestion.feature_version import version_input
 from include.lifecycle.modelling import model_files
 from include.lifecycle.modelling.estimator_input import to_matrix
 from include.lifecycle.monitoring import performance
+from include.lifecycle.monitoring.earlier_outcomes import OUTCOMES
 from include.lifecycle.monitoring.performance_verdict import KIND
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.scoring.prediction_files import PARQUET
@@ -66,7 +67,7 @@ def requests(lake: Lake) -> Iterator[list[str]]:
 
 def outcomes_file(lake: Lake, reported: Any) -> tuple[str, dict[str, str]]:
     manifest = lake.manifest(REPORT, reported)
-    return manifest.file(performance.OUTCOMES).name, manifest.inputs
+    return manifest.file(OUTCOMES).name, manifest.inputs
 
 
 def test_a_report_reads_those_days_alone_that_the_one_before_has_not(
@@ -84,7 +85,7 @@ def test_a_report_reads_those_days_alone_that_the_one_before_has_not(
 
 def known_outcomes(lake: Lake, reported: date, scratch: Path) -> pl.DataFrame:
     """Day, customer and label of each prediction that a report judges."""
-    [path] = lake.download(REPORT, reported, scratch, performance.OUTCOMES)
+    [path] = lake.download(REPORT, reported, scratch, OUTCOMES)
     return pl.read_parquet(path).select("dt", "customer_id", "label")
 
 
@@ -196,7 +197,7 @@ def test_labels_of_code_that_is_not_committed_yet_are_made_again(
 
     performance.monitor(other, predicted, postgres, SECOND, run, REFERENCE)
 
-    [path] = predicted.download(REPORT, SECOND, tmp_path, performance.OUTCOMES)
+    [path] = predicted.download(REPORT, SECOND, tmp_path, OUTCOMES)
     assert pl.read_parquet(path)["label"].unique().to_list() == [1]
 
 

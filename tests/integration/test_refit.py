@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from mlflow import MlflowClient
 
-from include.lifecycle.promotion import ledger, promotion, refit, registry
-from include.lifecycle.promotion.gate import GateDecision
+from include.lifecycle.promotion import ledger, refit, registry
+from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
 from include.lifecycle.promotion.ledger import Aliases
 from include.lifecycle.promotion.model_card import PAGE, Decided, publish
 from include.lifecycle.promotion.promotion import run_gate
@@ -169,9 +169,7 @@ def test_the_next_candidate_meets_the_judged_parent_on_rows_that_neither_has_lea
     assert evidence.champion_fault is None
     assert evidence.champion_score is not None
     assert not evidence.problems
-    told = [
-        row.sentence for row in promotion.evaluate_gate(evidence).checks if "judged by its parent" in row.sentence
-    ]
+    told = [row.sentence for row in evaluate_gate(evidence).checks if "judged by its parent" in row.sentence]
     assert any("the champion, version 2, judged by its parent, version 1" in sentence for sentence in told)
     assert world.history[-1].from_version == 2
 

@@ -89,6 +89,7 @@ def test_a_push_logs_what_the_training_read_tried_and_measured(
     assert parent.data.tags["airflow_run_url"] == run.url
     assert parent.data.params["candidate"] == "logistic"
     assert parent.data.params["C"] == "1.0"
+    assert parent.inputs is not None
     assert {item.dataset.name for item in parent.inputs.dataset_inputs} == {
         "features/shop/dt=2026-02-14",
         "features/shop/dt=2026-02-21",
@@ -380,11 +381,12 @@ def children(client: MlflowClient, run_id: str) -> list[Any]:
 
 def state(client: MlflowClient, name: str) -> tuple[int, int, list[str], int]:
     """Parent runs, finished trials, states of the logged models, versions."""
-    experiment = client.get_experiment_by_name(name).experiment_id
-    runs = client.search_runs([experiment])
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
     parents = [run for run in runs if "trial" not in run.data.tags]
     trials = [run for run in runs if "trial" in run.data.tags]
     assert all(run.info.status == "FINISHED" and run.data.metrics for run in trials)
-    logged = client.search_logged_models([experiment])
+    logged = client.search_logged_models([experiment.experiment_id])
     versions = client.search_model_versions(f"name = '{name}'")
     return len(parents), len(trials), [str(model.status) for model in logged], len(versions)

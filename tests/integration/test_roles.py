@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psycopg2
 import pytest
 import yaml
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
+from fastapi.routing import APIRoute
 
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.stack.roles import ROLES, VIEWER
@@ -188,7 +189,7 @@ def test_every_route_of_the_project_has_a_row_in_the_table() -> None:
     without_row = [
         (method, prefix + route.path)
         for prefix, app in APPS.items()
-        for route in app.routes
+        for route in cast(list[APIRoute], app.routes)
         for method in route.methods
         if not any(
             method == rows_method

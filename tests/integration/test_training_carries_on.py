@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 from unittest.mock import patch
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from include.lifecycle.ingestion.feature_version import note_other_versions, version_input
 from include.lifecycle.specs import ModelSpec
@@ -23,6 +25,8 @@ from tests.damage import DAMAGES, damage
 from tests.integration.churn_history import CHURNS, RUN, day, features_of, publish_history, request
 from tests.integration.s3_requests import requests_of
 from tests.specs import changed
+
+T = TypeVar("T")
 
 WEEKLY = changed(CHURN, label={"horizon_days": 3}, split={"snapshot_every_days": 7, "look_back_days": 42})
 SNAPSHOTS = [day(number) for number in range(0, 64, 7)]
@@ -63,8 +67,12 @@ class Etl:
     def replace(self) -> None:
         """Replace a partition, unless one is being replaced: the requests for that lead here, too."""
         if self._is_free.acquire(blocking=False):
-            self.random.choice([self._features, self._outcomes, self._labels])()
+            self._one_of([self._features, self._outcomes, self._labels])()
             self._is_free.release()
+
+    def replace_at(self, moments: NDArray[np.int64]) -> Callable[[int], None]:
+        """Replace a partition before the requests with these numbers."""
+        return lambda now: self.replace() if now in moments else None
 
     def _features(self) -> None:
         snapshot = self._one_of(SNAPSHOTS)
@@ -90,8 +98,8 @@ class Etl:
             others = labels.scan(self.scratch).collect().drop("dt").with_columns(1 - pl.col("label"))
             self._publish(WEEKLY.labels_prefix, labelled, others, labels.manifests[labelled].inputs)
 
-    def _one_of(self, days: list[date]) -> date:
-        return days[self.random.integers(len(days))]
+    def _one_of(self, choices: Sequence[T]) -> T:
+        return choices[int(self.random.integers(len(choices)))]
 
     def _publish(self, prefix: str, of: date, frame: pl.DataFrame, inputs: dict[str, str]) -> None:
         scratch = self.scratch / uuid.uuid4().hex
@@ -116,7 +124,7 @@ def test_whatever_is_replaced_while_trainings_read_none_of_it_is_carried_on(
     etl = Etl(history, tmp_path, seed)
     for number in range(29, 58, 7):
         as_of, moments = day(number), etl.random.integers(1, 60, 3)
-        with requests_of(history, lambda now, moments=moments: etl.replace() if now in moments else None):
+        with requests_of(history, etl.replace_at(moments)):
             assemble(WEEKLY, history, request(as_of))
 
         carried = assemble(WEEKLY, history, request(as_of))

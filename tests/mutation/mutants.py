@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -131,12 +133,11 @@ def _places(parent: ast.AST, function: str) -> Iterator[Place]:
         if field in _LEFT_ALONE:
             continue
         if isinstance(value, ast.AST):
-            yield from _place(value, lambda node, field=field: setattr(parent, field, node), function)
+            yield from _place(value, partial(setattr, parent, field), function)
         elif isinstance(value, list):
             for number, item in enumerate(value):
                 if isinstance(item, ast.AST):
-                    put = lambda node, items=value, number=number: items.__setitem__(number, node)  # noqa: E731
-                    yield from _place(item, put, function)
+                    yield from _place(item, partial(value.__setitem__, number), function)
 
 
 def _place(node: ast.AST, replace: Callable[[Any], None], function: str) -> Iterator[Place]:
@@ -168,7 +169,9 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
         case ast.BinOp(left, operator, right) | ast.AugAssign(left, operator, right) if (
             type(operator) in _OPERATORS and not _is_text(left) and not _is_text(right)
         ):
-            yield type(node)(left, _OPERATORS[type(operator)](), right)
+            changed = copy(node)
+            changed.op = _OPERATORS[type(operator)]()
+            yield changed
         case ast.Compare(left, [operator], right):
             for other in _COMPARISONS[type(operator)]:
                 yield ast.Compare(left, [other()], right)

@@ -183,7 +183,8 @@ def test_a_day_costs_as_few_rows_whatever_the_history(postgres_dsn: str, tmp_pat
                 "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables"
                 " where schemaname = 'market'"
             )
-            read.append(cursor.fetchone()[0])
+            [rows_read] = cursor.fetchone() or ()
+            read.append(rows_read)
         connection.close()
 
     # Of each of five symbols seven dates from both ends, which tell strays, and the newest day's rows.

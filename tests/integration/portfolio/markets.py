@@ -46,7 +46,7 @@ def publish_scores(
     lake: Lake, run: RunInfo, scratch: Path, prefix: str, day: date, scores: Mapping[str, float]
 ) -> None:
     frame = pl.DataFrame(
-        {"symbol": list(scores), "score": list(scores.values())}, schema_overrides={"score": float}
+        {"symbol": list(scores), "score": list(scores.values())}, schema_overrides={"score": pl.Float64}
     )
     frame.write_parquet(scratch / PREDICTIONS)
     lake.publish(prefix, day, [LocalFile(scratch / PREDICTIONS, frame.height)], run=run, schema=dict(frame.schema))

@@ -15,7 +15,8 @@ import pytest
 from include.lifecycle.storage.lake import Lake, RunInfo
 from include.portfolio import publish
 from include.portfolio.inputs import PORTFOLIO, RETURNS, VOLATILITY
-from include.portfolio.weights import STRATEGIES, PortfolioError
+from include.portfolio.strategies import STRATEGIES
+from include.portfolio.weights import PortfolioError
 from tests.integration.portfolio.markets import (
     DAYS,
     SETTINGS,

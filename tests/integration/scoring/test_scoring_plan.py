@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from include.lifecycle.ingestion.feature_version import version_input
+from include.lifecycle.look_back import undone_days
 from include.lifecycle.operations import backup, restore
 from include.lifecycle.operations.backup import Origin
 from include.lifecycle.operations.backup_records import BackupSettings
@@ -180,7 +181,6 @@ def test_days_are_looked_for_from_the_first_champion_on_whatever_was_refused_bef
         ledger.record(postgres, entry)
     promote(postgres, 2, None, DAY)
     looked: list[date] = []
-    undone_days = planning.undone_days
 
     def looking(newest: date | None, first: date, look: Any) -> list[date]:
         looked.append(first)

@@ -60,7 +60,7 @@ def test_the_page_is_amber_only_where_the_share_of_bad_rows_leaves_that_of_recen
 
     assert all(verdict.accepted for verdict in verdicts)
     assert [badge(lake, day) for day in days] == ["Note"] * 5 + ["Good", "Good", "Attention", "Good"]
-    assert verdicts[7].tables["orders"].usual_bad_share == (0, 0.02)
+    assert verdicts[7].tables["orders"].usual_bad_share == (0.0, 0.02)
     assert "orders has 5 % bad rows; recent days had 0 % to 2 %." in page(lake, days[7]).replace("\u00a0", " ")
 
 

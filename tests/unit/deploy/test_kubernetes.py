@@ -16,13 +16,13 @@ from include.stack.settings import PROJECT_DIR
 
 FOLDER = PROJECT_DIR / "deploy" / "kubernetes"
 VALUES = {path.name: yaml.safe_load(path.read_text()) for path in FOLDER.glob("values*.yaml")}
-MANIFESTS = [
-    pytest.param(manifest, id=f"{path.name}-{manifest['kind']}-{manifest['metadata']['name']}")
+MANIFESTS: list[dict[str, Any]] = [
+    manifest
     for path in sorted(FOLDER.glob("*.yaml"))
     if path.name not in VALUES
     for manifest in yaml.safe_load_all(path.read_text())
 ]
-PODS = [each for each in MANIFESTS if each.values[0]["kind"] in ("Deployment", "Job")]
+PODS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "Job")]
 OLDEST, NEWEST = "1.30", "1.34"
 COMPOSE = yaml.safe_load((PROJECT_DIR / "docker-compose.yaml").read_text())
 # What the chart, or the cluster, says by itself.
@@ -35,21 +35,25 @@ NOT_IN_VALUES = {
 }
 
 
+def _name(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind']}-{manifest['metadata']['name']}"
+
+
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("manifest", MANIFESTS)
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=_name)
 def test_each_manifest_is_valid(manifest: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_a_misspelt_field_would_be_found() -> None:
-    [manifest] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "PodDisruptionBudget"]
+    [manifest] = [each for each in MANIFESTS if each["kind"] == "PodDisruptionBudget"]
     misspelt = manifest | {"spec": {"minAvailible": 1}}
 
     with pytest.raises(kubernetes_validate.ValidationError, match="minAvailible"):
         kubernetes_validate.validate(misspelt, NEWEST, strict=True)
 
 
-@pytest.mark.parametrize("manifest", PODS)
+@pytest.mark.parametrize("manifest", PODS, ids=_name)
 def test_no_container_has_rights_or_memory_without_limit(manifest: dict[str, Any]) -> None:
     pod = manifest["spec"]["template"]["spec"]
 
@@ -91,11 +95,7 @@ def test_the_chart_is_told_what_docker_compose_tells_airflow() -> None:
 
 
 def _pod(name: str) -> dict[str, Any]:
-    [deployment] = [
-        each.values[0]
-        for each in MANIFESTS
-        if (each.values[0]["kind"], each.values[0]["metadata"]["name"]) == ("Deployment", name)
-    ]
+    [deployment] = [each for each in MANIFESTS if _name(each) == f"Deployment-{name}"]
     found: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return found
 
@@ -114,10 +114,9 @@ def test_airflows_pages_and_the_exporter_are_started_as_by_docker_compose() -> N
 
 
 def test_the_ingress_leads_to_services_that_there_are() -> None:
-    [ingress] = [each.values[0] for each in MANIFESTS if each.values[0]["kind"] == "Ingress"]
-    services = {
-        each.values[0]["metadata"]["name"] for each in MANIFESTS if each.values[0]["kind"] == "Service"
-    } | {"airflow-api-server"}  # the chart's own
+    [ingress] = [each for each in MANIFESTS if each["kind"] == "Ingress"]
+    own = {each["metadata"]["name"] for each in MANIFESTS if each["kind"] == "Service"}
+    services = own | {"airflow-api-server"}  # the chart's
 
     hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
     backends = {
@@ -150,11 +149,7 @@ def test_mlflows_tables_are_migrated_before_its_server_starts() -> None:
 
 def test_prometheus_asks_the_exporter_in_a_job_of_its_own() -> None:
     """One that found services by annotations would put others into the job that the alerts are about."""
-    [service] = [
-        each.values[0]
-        for each in MANIFESTS
-        if (each.values[0]["kind"], each.values[0]["metadata"]["name"]) == ("Service", "exporter")
-    ]
+    [service] = [each for each in MANIFESTS if _name(each) == "Service-exporter"]
 
     assert "annotations" not in service["metadata"]
     [port] = service["spec"]["ports"]

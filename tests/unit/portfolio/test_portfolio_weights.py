@@ -28,7 +28,8 @@ TWO = Moments(np.array([0.10, 0.05]), np.diag([0.04, 0.01]))
 
 
 def weights(strategy: str, moments: Moments = TWO, limits: PortfolioSettings = FREE) -> list[float]:
-    return allocate(strategy, moments, limits).weights.tolist()
+    found: list[float] = allocate(strategy, moments, limits).weights.tolist()
+    return found
 
 
 def random_moments(seed: int, symbols: int, level: float = 0.0) -> Moments:

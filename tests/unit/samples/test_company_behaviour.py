@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from include.samples.settings import CompanySettings
-from tests.unit.samples.worlds import FIRST_DAY, FLAWLESS, as_of, generated, table, versions
+from tests.unit.samples.worlds import FIRST_DAY, FLAWLESS, as_of, generated, mean, table, versions
 
 COMPANY = CompanySettings(customers=6000, bad_rows=FLAWLESS)
 DAYS = 120
@@ -93,8 +93,8 @@ def test_leaving_follows_falling_use_but_most_whose_use_falls_stay() -> None:
     )
     leaves = trend["customer_id"].is_in(churns["customer_id"].implode())
 
-    fallen_leave = leaves.filter(trend["fallen"]).mean()
-    others_leave = leaves.filter(~trend["fallen"]).mean()
+    fallen_leave = mean(leaves.filter(trend["fallen"]))
+    others_leave = mean(leaves.filter(~trend["fallen"]))
 
     assert fallen_leave > 3 * others_leave
     assert fallen_leave < 0.5

@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from include.samples.settings import CompanySettings, Drift, DriftKind
-from tests.unit.samples.worlds import FIRST_DAY, FLAWLESS, as_of, generated, table, versions
+from tests.unit.samples.worlds import FIRST_DAY, FLAWLESS, as_of, generated, mean, table, versions
 
 STEADY = CompanySettings(customers=1500, seed=5, bad_rows=FLAWLESS)
 DAYS = 45
@@ -73,7 +73,7 @@ def test_a_new_payment_method_spreads_from_its_first_day() -> None:
 
     def share(day: int) -> float:
         methods = as_of(customers, FIRST_DAY + timedelta(days=day))["payment_method"]
-        return float((methods == "Instant transfer").mean())
+        return mean(methods == "Instant transfer")
 
     assert share(START - 1) == 0
     assert 0 < share(START) < share(START + 10) < share(DAYS - 1)

@@ -12,6 +12,7 @@ import pytest
 from include.datasets.market.calendar import NEW_YORK
 from include.datasets.market.features import make_features, suspected_splits
 from include.samples.market import Halt, MarketSettings, Split, correct, ensure_market, generate
+from tests.unit.samples.worlds import mean
 
 UNTIL = date(2026, 6, 30)
 SESSIONS = NEW_YORK.days(NEW_YORK.later(UNTIL, -755), UNTIL)
@@ -91,7 +92,7 @@ def test_volatility_over_three_spans_beats_the_last_one_alone() -> None:
     weights, *_ = np.linalg.lstsq(inputs(train), train["next"].to_numpy(), rcond=None)
 
     error = ((inputs(test) @ weights - test["next"].to_numpy()) ** 2).mean()
-    persistence = ((test["volatility_21d"] - test["next"]) ** 2).mean()
+    persistence = mean((test["volatility_21d"] - test["next"]) ** 2)
     assert error < 0.9 * persistence
 
 

@@ -19,7 +19,15 @@ def generated(settings: CompanySettings, days: int) -> tuple[DayRows, ...]:
 
 def table(days: tuple[DayRows, ...], name: str) -> pl.DataFrame:
     """All rows of one kind, over all days."""
-    return pl.concat([getattr(rows, name) for rows in days])
+    frames: list[pl.DataFrame] = [getattr(rows, name) for rows in days]
+    return pl.concat(frames)
+
+
+def mean(column: pl.Series) -> float:
+    """The mean of numbers, or the share that is true."""
+    found = column.mean()
+    assert isinstance(found, float)
+    return found
 
 
 def versions(days: tuple[DayRows, ...]) -> pl.DataFrame:

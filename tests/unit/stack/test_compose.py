@@ -12,6 +12,7 @@ from rich.console import Console
 from include.stack import compose
 from include.stack.compose import BROKEN, READY, STARTING, Deployment, _state, down, restore, up
 from include.stack.errors import StackError
+from include.stack.server import write_secrets
 
 RUNNING, ENDED = {"Status": "running"}, {"Status": "exited"}
 
@@ -223,7 +224,7 @@ def test_what_comes_after_a_restore_is_said_where_something_was_restored(
     name: str, hints: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = Deployment({"ML_STATE_DIR": str(tmp_path), "FROM": name})
-    compose.write_secrets(deployment.secrets_dir)
+    write_secrets(deployment.secrets_dir)
     monkeypatch.setattr(Deployment, "run", lambda *_: None)
     monkeypatch.setattr(Deployment, "states", lambda _: {})
     monkeypatch.setattr(compose, "_prepare_image", lambda *_: None)

@@ -3,7 +3,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
@@ -12,7 +12,7 @@ from include.catalog import DATASETS
 from include.datasets.customers import CUSTOMERS
 from include.lifecycle.specs import DatasetSpec
 from include.stack import main_job, results
-from include.stack.airflow_api import readable
+from include.stack.airflow_api import AirflowApi, readable
 from include.stack.display import Display
 from include.stack.errors import StackError
 from include.stack.main_job import MainJob, Request
@@ -128,11 +128,15 @@ class Variables:
         return {"variables": [{"key": name, "value": text} for name, text in texts.items()]}
 
 
+def airflow_with(**values: object) -> AirflowApi:
+    return cast(AirflowApi, Variables(**values))
+
+
 def customers(settings: StackSettings, monkeypatch: pytest.MonkeyPatch, **variables: object) -> Situation:
     """The situation of the customers, of which there is nothing yet."""
     for name in ("newest_features_day", "latest_predictions", "champion", "newest_report"):
         monkeypatch.setattr(results, name, lambda *_: None)
-    return find_situation(settings, Variables(**variables), CUSTOMERS)  # type: ignore[arg-type]
+    return find_situation(settings, airflow_with(**variables), CUSTOMERS)
 
 
 def test_a_source_says_itself_whether_it_gets_new_days(
@@ -160,7 +164,7 @@ def test_features_of_other_code_are_renewed_before_anything_is_made_of_them(
     found = {}
     for is_old in (True, False):
         monkeypatch.setattr(results, "is_of_other_code", lambda *_, is_old=is_old: is_old)
-        found[is_old] = find_situation(settings, Variables(customers_source=source), CUSTOMERS)
+        found[is_old] = find_situation(settings, airflow_with(customers_source=source), CUSTOMERS)
 
     assert (found[True].data_is_old, found[False].data_is_old) == (True, False)
 
@@ -341,7 +345,7 @@ def test_log_shows_the_exception_and_its_place_and_no_folding_marks() -> None:
     # given
     frames = [{"filename": "task_runner.py", "lineno": 1579}, {"filename": "etl.py", "lineno": 11}]
     error = {"exc_type": "ValueError", "exc_value": "3 rows are broken", "frames": frames}
-    log = [
+    log: list[dict[str, Any]] = [
         {"event": "::group::Pre Execute"},
         {"event": "Task failed with exception", "error_detail": [error]},
     ]

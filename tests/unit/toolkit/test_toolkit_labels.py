@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -15,7 +16,9 @@ DAY = date(2026, 3, 2)
 LEFT = pl.col("left") == "yes"
 
 
-def labels(label: LabelSpec, features: pl.DataFrame, rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+def labels(
+    label: LabelSpec, features: pl.DataFrame, rows: Sequence[tuple[object, ...]]
+) -> list[tuple[object, ...]]:
     """The labels of `DAY`, of rows with the columns of the features, a value, and how many days after it is of."""
     value = "sold" if isinstance(rows[0][-2], float) else "left"
     frame = pl.DataFrame(rows, schema=[*features.columns, value, "after"], orient="row")

@@ -30,7 +30,7 @@ NUMERIC, CATEGORICAL = ("tenure", "monthly_charges"), ("contract",)
 
 
 def like_churn(**fields: Any) -> Any:
-    shared = {"numeric": NUMERIC, "categorical": CATEGORICAL, "trusted_types": TRUSTED_TYPES}
+    shared: dict[str, Any] = {"numeric": NUMERIC, "categorical": CATEGORICAL, "trusted_types": TRUSTED_TYPES}
     shared |= {"behaviour": (), "reasons": None}
     return type(CHURN).model_validate({**dict(CHURN), **shared, **fields})
 

@@ -63,7 +63,7 @@ GOOD: dict[str, dict[str, Any]] = {
 NO_INTERNET = {"internet_service": "No", **dict.fromkeys(ADD_ONS, "No internet service")}
 
 FAR = date(2031, 3, 1)
-BROKEN = [
+BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("customers", {"gender": "x"}, "customers.gender.known"),
     ("customers", {"senior_citizen": 2}, "customers.senior_citizen.known"),
     ("customers", {"partner": "y"}, "customers.partner.known"),
@@ -125,7 +125,7 @@ BROKEN = [
     ("churns", {"recorded_on": None}, "churns.recorded_on.present"),
     ("churns", {"churned_on": date(2026, 4, 1)}, "churns.recorded_on.after_leaving"),
 ]
-FINE = [
+FINE: list[tuple[str, dict[str, Any]]] = [
     ("customers", {"tenure": 0, "total_charges": None}),
     ("customers", {"payment_method": "Instant transfer"}),
     ("customers", {"age": None, "location": None, "signup_date": None}),

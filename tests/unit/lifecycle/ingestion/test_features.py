@@ -227,7 +227,7 @@ def test_a_day_of_which_half_is_published_keeps_its_features_until_it_is_checked
     # given
     run_etl(world, SOURCE, [D1, D2])
     before = world.lake.manifest(SHOPS.features_prefix, D2)
-    corrected = Shops(SOURCE.sales | {D2: "shop,amount\nnorth, 7\n"})
+    corrected = Shops({**SOURCE.sales, D2: "shop,amount\nnorth, 7\n"})
     extracted = extract(SHOPS, world.lake, corrected, [D2], world.run)
     # quarantine and clean tables are written, and not the report
     cut = Lake(Killed(world.lake.client, after=4), world.lake.bucket)

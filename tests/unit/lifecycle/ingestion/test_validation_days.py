@@ -16,6 +16,7 @@ from include.lifecycle.ingestion import row_rules, validation
 from include.lifecycle.ingestion.extraction import extract
 from include.lifecycle.ingestion.row_rules import RuleError
 from include.lifecycle.ingestion.validation import validate, validate_chunks
+from include.lifecycle.ingestion.validation_page import render_validation
 from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.specs import DatasetSpec
 from include.lifecycle.storage.lake import (
@@ -106,12 +107,11 @@ def test_a_day_of_which_no_page_can_be_made_is_rejected_and_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extracted = extract(SHOPS, world.lake, SOURCE, [D1, D2, D3], world.run)
-    render = validation.render_validation
 
     def fail_on_the_second(dataset: DatasetSpec, lake: Lake, verdict: DayVerdict, tables: Any) -> str:
         if verdict.day == D2 and verdict.accepted:
             raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
-        return render(dataset, lake, verdict, tables)
+        return render_validation(dataset, lake, verdict, tables)
 
     monkeypatch.setattr(validation, "render_validation", fail_on_the_second)
 

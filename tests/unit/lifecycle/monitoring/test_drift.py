@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.lifecycle.monitoring.drift import SCORE, _outside
+from include.lifecycle.monitoring.drift import _outside
 from include.lifecycle.monitoring.drift_samples import Samples, clip, draw, tidy
 from include.lifecycle.monitoring.drift_verdict import ColumnEvidence, DriftEvidence, decide
+from include.lifecycle.monitoring.drift_window import SCORE
 from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.specs import DriftPolicy
 

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from include.lifecycle.monitoring.drift import SCORE
 from include.lifecycle.monitoring.drift_page import _ranges, render_drift
 from include.lifecycle.monitoring.drift_samples import Samples, clip
 from include.lifecycle.monitoring.drift_verdict import DriftEvidence as Evidence
 from include.lifecycle.monitoring.drift_verdict import decide
+from include.lifecycle.monitoring.drift_window import SCORE
 from include.lifecycle.monitoring.evidently_comparison import compare
 from include.lifecycle.monitoring.reference import Reference
 from include.lifecycle.reporting.distribution_chart import _round_ticks, distribution, label
@@ -236,7 +236,7 @@ def test_means_are_those_of_the_values_as_they_were_and_not_cut_off() -> None:
 
     html = unescape(page(current, charges=1.0, payment=0.25))
 
-    before = people(1_000)["charges"]
+    before = people(1_000)["charges"].to_numpy()
     assert f"The mean went from {before.mean():,.4g} to 1,000." in html
     reach = f"{before.min():,.4g} to {before.max():,.4g}"
     assert f"100\u00a0% of the window's values lie outside the reference's range, {reach}." in html

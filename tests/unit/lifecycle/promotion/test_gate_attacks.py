@@ -12,6 +12,7 @@ import pytest
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.promotion import evidence as gathering
 from include.lifecycle.promotion.gate import GateDecision, evaluate_gate
+from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.holdout import Contender, Holdout, judgement_level
 from include.lifecycle.specs import GateSegments, ModelSpec
 from include.models.churn import CHURN
@@ -77,7 +78,7 @@ def judged(
     level = judgement_level(judgement)
     asked = gathering._asked(holdout, [], 2) | {"judgement": judgement, "gain_level": level}
     measured = gathering._compare(holdout, contenders[0], contenders[1], level)
-    return evaluate_gate(gathering.GateEvidence(**asked, **measured, champion_version=1, champion_age_days=7))
+    return evaluate_gate(GateEvidence(**asked, **measured, champion_version=1, champion_age_days=7))
 
 
 @BOTH
@@ -189,7 +190,7 @@ def test_scores_that_are_no_numbers_refuse(model: ModelSpec, share: float) -> No
 def test_constant_scores_refuse_also_where_they_beat_a_bad_baseline_and_a_bad_champion(model: ModelSpec) -> None:
     rows, cause = holdout_rows(model)
     bad = scores_of(model, -cause)
-    constant = pl.Series(np.full(len(cause), float(rows["label"].mean() or 0)))
+    constant = pl.Series(np.full(len(cause), rows["label"].to_numpy().mean()))
 
     decision = judged(model, rows.with_columns(baseline_score=bad), constant, bad)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -332,5 +332,5 @@ def test_evidence_with_an_infinite_metric_is_read_back_without_it() -> None:
     assert GateEvidence.model_validate_json(stored).champion_metrics == {"skill": None, "rmse": 0.1}
 
 
-def _is_number(score: float | None) -> bool:
+def _is_number(score: float | None) -> TypeGuard[float]:
     return score is not None and math.isfinite(score)

@@ -12,6 +12,7 @@ from include.lifecycle.modelling.importance import FeatureImportance, Importance
 from include.lifecycle.modelling.intervals import Interval
 from include.lifecycle.modelling.tuning import Trial
 from include.lifecycle.promotion import ledger
+from include.lifecycle.promotion.actions import Action
 from include.lifecycle.promotion.gate_evidence import GateEvidence
 from include.lifecycle.promotion.model_card_page import render_card, verdict_of
 from include.lifecycle.training.record import BehaviourResult, FoldDays, PartDays, TrainingRecord
@@ -24,7 +25,7 @@ from tests.training_records import training_record
 DAY = date(2026, 11, 20)
 
 
-def entry(action: ledger.Action, to_version: int | None, **evidence: Any) -> ledger.Entry:
+def entry(action: Action, to_version: int | None, **evidence: Any) -> ledger.Entry:
     """The verdict on version 2."""
     found = GateEvidence(metric="average_precision", holdout_rows=1234, candidate_version=2, **evidence)
     before = found.champion_version

@@ -25,7 +25,10 @@ OF_ONE_DAY = [
     CorruptFileError("A byte is wrong."),
 ]
 OUTAGES = [OSError("S3 is out of reach."), psycopg2.OperationalError("PostgreSQL is out of reach.")]
-by_name = {"ids": lambda error: type(error).__name__}
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
 def fail_on_the_second(error: Exception) -> Any:
@@ -51,7 +54,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[dic
     return publishing.publish_days(CHURN, lake, lake, DAYS, RUN)
 
 
-@pytest.mark.parametrize("error", OF_ONE_DAY, **by_name)
+@pytest.mark.parametrize("error", OF_ONE_DAY, ids=_name)
 @pytest.mark.parametrize("work", [score, publish])
 def test_a_fault_of_one_day_stops_no_other(monkeypatch: pytest.MonkeyPatch, work: Any, error: Exception) -> None:
     done, errors = work(monkeypatch, error)
@@ -60,7 +63,7 @@ def test_a_fault_of_one_day_stops_no_other(monkeypatch: pytest.MonkeyPatch, work
     assert errors == {DAYS[1]: str(error)}
 
 
-@pytest.mark.parametrize("error", OUTAGES, **by_name)
+@pytest.mark.parametrize("error", OUTAGES, ids=_name)
 @pytest.mark.parametrize("work", [score, publish])
 def test_an_outage_is_no_fault_of_a_day(monkeypatch: pytest.MonkeyPatch, work: Any, error: Exception) -> None:
     with pytest.raises(type(error)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import polars as pl
 import pytest
 import skops.io
@@ -104,8 +105,9 @@ def test_a_type_that_the_spec_does_not_trust_is_not_stored(tmp_path: Path) -> No
 
 def test_fit_and_scores_are_the_same_to_the_last_bit_with_any_number_of_threads() -> None:
     rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(100_003, 45))  # Small or even ones show no difference without the limits.
-    labels = (matrix[:, 0] + rng.normal(size=len(matrix)) > 0).astype(int)
+    # Small or even ones show no difference without the limits.
+    matrix = pd.DataFrame(rng.normal(size=(100_003, 45)))
+    labels = (matrix[0].to_numpy() + rng.normal(size=len(matrix)) > 0).astype(int)
 
     fits, scores = [], []
     for threads in (1, 2):
