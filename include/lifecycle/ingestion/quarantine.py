@@ -35,6 +35,7 @@ _PLAIN_KEY = r"^[!-~]+(?: [!-~]+)*$"
 # Control characters, those that Unicode says to leave out when showing text, blanks other than the space, and the
 # mark of characters that were lost.
 _INVISIBLE = r"[\p{Cc}\p{Cf}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}[\p{Zs}--\x20]\x{FFFD}]"
+_TIME = "%Y-%m-%d %H:%M:%S%.f"
 _BOOLEANS = {"t": True, "true": True, "1": True, "f": False, "false": False, "0": False}
 
 
@@ -120,6 +121,11 @@ def check_rows(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) ->
 
 def _in_words(dtype: Any) -> str:
     words = {pl.Date: "a date (YYYY-MM-DD)", pl.Time: "a time (HH:MM:SS)", pl.Boolean: "true or false"}
+    if dtype == pl.Datetime:
+        zone = _zone(dtype)
+        return f"a time (YYYY-MM-DD HH:MM:SS{f', of {zone} or with its offset' if zone else ''})"
+    if dtype == pl.Decimal:
+        return f"a number with at most {dtype.scale} decimal places"
     if dtype.is_numeric():
         return "a whole number" if dtype.is_integer() else "a number"
     return words.get(dtype, str(dtype))
@@ -158,19 +164,41 @@ def _value(name: str, dtype: Any) -> pl.Expr:
     if dtype == pl.Date:
         return _of_four_digits(text, text.str.to_date("%Y-%m-%d", strict=False))
     if dtype == pl.Datetime:
-        time = text.str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-        return _of_four_digits(text, time).cast(dtype, strict=False)
+        return _of_four_digits(text, _moment(text, _zone(dtype))).cast(dtype, strict=False)
     if dtype == pl.Time:
         return text.str.to_time("%H:%M:%S%.f", strict=False)
     if dtype == pl.Boolean:
         return text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     number = text.cast(dtype, strict=False)
+    if dtype == pl.Decimal:
+        # A cast would round what has more places.
+        return pl.when(text.str.contains(rf"^[+-]?\d*(?:\.\d{{0,{dtype.scale}}}0*)?$")).then(number)
     return pl.when(number.is_finite()).then(number) if dtype.is_float() else number
+
+
+def _zone(dtype: Any) -> str | None:
+    """The time zone of a type of times; the class `pl.Datetime` stands for one without."""
+    zone: str | None = getattr(dtype, "time_zone", None)
+    return zone
+
+
+def _moment(text: pl.Expr, zone: str | None) -> pl.Expr:
+    """Times as texts. In a column with a zone a text may have an offset from UTC, else it is of the zone.
+
+    Null where the zone's clocks skip the time, or show it twice.
+    """
+    plain = text.str.replace("T", " ")
+    local = plain.str.to_datetime(_TIME, time_unit="us", strict=False)
+    if zone is None:
+        return local
+    offset = plain.str.replace("Z$", "+00:00").str.replace(r"([+-]\d{2})$", "$1:00")
+    known = offset.str.to_datetime(f"{_TIME}%z", time_unit="us", strict=False).dt.convert_time_zone(zone)
+    return pl.coalesce(known, local.dt.replace_time_zone(zone, ambiguous="null", non_existent="null"))
 
 
 def _of_four_digits(text: pl.Expr, time: pl.Expr) -> pl.Expr:
     """The dates of the years 1 to 9999, which are all that Python and the warehouse read."""
-    return pl.when(text.str.contains(r"^\d{4}-") & (time.dt.year() >= 1)).then(time)
+    return pl.when(text.str.contains(r"^\d{4}-") & time.dt.year().is_between(1, 9999)).then(time)
 
 
 def _misread(table: TableSpec, readable: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:

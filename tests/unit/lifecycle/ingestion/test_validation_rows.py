@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -127,6 +128,22 @@ def test_lines_are_numbered_in_long_files_too() -> None:
         (pl.Boolean, "maybe", None),
         (pl.Datetime("us"), "2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5)),
         (pl.Datetime("us"), "2026-01-02", None),
+        (pl.Datetime("us"), "2026-01-02 03:04:05+01:00", None),
+        (pl.Datetime("us", "UTC"), "2026-01-02 03:04:05", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        (pl.Datetime("us", "UTC"), "2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        (pl.Datetime("us", "UTC"), "2026-01-02 03:04:05+02", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        (pl.Datetime("us", "UTC"), "2026-01-02 03:04:05.5-05:30", datetime(2026, 1, 2, 8, 34, 5, 500_000, UTC)),
+        (pl.Datetime("us", "UTC"), "9999-12-31 23:30:00-01", None),
+        (pl.Datetime("us", "Europe/Berlin"), "2025-07-02 03:04:05", datetime(2025, 7, 2, 1, 4, 5, tzinfo=UTC)),
+        (pl.Datetime("us", "Europe/Berlin"), "2025-07-02 03:04:05Z", datetime(2025, 7, 2, 3, 4, 5, tzinfo=UTC)),
+        (pl.Datetime("us", "Europe/Berlin"), "2025-03-30 02:30:00", None),
+        (pl.Datetime("us", "Europe/Berlin"), "2025-10-26 02:30:00", None),
+        (pl.Decimal(10, 2), "12.30", Decimal("12.30")),
+        (pl.Decimal(10, 2), "-.5", Decimal("-0.50")),
+        (pl.Decimal(10, 2), "12.3400", Decimal("12.34")),
+        (pl.Decimal(10, 2), "12.345", None),
+        (pl.Decimal(10, 2), "12345e-3", None),
+        (pl.Decimal(10, 0), "12.5", None),
     ],
 )
 def test_text_is_read_as_its_type_or_not_at_all(dtype: Any, text: str, value: Any) -> None:
