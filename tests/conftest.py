@@ -11,6 +11,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def postgres(postgres_dsn: str) -> Iterator[Any]:
     connection = psycopg2.connect(postgres_dsn)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def latin1_database(postgres_server: Any) -> Iterator[Any]:
+    """An open psycopg2 connection to an empty database whose texts are in Latin-1."""
+    name = f"latin1_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(postgres_server.get_uri())) as connection:
+        connection.autocommit = True
+        how = "encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'"
+        connection.cursor().execute(f'create database "{name}" {how}')
+    with closing(psycopg2.connect(postgres_server.get_uri(database=name))) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,12 @@ def test_every_kind_of_value_arrives_as_it_was(postgres: Any) -> None:
     assert found == [(DAY, *row) for row in rows.sort("id").collect().rows()]
 
 
+def test_texts_arrive_as_they_were_in_a_database_of_another_encoding(latin1_database: Any) -> None:
+    _replace(latin1_database, "things", DAY, _frame(id=["M\u00fcller"]), key=["id"])
+
+    assert _select(latin1_database, "select id from ml.things") == [("M\u00fcller",)]
+
+
 def test_a_day_is_replaced_and_the_others_stay(postgres: Any) -> None:
     _replace(postgres, "things", DAY, _frame(id=["a", "b"], x=[1, 2]), key=["id"])
     _replace(postgres, "things", NEXT_DAY, _frame(id=["a"], x=[3]), key=["id"])

@@ -242,7 +242,8 @@ def _columns(cursor: extensions.cursor, table: str) -> set[str]:
 
 def _copy(cursor: extensions.cursor, target: sql.Composable, rows: pl.LazyFrame) -> int:
     columns = _names(rows.collect_schema().names())
-    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(target, columns)
+    # The batches are UTF-8, whatever the connection speaks otherwise.
+    statement = sql.SQL("copy {} ({}) from stdin (format csv, encoding 'UTF8')").format(target, columns)
     copied = 0
     for batch in batches(rows):
         text = BytesIO()
