@@ -70,7 +70,7 @@ class CsvTablesSource:
             return None
         rows = _of_day(found.rows, day).drop(_PLACE)
         broken = _of_day(found.broken, day)["raw_line"]
-        with file.open("w", newline="") as target:
+        with file.open("w", encoding="utf-8", newline="") as target:
             rows.write_csv(target)
             csv.writer(target, lineterminator="\n").writerows([line] for line in broken)
         return Extracted(records=rows.height + len(broken))

@@ -65,7 +65,7 @@ class DayFilesSource:
 
     def _day_of(self, entry: Path) -> date | None:
         """The day of an entry; None for anything else, e.g. `backup`, `.DS_Store` or `2026-13-45`."""
-        is_folder = entry.is_dir()
+        is_folder = _is_folder(entry)
         if not is_folder and len(self.tables) > 1:
             return None
         name = entry.name if is_folder else entry.name.removesuffix(SUFFIX)
@@ -76,3 +76,11 @@ class DayFilesSource:
         except ValueError:
             return None
         return day if day.isoformat() == name else None
+
+
+def _is_folder(entry: Path) -> bool:
+    """Whether an entry is a folder; a link that cannot be followed is none, and a fault of its day alone."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from include.lifecycle.shown import short
 from include.lifecycle.specs import Extracted
+from include.sources.postgres import reading, stream
+
+log = logging.getLogger(__name__)
 
 PARAMETER = "%(day)s"
+_MOST_NAMED = 5
 _LITERAL = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
 _COMMENT = r"--[^\n\r]*|/\*(?:(?!/\*).)*?\*/"
 
@@ -66,6 +72,14 @@ def _without_end(query: str) -> str:
     return query.rstrip().removesuffix(";").rstrip()
 
 
+def _day_of(text: str) -> date | None:
+    """A date as PostgreSQL writes it; None for one that no calendar of Python has."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class QuerySource:
     """A query per table, which gives a day's rows as known at the end of that day, and one for the days."""
@@ -78,22 +92,32 @@ class QuerySource:
     def days(self) -> list[date]:
         """The days that the query for them gives, without those that have not come yet where it leaves them out.
 
+        Dates that are outside the years 1 to 9999, such as `infinity`, are named in the log and ignored.
+
         Raises
         ------
         ValueError
             If it gives anything but days.
         """
-        with self.connection, self.connection.cursor() as cursor:
+        with reading(self.connection) as cursor:
             self._only_read(cursor)
-            cursor.execute(f"select * from (\n{_without_end(self.days_query)}\n) as days")
-            found = [row[0] for row in cursor.fetchall()]
-        strange = [day for day in found if not isinstance(day, date) or isinstance(day, datetime)]
+            # As texts, since psycopg2 fails on a date that Python does not have.
+            cursor.execute(
+                "select pg_typeof(the_day)::text, the_day::text"
+                f" from (\n{_without_end(self.days_query)}\n) as days (the_day)"
+            )
+            found = cursor.fetchall()
+        strange = [text for kind, text in found if kind != "date" or text is None]
         if strange:
             raise ValueError(
                 f"The query for the days, {self.days_query!r}, gives {strange[0]!r}, which is no date; cast it "
                 "(::date) and leave missing ones out."
             )
-        return sorted(set(found))
+        days = {text: _day_of(text) for _, text in found}
+        if impossible := sorted(text for text, day in days.items() if day is None):
+            named = ", ".join(map(short, impossible[:_MOST_NAMED]))
+            log.warning("The query for the days gives impossible dates, so ignored: %s.", named)
+        return sorted(day for day in days.values() if day is not None)
 
     def faults(self) -> list[str]:
         """None: it gives what it has."""
@@ -103,11 +127,9 @@ class QuerySource:
         """Stream the rows of `day` into `file`."""
         if table not in self.queries:
             return None
-        with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
+        with reading(self.connection) as cursor:
             self._only_read(cursor)
-            query = cursor.mogrify(_without_end(self.queries[table]), {"day": day}).decode()
-            cursor.copy_expert(f"copy (\n{query}\n) to stdout with (format csv, header, encoding 'UTF8')", target)
-            return Extracted(records=cursor.rowcount)
+            return stream(cursor, _without_end(self.queries[table]), {"day": day}, file)
 
     @staticmethod
     def _only_read(cursor: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from include.lifecycle.specs import Source, TableSpec
 from include.sources.csv_tables import CsvTablesSource
 from include.sources.day_files import DayFilesSource
-from include.sources.files import existing
+from include.sources.files import existing, warn_of_ignored
 from include.sources.queries import QuerySource, check_is_one_query, check_query
 
 MaxLagDays = Annotated[int, Field(ge=1, description="With no new day for longer, the ETL fails.")]
@@ -107,7 +107,11 @@ def source_of(*tables: TableSpec) -> Callable[[Mapping[str, Any], Callable[[str]
 def _csv_files(path: Path, tables: tuple[str, ...]) -> dict[str, Path]:
     """The file of each table; a folder lacks those that are optional."""
     if path.is_dir():
-        files = {table: file for table in tables if (file := path / f"{table}.csv").exists()}
+        known = {path / f"{table}.csv": table for table in tables}
+        entries = sorted(path.iterdir())
+        # A link that leads nowhere is there: a table would be missing in silence where it is optional.
+        files = {table: file for file, table in known.items() if file in entries}
+        warn_of_ignored(path, [entry for entry in entries if entry not in known], "no table")
         if not files:
             raise ValueError(f"The folder {path} has no file <table>.csv for any of the tables {list(tables)}.")
         return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,50 @@ def test_a_query_may_end_in_a_comment(shop: Any, tmp_path: Path) -> None:
 def test_what_is_no_day_is_named(shop: Any) -> None:
     with pytest.raises(ValueError, match="gives '2026-03-01', which is no date; cast it"):
         source(shop, days="select day::text from orders order by day").days()
+
+
+@pytest.mark.parametrize("stray", ["20260-03-01", "0044-03-15 BC", "infinity", "-infinity"])
+def test_a_date_that_no_calendar_has_is_named_and_stops_no_other_day(
+    shop: Any, stray: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with shop, shop.cursor() as cursor:
+        cursor.execute("insert into orders values ('d1', %s, '1')", [stray])
+
+    assert source(shop, days="select day from orders where day <> '9999-12-31'").days() == [DAY, date(2026, 3, 2)]
+    assert f"impossible dates, so ignored: {stray}." in caplog.text
+
+
+def test_a_missing_day_is_refused(shop: Any) -> None:
+    with pytest.raises(ValueError, match=r"gives None, which is no date; cast it .* and leave missing ones out"):
+        source(shop, days="select nullif(day, '2026-03-01') from orders").days()
+
+
+def test_numbers_have_all_their_digits_however_the_database_writes_them(
+    postgres: Any, postgres_dsn: str, tmp_path: Path
+) -> None:
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute("create table sums (day date, x double precision)")
+        cursor.execute("insert into sums values ('2026-03-01', 0.1::float8 + 0.2::float8)")
+        cursor.execute(f"alter database {postgres.info.dbname} set extra_float_digits = 0")
+
+    with closing(psycopg2.connect(postgres_dsn)) as connection:
+        query = "select x from sums where day = %(day)s"
+        source(connection, query=query).extract("orders", DAY, tmp_path / "orders.csv")
+
+    assert (tmp_path / "orders.csv").read_text() == "x\n0.30000000000000004\n"
+
+
+def test_a_query_and_its_rows_are_the_same_in_a_database_of_another_encoding(
+    latin1_database: Any, tmp_path: Path
+) -> None:
+    with latin1_database, latin1_database.cursor() as cursor:
+        cursor.execute("create table orders (day date, place text)")
+        cursor.execute("insert into orders values ('2026-03-01', 'Z\u00fcrich'), ('2026-03-01', 'Bern')")
+
+    query = "select place from orders where day = %(day)s and place = 'Z\u00fcrich'"
+    source(latin1_database, query=query).extract("orders", DAY, tmp_path / "orders.csv")
+
+    assert (tmp_path / "orders.csv").read_bytes() == "place\nZ\u00fcrich\n".encode()
 
 
 @pytest.mark.parametrize(

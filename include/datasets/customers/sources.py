@@ -21,6 +21,7 @@ from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
 from include.sources.day_files import DayFilesSource
 from include.sources.files import check_is_regular, existing
+from include.sources.postgres import reading, stream
 from include.sources.settings import MaxLagDays, SourceSettings
 
 TELCO_COLUMNS = {
@@ -135,10 +136,8 @@ class PostgresSource:
         if not present:
             return None
         since = day - timedelta(days=OPENING_DAYS) if day == self._first_day else day
-        with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
-            query = cursor.mogrify(EXTRACTS[table].query(present), {"day": day, "since": since}).decode()
-            cursor.copy_expert(f"copy ({query}) to stdout with (format csv, header, encoding 'UTF8')", target)
-            return Extracted(records=cursor.rowcount)
+        with reading(self.connection) as cursor:
+            return stream(cursor, EXTRACTS[table].query(present), {"day": day, "since": since}, file)
 
     @cached_property
     def _columns(self) -> dict[str, list[str]]:
@@ -189,7 +188,7 @@ class PostgresSource:
 
     def _fetch(self, query: str, values: tuple[date, ...] = ()) -> list[Any]:
         """The values of a query's only column."""
-        with self.connection, self.connection.cursor() as cursor:
+        with reading(self.connection) as cursor:
             cursor.execute(query, values)
             return [value for (value,) in cursor.fetchall()]
 
@@ -242,7 +241,7 @@ class TelcoFileSource:
             extracted, broken = _telco_churns(rows, day), []
         else:
             return None
-        with file.open("w", newline="") as target:
+        with file.open("w", encoding="utf-8", newline="") as target:
             extracted.write_csv(target)
             csv.writer(target, lineterminator="\n").writerows([line] for line in broken)
         return Extracted(records=extracted.height + len(broken))

@@ -52,7 +52,7 @@ class FileSource:
         first, last = (self._rows["place"].search_sorted(end, side) for end, side in _ends(belonging))
         rows = self._rows[first:last].sort("symbol", "place", maintain_order=True)
         broken = rows.filter(pl.col("raw_line").is_not_null()).select("symbol", "raw_line")
-        with file.open("w", newline="") as target:
+        with file.open("w", encoding="utf-8", newline="") as target:
             rows.filter(pl.col("raw_line").is_null()).select(COLUMNS).write_csv(target)
             csv.writer(target, lineterminator="\n").writerows(broken.iter_rows())
         return Extracted(records=rows.height)

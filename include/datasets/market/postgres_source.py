@@ -14,6 +14,7 @@ from include.datasets.market.periods import MOST_MISPLACED, Period, until_last_s
 from include.datasets.market.price_files import COLUMNS
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.specs import Extracted
+from include.sources.postgres import reading, stream
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,8 @@ class PostgresSource:
             f"select {', '.join(self._columns)} from market.prices where symbol = any(%(symbols)s)"
             f" and (date between %(from)s and %(to)s {strays}) order by symbol, date"
         )
-        with self.connection, self.connection.cursor() as cursor, file.open("wb") as target:
-            rows = cursor.mogrify(query, values).decode()
-            cursor.copy_expert(f"copy ({rows}) to stdout with (format csv, header, encoding 'UTF8')", target)
-            return Extracted(records=cursor.rowcount)
+        with reading(self.connection) as cursor:
+            return stream(cursor, query, values, file)
 
     @cached_property
     def _body(self) -> Period | None:
@@ -136,7 +135,7 @@ class PostgresSource:
         return [name for name in COLUMNS if name in present]
 
     def _fetch(self, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        with self.connection, self.connection.cursor() as cursor:
+        with reading(self.connection) as cursor:
             cursor.execute(query, values)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows

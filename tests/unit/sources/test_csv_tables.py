@@ -214,6 +214,22 @@ def test_a_folder_without_a_file_of_any_table_is_named(tmp_path: Path) -> None:
         source(tmp_path)
 
 
+def test_a_link_that_leads_nowhere_is_no_missing_table(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(TEXT)
+    (tmp_path / "stores.csv").symlink_to("gone.csv")
+
+    with pytest.raises(ValueError, match=r"stores\.csv is no regular file, .* a link that leads nowhere"):
+        source(tmp_path, ORDERS, STORES).days()
+
+
+def test_what_is_no_table_is_named_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "orders.csv").write_text(TEXT)
+    (tmp_path / "Stores.csv").write_text(TEXT)
+
+    assert source(tmp_path, ORDERS, STORES).days() == [FIRST, SECOND]
+    assert "Stores.csv: no table, so ignored." in caplog.text
+
+
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv does not exist; correct `path`"):
         source(tmp_path / "nowhere.csv")

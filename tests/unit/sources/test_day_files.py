@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from include.lifecycle.failures import lies_in_a_days_data
 from include.lifecycle.specs import Source, TableSpec
 from include.sources import source_of
 
@@ -46,3 +47,15 @@ def test_a_day_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 def test_a_day_whose_file_is_gone_has_no_table(tmp_path: Path) -> None:
     assert source(tmp_path).extract("orders", DAY, tmp_path / "extracted") is None
+
+
+def test_a_link_that_cannot_be_followed_is_a_fault_of_its_day_and_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "2026-03-01.csv").write_text("order_id\na1\n")
+    (tmp_path / "2026-03-02.csv").symlink_to("x" * 300)
+    origin = source(tmp_path)
+
+    assert origin.days() == [DAY, NEXT]
+    assert origin.extract("orders", DAY, tmp_path / "extracted")
+    with pytest.raises(OSError, match="File name too long") as error:
+        origin.extract("orders", NEXT, tmp_path / "extracted")
+    assert lies_in_a_days_data(error.value)
