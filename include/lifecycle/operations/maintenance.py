@@ -196,18 +196,26 @@ def _damage(one: Partition, problem: str) -> Damage:
 
 
 def _not_loaded(lake: Lake, connection: extensions.connection, catalog: Catalog, scope: Scope) -> Iterator[Damage]:
-    """A damage for each day of the scope whose predictions are not what the warehouse has."""
+    """A damage for each day of the scope whose predictions are not what the warehouse has.
+
+    Rows of a day that somebody deleted from the table, or added to it, show in their number.
+    """
     for model in catalog.models:
-        prefix = model.predictions_prefix
+        prefix, name = model.predictions_prefix, predictions_table(model)
+        table = f"{warehouse.SCHEMA}.{name}"
         published = {
             day: written
             for day, written in lake.written(prefix, *scope.window).items()
             if scope.covers(partition(prefix, day))
         }
-        for day in unloaded_days(lake, connection, model, published):
-            table = f"{warehouse.SCHEMA}.{predictions_table(model)}"
-            problem = f"{table} was not loaded from {lake.uri(partition(prefix, day))} as it is now."
-            yield Damage(prefix=prefix, day=day, problem=problem, table=table)
+        unloaded = unloaded_days(lake, connection, model, published)
+        loaded = sorted(published.keys() - set(unloaded))
+        changed = warehouse.days_of_other_size(connection, name, loaded)
+        problems = dict.fromkeys(unloaded, "was not loaded from {} as it is now.")
+        problems |= dict.fromkeys(changed, "has another number of rows than {}, from which it was loaded.")
+        for day, problem in problems.items():
+            sentence = f"{table} {problem.format(lake.uri(partition(prefix, day)))}"
+            yield Damage(prefix=prefix, day=day, problem=sentence, table=table)
 
 
 def _tried(lake: Lake) -> Mapping[str, date]:

@@ -101,7 +101,8 @@ def _damages(scope: Scope, evidence: Evidence, decision: Decision, outcome: Outc
     if unloaded:
         text = (
             "The warehouse's table was not loaded from the prediction files that the lake has now, as after a "
-            "database was restored. Scoring these days again publishes files and table together."
+            "database was restored, or rows of it were deleted or added since. Scoring these days again publishes "
+            "files and table together."
         )
         sections.append(section("Missing or old in the warehouse", text, unloaded))
     return sections

@@ -173,6 +173,16 @@ def loaded_manifest(connection: extensions.connection, table: str, day: date) ->
     return rows[0][0] if rows else None
 
 
+def days_of_other_size(connection: extensions.connection, table: str, days: Sequence[date]) -> list[date]:
+    """Those of some days of which `ml.<table>` has more or fewer rows than the manifest they were loaded from."""
+    condition = "table_name = %s and dt = any(%s)"
+    noted = dict(
+        _select_loads(connection, "dt, (manifest::jsonb ->> 'rows')::bigint", condition, table, list(days))
+    )
+    counts = _row_counts(connection, table, list(noted))
+    return sorted(day for day, rows in noted.items() if counts.get(day, 0) != rows)
+
+
 def day_counts(
     connection: extensions.connection, table: str, column: str, since: date
 ) -> dict[date, dict[Any, int]]:
@@ -187,6 +197,15 @@ def day_counts(
         for day, value, rows in cursor.fetchall():
             counts.setdefault(day, {})[value] = rows
         return counts
+
+
+def _row_counts(connection: extensions.connection, table: str, days: list[date]) -> dict[date, int]:
+    with connection, connection.cursor() as cursor:
+        if not _columns(cursor, table):
+            return {}
+        query = sql.SQL("select dt, count(*) from {} where dt = any(%s) group by dt").format(_table(table))
+        cursor.execute(query, [days])
+        return dict(cursor.fetchall())
 
 
 def _select_loads(connection: extensions.connection, columns: str, condition: str, *values: Any) -> list[Any]:

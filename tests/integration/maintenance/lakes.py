@@ -47,7 +47,7 @@ def load(lake: Lake, postgres: Any, days: Iterable[date]) -> None:
     written = lake.written(CHURN.predictions_prefix)
     for day in days:
         manifest = lake.manifest(CHURN.predictions_prefix, day)
-        rows = pl.LazyFrame({"customer_id": ["C1"]})
+        rows = pl.LazyFrame({"customer_id": [f"C{number}" for number in range(manifest.rows)]})
         with warehouse.replacing(postgres, TABLE, day, rows, key=CUSTOMERS.key) as cursor:
             found = warehouse.Load(manifest.digest, written[day])
             warehouse.note_load(cursor, TABLE, day, found, manifest.model_dump_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,33 @@ def test_days_that_the_warehouse_lacks_or_has_as_they_were_wake_the_scoring(
         scope(), evidence, decision, maintenance_policy.conclude(evidence, decision, left, 0, AS_OF)
     )
     assert verdict.headline == "1 day of predictions is still missing or old in the warehouse"
+
+
+@pytest.mark.parametrize(
+    ("statement", "harmed"),
+    [
+        ("delete from ml.churn_predictions where dt = '2026-03-02' and customer_id = 'C1'", [DAYS[1]]),
+        ("insert into ml.churn_predictions (dt, customer_id) values ('2026-03-02', 'D')", [DAYS[1]]),
+        ("truncate ml.churn_predictions", DAYS),
+        ("drop table ml.churn_predictions", DAYS),
+    ],
+)
+def test_rows_that_somebody_deleted_or_added_wake_the_scoring(
+    lived_in: Lake, postgres: Any, statement: str, harmed: list[date]
+) -> None:
+    with postgres, postgres.cursor() as cursor:
+        cursor.execute(statement)
+
+    evidence, decision = checked(lived_in, postgres)
+
+    assert [(found.day, found.table) for found in evidence.damages] == [
+        (day, "ml.churn_predictions") for day in harmed
+    ]
+    assert "has another number of rows than s3://" in evidence.damages[0].problem
+    [wake] = decision.wakes
+    assert wake.form == {"day": str(harmed[0]), "last_day": str(harmed[-1])}
+    load(lived_in, postgres, harmed)
+    assert maintenance.remaining(lived_in, postgres, CATALOG, scope(), evidence.damages) == []
 
 
 def test_files_that_were_written_again_with_the_same_bytes_are_those_that_the_warehouse_has(
