@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,30 @@ def reading(connection: Any) -> Iterator[Any]:
     with connection, connection.cursor() as cursor:
         cursor.execute("set local extra_float_digits = 3")
         yield cursor
+
+
+def columns_of(connection: Any, schema: str, table: str, dates: Collection[str]) -> list[str]:
+    """The columns of a table; none where there is no table.
+
+    Raises
+    ------
+    ValueError
+        If one of `dates` is there and is no date: a day compared with a time finds the rows of midnight alone.
+    """
+    with reading(connection) as cursor:
+        cursor.execute(
+            "select column_name, data_type from information_schema.columns"
+            " where table_schema = %s and table_name = %s",
+            [schema, table],
+        )
+        types: dict[str, str] = dict(cursor.fetchall())
+    if others := {name: kind for name, kind in types.items() if name in dates and kind != "date"}:
+        name, kind = min(others.items())
+        raise ValueError(
+            f"{schema}.{table} has a column {name!r} of the type {kind}, by which a day's rows cannot be found; "
+            "give it the type date."
+        )
+    return list(types)
 
 
 def stream(cursor: Any, query: str, values: Mapping[str, Any], file: Path) -> Extracted:

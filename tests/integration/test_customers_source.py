@@ -243,6 +243,21 @@ def test_without_the_columns_that_date_a_row_there_is_nothing_to_extract(
         extract("churns", FIRST)
 
 
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "text"])
+@pytest.mark.parametrize(("table", "column"), [("usage_daily", "day"), ("churns", "recorded_on")])
+def test_a_date_that_has_become_something_else_is_named_and_loses_no_row_in_silence(
+    operations: Operations, postgres: Any, tmp_path: Path, table: str, column: str, kind: str
+) -> None:
+    operations.usage("C1", FIRST)
+    operations.execute(f"alter table telecom.{table} alter column {column} type {kind} using {column}::{kind}")
+
+    for ask in (_source(postgres).days, lambda: _source(postgres).extract(table, FIRST, tmp_path / "table.csv")):
+        with pytest.raises(
+            ValueError, match=rf"telecom\.{table} has a column '{column}' of .* give it the type date"
+        ):
+            ask()
+
+
 def test_a_table_that_the_database_lacks_is_not_extracted(
     operations: Operations, postgres: Any, tmp_path: Path
 ) -> None:

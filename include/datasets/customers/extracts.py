@@ -19,6 +19,8 @@ from include.datasets.customers.columns import ADD_ONS
 from include.datasets.customers.features import INVOICE_DAYS
 
 OPENING_DAYS = INVOICE_DAYS - 1
+DATES = ("valid_from", "valid_to", "day", "issued_on", "paid_on", "churned_on", "recorded_on")
+"""Columns that are compared with a day."""
 
 
 @dataclass(frozen=True)

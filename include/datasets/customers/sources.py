@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field, TypeAdapter
 
-from include.datasets.customers.extracts import EXTRACTS, OPENING_DAYS
+from include.datasets.customers.extracts import DATES, EXTRACTS, OPENING_DAYS
 from include.datasets.customers.tables import CHURNS_TABLE, CUSTOMERS_TABLE, TABLES, USAGE_DAILY_TABLE
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.ingestion.csv_records import Records, UnreadableFileError, read_records
@@ -21,7 +21,7 @@ from include.lifecycle.ingestion.line_count import count_data_lines
 from include.lifecycle.specs import Extracted, Source
 from include.sources.day_files import DayFilesSource
 from include.sources.files import check_is_regular, existing
-from include.sources.postgres import reading, stream
+from include.sources.postgres import columns_of, reading, stream
 from include.sources.settings import MaxLagDays, SourceSettings
 
 TELCO_COLUMNS = {
@@ -142,13 +142,7 @@ class PostgresSource:
     @cached_property
     def _columns(self) -> dict[str, list[str]]:
         """Columns of each table; none where the database lacks the table."""
-        return {
-            table: self._fetch(
-                "select column_name from information_schema.columns"
-                f" where table_schema = 'telecom' and table_name = '{table}'"
-            )
-            for table in EXTRACTS
-        }
+        return {table: columns_of(self.connection, "telecom", table, DATES) for table in EXTRACTS}
 
     @cached_property
     def _first_day(self) -> date | None:

@@ -14,7 +14,7 @@ from include.datasets.market.periods import MOST_MISPLACED, Period, until_last_s
 from include.datasets.market.price_files import COLUMNS
 from include.lifecycle.calendars import DAYS_THAT_TELL, first_plausible
 from include.lifecycle.specs import Extracted
-from include.sources.postgres import reading, stream
+from include.sources.postgres import columns_of, reading, stream
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,7 @@ class PostgresSource:
     @cached_property
     def _columns(self) -> list[str]:
         """Those of our columns that the table has; none where there is no table."""
-        rows = self._fetch(
-            "select column_name from information_schema.columns"
-            " where table_schema = 'market' and table_name = 'prices'",
-            {},
-        )
-        present = {name for (name,) in rows}
+        present = set(columns_of(self.connection, "market", "prices", ("date",)))
         if present and not {"symbol", "date"} <= present:
             raise ValueError(
                 f"A day's rows cannot be found without the columns 'symbol' and 'date'; market.prices has "

@@ -158,6 +158,14 @@ def test_a_database_without_the_table_or_without_rows_has_no_days(postgres: Any,
     assert database(postgres).days() == []
 
 
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "text"])
+def test_dates_that_have_become_something_else_are_refused(market: Any, kind: str) -> None:
+    execute(market, f"alter table market.prices alter column date type {kind} using date::{kind}")
+
+    with pytest.raises(ValueError, match=r"has a column 'date' of the type .* give it the type date"):
+        database(market, "AAPL").days()
+
+
 def test_a_table_without_dates_is_refused(market: Any) -> None:
     execute(market, "alter table market.prices rename column date to day")
 
