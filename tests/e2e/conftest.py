@@ -38,8 +38,6 @@ class ByStack(LoadFileScheduling):  # type: ignore[misc]  # xdist carries no typ
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(super()._split_scope(nodeid))
-        if file.stem in ("test_sample_company_damage", "test_sample_company_dead_champion"):
-            return "damaged company"
         if file.stem.startswith("test_sample_company"):
             return "company"
         return "world" if file.stem in ("test_market", "test_telco") else file.stem
