@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from include.stack.settings import ADMIN_NAME
+from include.stack.services import ADMIN_NAME
 from tests.e2e.champions import Row, champion, ledger, scored_by
 from tests.e2e.chromium import keep_picture, launched, log_in, needs_chromium, open_form, open_tab, playwright_api
 from tests.e2e.conftest import START, World
