@@ -175,6 +175,8 @@ def loaded_manifest(connection: extensions.connection, table: str, day: date) ->
 
 def days_of_other_size(connection: extensions.connection, table: str, days: Sequence[date]) -> list[date]:
     """Those of some days of which `ml.<table>` has more or fewer rows than the manifest they were loaded from."""
+    if not days:
+        return []
     condition = "table_name = %s and dt = any(%s)"
     noted = dict(
         _select_loads(connection, "dt, (manifest::jsonb ->> 'rows')::bigint", condition, table, list(days))
