@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -56,8 +56,17 @@ class Holdout:
         return pl.Series(predict(estimator, self.rows, model))
 
     def overlap(self, contender: Contender) -> tuple[str, ...]:
-        """A sentence if a version may have learnt from the holdout."""
-        tags = registry.version_tags(self.tracking_uri, self.model.name, contender.version)
+        """A sentence if a version may have learnt from the holdout, by its tags in the registry."""
+        return self.overlap_by(
+            contender, registry.version_tags(self.tracking_uri, self.model.name, contender.version)
+        )
+
+    def overlap_by(self, contender: Contender, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """A sentence if a version of such tags may have learnt from the holdout.
+
+        It has not where the outcomes of its last day were known when the holdout begins, nor where both its
+        training and the holdout kept the same keys apart.
+        """
         learnt_until = _day_or_none(tags.get("learnt_until", ""))
         if learnt_until is None:
             if contender.as_of <= self.first_day:
@@ -68,8 +77,7 @@ class Holdout:
                 "as of a later day.",
             )
         same_keys_kept_out = self.split == tags.get("split") == "key"
-        outcomes_known_before = self.model.horizon_ends_on(learnt_until) <= self.first_day
-        if same_keys_kept_out or (learnt_until <= self.first_day and outcomes_known_before):
+        if same_keys_kept_out or self.model.horizon_ends_on(learnt_until) <= self.first_day:
             return ()
         return (
             f"{contender.who} has learnt from days until {learnt_until}, whose outcomes reach into the holdout of "

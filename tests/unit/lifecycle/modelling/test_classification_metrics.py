@@ -128,3 +128,11 @@ def test_what_a_perfectly_calibrated_model_misses_by_is_chance_and_falls_with_th
     assert few > 3 * many > 0
     assert expected_calibration_error(labels, scores) < many
     assert expected_calibration_error(labels, np.minimum(scores + 0.05, 1)) > many
+
+
+def test_chance_is_drawn_from_the_same_seed_as_often_each_time() -> None:
+    scores = np.linspace(0.05, 0.95, 100)
+    random = np.random.default_rng(0)
+    errors = [expected_calibration_error((random.random(100) < scores).astype(int), scores) for _ in range(200)]
+
+    assert calibration_error_by_chance(scores) == pytest.approx(np.quantile(errors, 0.95), rel=1e-12)

@@ -271,3 +271,9 @@ def test_where_errors_have_no_scale_that_is_said(model: Any, rows: pl.DataFrame,
 
     assert shortfall is not None
     assert sentence in shortfall
+
+
+def test_twenty_days_and_a_single_row_of_a_known_scale_are_enough() -> None:
+    rows = moves(5, 0.0, seed=1).with_columns(volatility_21d=pl.Series([0.2, *[0.0] * 24]))
+
+    assert task_of(VOLATILITY).estimate_shortfall(rows, moves(20, 0.2, seed=5)) is None

@@ -117,6 +117,24 @@ def test_a_gain_is_drawn_by_whole_keys_and_measured_on_the_same_draws() -> None:
     assert high == pytest.approx(np.quantile(differences, 0.975))
 
 
+def test_draws_without_both_labels_are_left_out_and_no_others() -> None:
+    random = np.random.default_rng(4)
+    labels = np.array([1, 1, *[0] * 8])
+    scores, rivals = random.random(10), random.random(10)
+    draws, differences = np.random.default_rng(0), []
+    for _ in range(200):
+        rows = draws.integers(0, 10, 10)
+        if labels[rows].any():
+            differences.append(
+                roc_auc_score(labels[rows], scores[rows]) - roc_auc_score(labels[rows], rivals[rows])
+            )
+
+    gain = paired_gain(labels, (scores, rivals), np.arange(10), "roc_auc", 0.05)
+
+    assert len(differences) < 200
+    assert gain[1:] == pytest.approx(tuple(np.quantile(differences, [0.025, 0.975])))
+
+
 @pytest.mark.parametrize(
     ("metric", "scikit_learn"), [("average_precision", average_precision_score), ("roc_auc", roc_auc_score)]
 )
