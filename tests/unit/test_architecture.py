@@ -24,6 +24,7 @@ ROOMS = (
     "scoring",
     "monitoring",
     "operations",
+    "overview",
 )
 HEAVY = {"pandas", "sklearn", "mlflow", "great_expectations", "evidently", "exchange_calendars", "skfolio"}
 

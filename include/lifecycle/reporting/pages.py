@@ -16,7 +16,6 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-Cell = str | int | float | None
 Status = Literal["good", "neutral", "warning", "bad"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -27,10 +26,31 @@ _STATUS_WORDS: dict[Status, str] = {
     "bad": "Problem",
 }
 _MAIN, _END = "<main>", "</main>"
+_AIRFLOW = "../../"
+"""What leads from an address of ours, `/ml/<application>/`, to Airflow's pages."""
 _BREAK = re.compile(r"(?<=\w[._/])(?=[a-z])")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _PERCENT = re.compile(r"(?<=\d) %")
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?(\s?%)?|\u2013|", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text and the address it leads to, absolute or relative to the page."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An inline SVG element small enough for a line of text, trusted as it is, and what it shows in words."""
+
+    svg: str
+    words: str
+
+
+Cell = str | int | float | Link | Drawing | None
 
 
 @dataclass(frozen=True)
@@ -81,14 +101,6 @@ class Page:
     sections: Sequence[Section] = ()
     facts: Mapping[str, Cell] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Link:
-    """A text and the address it leads to, absolute or relative to the page."""
-
-    text: str
-    address: str
 
 
 @dataclass(frozen=True)
@@ -146,9 +158,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["text"] = _wrappable
-    environment.filters["whole_days"] = _with_whole_days
+    environment.filters["cell"] = _cell
     environment.filters["svg"] = Markup
     return environment
+
+
+def _cell(cell: Cell) -> Markup:
+    """A cell as HTML; where it leads into Airflow's own pages, out of the frame that these show this one in."""
+    if isinstance(cell, Drawing):
+        return Markup('<span role="img" aria-label="{}">{}</span>').format(cell.words, Markup(cell.svg))
+    if isinstance(cell, Link):
+        target = Markup(' target="_top"') if cell.address.startswith(_AIRFLOW) else ""
+        return Markup('<a href="{}"{}>{}</a>').format(
+            cell.address, target, _with_whole_days(_wrappable(cell.text))
+        )
+    return _with_whole_days(_wrappable(cell))
 
 
 def _wrappable(cell: Cell) -> Markup:
@@ -164,6 +188,10 @@ def _with_whole_days(text: Markup) -> Markup:
 def _text(cell: Cell) -> str:
     if cell is None:
         return "\u2013"
+    if isinstance(cell, Link):
+        return cell.text
+    if isinstance(cell, Drawing):
+        return cell.words
     if isinstance(cell, int):
         return f"{cell:,}"
     if isinstance(cell, float):
