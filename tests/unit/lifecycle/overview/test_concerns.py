@@ -41,15 +41,18 @@ def promoted(version: int = 3) -> ledger.Entry:
     return ledger.Entry("churn", "promote", version, None, version, after(-20), "gate", "Better.", evidence, "run")
 
 
-def drift(verdict: str) -> DriftVerdict:
-    """A verdict of which nothing but itself and its reason is known."""
-    return DriftVerdict.model_construct(verdict=verdict, reason=f"It is {verdict}.")
+def part(record: Any, **known: Any) -> Any:
+    """A record of which nothing else is known."""
+    return record.model_construct(**known)
 
 
-def performance(verdict: str) -> PerformanceVerdict:
-    return PerformanceVerdict.model_construct(
-        verdict=verdict, reason=f"They are {verdict}.", measures={}, baseline_measures={}
-    )
+def drift(verdict: str) -> Any:
+    return part(DriftVerdict, verdict=verdict, reason=f"It is {verdict}.")
+
+
+def performance(verdict: str) -> Any:
+    measures: dict[str, Any] = {"measures": {}, "baseline_measures": {}}
+    return part(PerformanceVerdict, verdict=verdict, reason=f"They are {verdict}.", **measures)
 
 
 def dated(verdicts: Sequence[Any], last: date = DAY, every: int = 7) -> list[Dated[Any]]:
@@ -193,7 +196,7 @@ def test_far_more_rows_in_quarantine_than_usual_are_worth_a_look() -> None:
 def test_damage_that_stays_is_wrong_since_maintenance_first_failed_at_it() -> None:
     damages = tuple(Damage(prefix=f"clean/{name}", day=DAY, problem="It is gone.") for name in ("a", "b"))
     outcome = Outcome(healed=(), remaining=damages, freed=0, tried={damages[0].path: after(-9)})
-    report = MaintenanceReport.model_construct(outcome=outcome)
+    report = part(MaintenanceReport, outcome=outcome)
 
     [concern] = found(lake=LakeState(Dated(DAY, report)))
 
