@@ -14,7 +14,18 @@ from include.lifecycle.overview.concerns import REPORTS, Concern
 from include.lifecycle.overview.state import DatasetState, ModelState
 from include.lifecycle.promotion import ledger
 from include.lifecycle.promotion.gate_evidence import GateEvidence
-from include.lifecycle.reporting.pages import Cell, Drawing, Link, Page, Section, Status, Table, Verdict, percent
+from include.lifecycle.reporting.pages import (
+    Cell,
+    Drawing,
+    Link,
+    Page,
+    Section,
+    Status,
+    Table,
+    Verdict,
+    percent,
+    unbreakable,
+)
 
 PREDICTIONS = "../predictions"
 """Where prediction files are handed out, from the overview."""
@@ -198,7 +209,8 @@ def _sparkline(shares: Sequence[float]) -> Drawing:
         for number, share in enumerate(shares)
     ]
     line = " ".join(f"{x},{y}" for x, y in points)
-    words = f"{percent(shares[-1])} on the newest day, at most {percent(largest)} in {len(shares)} days"
+    days = f"{len(shares)} day{'s' if len(shares) > 1 else ''}"
+    words = unbreakable(f"{percent(shares[-1])} on the newest day, at most {percent(largest)} in {days}")
     x, y = points[-1]
     return Drawing(
         f'<svg viewBox="-3 0 {_WIDTH + 6} {_HEIGHT}" width="{_WIDTH + 6}" height="{_HEIGHT}">'

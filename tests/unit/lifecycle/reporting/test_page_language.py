@@ -17,6 +17,9 @@ from include.lifecycle.monitoring.performance_verdict import VerdictName, decide
 from include.lifecycle.operations import maintenance_policy
 from include.lifecycle.operations.maintenance_page import render_maintenance, verdict_of
 from include.lifecycle.operations.maintenance_policy import Catalog, Damage, Evidence, Scope, StrayFile, makers
+from include.lifecycle.overview.concerns import concerns
+from include.lifecycle.overview.overview_page import Overview, overview_page
+from include.lifecycle.overview.state import LakeState
 from include.lifecycle.reporting import published_pages
 from include.lifecycle.reporting.pages import render
 from include.lifecycle.reporting.published_pages import Report
@@ -24,6 +27,8 @@ from tests.page_language import broken_promises, code_in, loose_percentages, spl
 from tests.unit.lifecycle.monitoring.test_drift_page import page as drift_page
 from tests.unit.lifecycle.monitoring.test_drift_page import people
 from tests.unit.lifecycle.monitoring.test_performance_verdict import CHURN, DAYS, VOLATILITY, evidence, outcomes
+from tests.unit.lifecycle.overview.test_concerns import NOW, dataset, dated, day_verdict, drift, performance
+from tests.unit.lifecycle.overview.test_concerns import model as model_in_order
 from tests.unit.lifecycle.reporting.test_pages import PAGE
 
 
@@ -39,9 +44,27 @@ def pages() -> Iterator[tuple[str, str]]:
         html = render_performance(model, DAYS[-1], judged, outcomes(model.task))
         yield f"{model.name}, {verdict}", html
     yield from maintenance_pages()
+    yield from overview_pages()
     yield "unknown address", published_pages.unknown_address()
     yield "no report", published_pages.missing_report(Report("churn", "model_card", 3), {"churn_training"})
     yield "broken", published_pages.broken_page("The lake cannot be reached", "Try again.")
+
+
+def overview_pages() -> Iterator[tuple[str, str]]:
+    """With everything wrong that a model and a dataset can have, with nothing, and without the warehouse."""
+    bad = model_in_order(
+        drift=dated([drift("drift")]),
+        performance=dated([performance("worse")]),
+        faults=["s3://ml-lake/reports/churn/drift/dt=2026-03-01/manifest.json is no manifest."],
+    )
+    rejected = dataset(day_verdict(accepted=False, problems=("customers is empty.",)))
+    for name, models, datasets, outages in (
+        ("wrong", [bad], [rejected], []),
+        ("right", [model_in_order()], [dataset()], []),
+        ("empty", [], [], ["The warehouse cannot be asked."]),
+    ):
+        known = concerns(models, datasets, LakeState(None), [], NOW)
+        yield f"overview, {name}", render(overview_page(Overview(models, datasets, known, NOW, outages)))
 
 
 def maintenance_pages() -> Iterator[tuple[str, str]]:
