@@ -20,7 +20,6 @@ from include.lifecycle.reporting.pages import (
     Link,
     Page,
     Section,
-    Status,
     Table,
     Verdict,
     percent,
@@ -32,7 +31,7 @@ PREDICTIONS = "../predictions"
 
 _SPARKLINE_DAYS = 30
 _WIDTH, _HEIGHT = 120, 24
-_WORDS: dict[str, str] = {"bad": "act", "warning": "look", "neutral": "know"}
+_DO: dict[str, str] = {"bad": "act", "warning": "look"}
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,15 @@ class Overview:
 
 def overview_page(overview: Overview) -> Page:
     """The page; addresses in it are relative to `/ml/overview/`."""
+    wrong = [concern for concern in overview.concerns if concern.status != "neutral"]
+    others = [concern for concern in overview.concerns if concern.status == "neutral"]
     sections = [
-        Section(
+        _section(
             "What is wrong",
-            "Act on the first kind, look at the second. A sentence leads to the page that says more.",
-            table=_concerns(overview.concerns),
-        )
-        if overview.concerns
-        else None,
+            "Act on the first kind, look at the second; each leads to the page that says more.",
+            wrong,
+        ),
+        _section("What else to know", "Nothing is wrong with it.", others),
         Section(
             "Models",
             "Measured on the holdout when the version was judged, and since then on outcomes that became known. "
@@ -68,41 +68,46 @@ def overview_page(overview: Overview) -> Page:
             table=_datasets(overview.datasets),
         ),
     ]
-    return Page("Machine learning", _verdict(overview), [section for section in sections if section])
+    return Page("Models and data", _verdict(overview), [section for section in sections if section])
 
 
 def _verdict(overview: Overview) -> Verdict:
+    """What is not known is not called good."""
     fresh = (
         f"As of {overview.checked_at:%Y-%m-%d %H:%M} UTC."
         if overview.checked_at
-        else "Some of it has not been looked at yet; the next run of maintenance does."
+        else "Some of it has not been looked at yet; the next run of maintenance will."
     )
     reason = " ".join([*overview.outages, fresh])
-    counted = [concern for concern in overview.concerns if concern.status != "neutral"]
-    if not counted:
-        status: Status = "bad" if overview.outages else "good"
-        known = "Nothing else is known to be wrong" if overview.outages else "Nothing is wrong"
-        return Verdict(status, known, reason)
-    since = min((concern.since for concern in counted if concern.since), default=None)
-    what = "1 thing is wrong" if len(counted) == 1 else f"{len(counted)} things are wrong"
-    when = f", the first since {since}" if since and len(counted) > 1 else f", since {since}" if since else ""
-    is_bad = bool(overview.outages) or any(concern.status == "bad" for concern in counted)
-    return Verdict("bad" if is_bad else "warning", f"{what}{when}", reason)
+    wrong = [concern for concern in overview.concerns if concern.status != "neutral"]
+    if wrong:
+        since = min((concern.since for concern in wrong if concern.since), default=None)
+        what = "1 thing is wrong" if len(wrong) == 1 else f"{len(wrong)} things are wrong"
+        when = f", {'the first ' if len(wrong) > 1 else ''}since {since}" if since else ""
+        is_bad = bool(overview.outages) or any(concern.status == "bad" for concern in wrong)
+        return Verdict("bad" if is_bad else "warning", f"{what}{when}", reason)
+    if overview.outages:
+        return Verdict("bad", "Nothing else is known to be wrong", reason)
+    if overview.checked_at is None:
+        return Verdict("neutral", "Nothing is known to be wrong", reason)
+    return Verdict("good", "Nothing is wrong", reason)
 
 
-def _concerns(concerns: Sequence[Concern]) -> Table:
-    return Table(
-        ["Since", "About", "What", "Do"],
+def _section(title: str, text: str, concerns: Sequence[Concern]) -> Section | None:
+    """Since when, about what, what it is, and what to do; None where there is nothing."""
+    if not concerns:
+        return None
+    does = any(concern.status in _DO for concern in concerns)
+    rows = [
         [
-            [
-                str(concern.since) if concern.since else None,
-                concern.about,
-                Link(concern.sentence, concern.address),
-                _WORDS[concern.status],
-            ]
-            for concern in concerns
-        ],
-    )
+            str(concern.since) if concern.since else None,
+            concern.about,
+            Link(concern.sentence, concern.address),
+            *([_DO[concern.status]] if does else []),
+        ]
+        for concern in concerns
+    ]
+    return Section(title, text, table=Table(["Since", "About", "What", *(["Do"] if does else [])], rows))
 
 
 def _models(states: Sequence[ModelState]) -> Table:
@@ -171,7 +176,7 @@ def _beside(own: float | None, baseline: float | None) -> str:
 
 def _datasets(states: Sequence[DatasetState]) -> Table:
     return Table(
-        ["Dataset", "Newest day", "Verdict", "Rows", "In quarantine", "Share in quarantine", "Features until"],
+        ["Dataset", "Newest day", "Verdict", "Rows", "In quarantine", "Recent shares", "Features until"],
         [_dataset(state) for state in states],
     )
 
@@ -184,12 +189,13 @@ def _dataset(state: DatasetState) -> list[Cell]:
         return [about, None, None, None, None, None, features]
     newest = state.verdicts[-1]
     tables = newest.record.tables.values()
+    quarantined = sum(table.quarantined for table in tables)
     return [
         about,
         Link(str(newest.day), f"{REPORTS}/{name}/validation/{newest.day}/"),
         "accepted" if newest.record.accepted else "rejected",
         sum(table.rows for table in tables),
-        sum(table.quarantined for table in tables),
+        f"{quarantined:,} ({percent(_bad_share(newest.record))})",
         _sparkline([_bad_share(dated.record) for dated in state.verdicts[-_SPARKLINE_DAYS:]]),
         features,
     ]

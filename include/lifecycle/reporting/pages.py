@@ -75,8 +75,11 @@ class Table:
     caption: str = ""
 
     def is_numeric(self, column: int) -> bool:
-        """Whether all cells of a column (counted from 0) are numbers, percentages or empty."""
-        return bool(self.rows) and all(_NUMBER.fullmatch(_text(row[column])) for row in self.rows)
+        """Whether a column (counted from 0) has numbers or percentages, and else nothing but empty cells."""
+        cells = [row[column] for row in self.rows]
+        return any(cell not in (None, "") for cell in cells) and all(
+            _NUMBER.fullmatch(_text(cell)) for cell in cells
+        )
 
 
 @dataclass(frozen=True)

@@ -231,18 +231,19 @@ words = st.text(min_size=1, max_size=5) | st.sampled_from(
     problem=words,
     bad=st.integers(0, 100),
     outages=st.lists(words, max_size=1),
+    checked=st.booleans(),
 )
 def test_whatever_the_records_say_the_page_says_whether_anything_is_wrong(
-    verdicts: list[str], drifts: list[str], problem: str, bad: int, outages: list[str]
+    verdicts: list[str], drifts: list[str], problem: str, bad: int, outages: list[str], checked: bool
 ) -> None:
     state = model(performance=dated([performance(each) for each in verdicts]), drift=dated([*map(drift, drifts)]))
     data = dataset(day_verdict(accepted=bad < 50, quarantined=bad, problems=(problem,)))
     known = found([state], [data])
 
-    page = overview_page(Overview([state], [data], known, NOW, outages))
+    page = overview_page(Overview([state], [data], known, NOW if checked else None, outages))
 
     wrong = [concern for concern in known if concern.status != "neutral"]
-    assert (page.verdict.status == "good") == (not wrong and not outages)
+    assert (page.verdict.status == "good") == (checked and not wrong and not outages)
     html = render(page)
     assert "<script>alert" not in html
     assert "<img src=x>" not in html
