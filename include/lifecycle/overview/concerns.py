@@ -78,7 +78,7 @@ def _of_model(state: ModelState, now: datetime) -> Iterator[Concern]:
     yield from _of_performance(state)
     for proposal in ledger.unanswered(state.history):
         sentence = f"Version {proposal.candidate} waits for somebody to approve or reject it."
-        address = f"{REPORTS}/{name}/model_card/latest/"
+        address = f"{REPORTS}/{name}/model_card/version={proposal.candidate}/latest/"
         yield Concern("warning", name, sentence, proposal.effective_from, address)
     if state.request is not None:
         waits = "A training has been asked for." if state.request.state == "open" else "A training is at work."

@@ -123,7 +123,9 @@ def _model(state: ModelState) -> list[Cell]:
     if champion is None:
         version, as_of = None, None
     else:
-        version = Link(f"Version {champion.version}", f"{REPORTS}/{name}/model_card/latest/")
+        version = Link(
+            f"Version {champion.version}", f"{REPORTS}/{name}/model_card/version={champion.version}/latest/"
+        )
         as_of = str(champion.entry.effective_from)
     newest = state.predictions
     return [

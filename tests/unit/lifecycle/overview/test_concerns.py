@@ -154,7 +154,7 @@ def test_nothing_is_wrong_where_all_is_in_order() -> None:
             "warning",
             "Version 4 waits for somebody to approve or reject it.",
             DAY,
-            "../reports/churn/model_card/latest/",
+            "../reports/churn/model_card/version=4/latest/",
         ),
         (
             model(request=Request("r", "churn", DAY, "Drift.", "open", 0, None, None)),
