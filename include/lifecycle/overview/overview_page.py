@@ -8,6 +8,7 @@ from datetime import datetime
 from html import escape
 
 from include.lifecycle.ingestion.verdicts import DayVerdict
+from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import drift_verdict, performance_verdict
 from include.lifecycle.numbers import distinct_texts
 from include.lifecycle.overview.concerns import REPORTS, Concern
@@ -144,23 +145,23 @@ def _holdout(state: ModelState) -> Cell:
     """The champion's metric of the gate, and the baseline's, by the verdict on it."""
     if state.champion is None:
         return None
+    if state.champion.entry.action == "baseline":
+        return "the naive baseline itself"
     version = state.champion.version
-    judged = ledger.parents(state.history).get(version, version)
-    verdict = ledger.find_verdict(state.history, judged)
+    verdict = ledger.find_verdict(state.history, ledger.parents(state.history).get(version, version))
     if verdict is None:
         return None
     evidence = GateEvidence.model_validate(verdict.evidence)
-    return _beside(evidence.candidate_score, evidence.baseline_score)
+    return _beside(state, evidence.candidate_score, evidence.baseline_score)
 
 
 def _realised(state: ModelState) -> Cell:
     if not state.performance:
         return None
-    newest = state.performance[-1]
-    metric = state.model.gate.metric
+    newest, metric = state.performance[-1], state.model.gate.metric
     measured = newest.record.measures.get(metric)
     baseline = newest.record.baseline_measures.get(metric)
-    text = str(newest.record.verdict) if measured is None else _beside(measured, baseline)
+    text = str(newest.record.verdict) if measured is None else _beside(state, measured, baseline)
     return Link(text, f"{REPORTS}/{state.model.name}/{performance_verdict.KIND}/{newest.day}/")
 
 
@@ -171,9 +172,10 @@ def _drift(state: ModelState) -> Cell:
     return Link(newest.record.verdict, f"{REPORTS}/{state.model.name}/{drift_verdict.KIND}/{newest.day}/")
 
 
-def _beside(own: float | None, baseline: float | None) -> str:
+def _beside(state: ModelState, own: float | None, baseline: float | None) -> str:
+    metric = task_of(state.model).metrics[state.model.gate.metric]
     texts = distinct_texts([own, baseline])
-    return f"{texts[0] or 'unknown'} ({texts[1] or 'unknown'})"
+    return f"{metric.within} {texts[0] or 'unknown'} ({texts[1] or 'unknown'})"
 
 
 def _datasets(states: Sequence[DatasetState]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -247,3 +248,34 @@ def test_whatever_the_records_say_the_page_says_whether_anything_is_wrong(
     html = render(page)
     assert "<script>alert" not in html
     assert "<img src=x>" not in html
+
+
+def cells(state: ModelState) -> list[Any]:
+    """What the page's row of a model shows."""
+    [models] = [
+        section for section in overview_page(Overview([state], [], [], NOW)).sections if section.title == "Models"
+    ]
+    assert models.table is not None
+    return [getattr(cell, "text", cell) for cell in models.table.rows[0]]
+
+
+def test_a_champion_is_shown_by_the_verdict_on_it_and_a_refitted_one_by_that_on_its_parent() -> None:
+    refit = replace(promoted(), action="refit", candidate=4, from_version=3, to_version=4)
+    refitted = model(history=[promoted(), refit], champion=Champion(4, datetime(2026, 2, 12, tzinfo=UTC), refit))
+
+    assert cells(model())[1:4] == ["Version 3", str(after(-20)), "average precision 0.6 (0.4)"]
+    assert cells(refitted)[1:4] == ["Version 4", str(after(-20)), "average precision 0.6 (0.4)"]
+
+
+def test_a_baseline_that_is_champion_is_called_one() -> None:
+    entry = replace(promoted(2), action="baseline", candidate=1)
+
+    state = model(history=[entry], champion=Champion(2, datetime(2026, 2, 12, tzinfo=UTC), entry))
+
+    assert cells(state)[1:4] == ["Version 2", str(after(-20)), "the naive baseline itself"]
+
+
+def test_before_anything_is_known_a_model_has_dashes() -> None:
+    nothing = model(champion=None, history=[], predictions=None, drift=[], performance=[])
+
+    assert cells(nothing) == [CHURN.title, *[None] * 7]
