@@ -194,29 +194,45 @@ def test_far_more_rows_in_quarantine_than_usual_are_worth_a_look() -> None:
     assert found(datasets=[dataset(day_verdict(quarantined=9))]) == []
 
 
+def damage_in(names: str, **tried: date) -> list[Concern]:
+    """What is said of partitions that maintenance could not heal, of which some were tried before."""
+    damages = tuple(Damage(prefix=f"clean/{name}", day=DAY, problem="It is gone.") for name in names)
+    since = {damage.path: tried[name] for name, damage in zip(names, damages, strict=True) if name in tried}
+    outcome = Outcome(healed=(), remaining=damages, freed=0, tried=since)
+    return found(lake=LakeState(Dated(DAY, part(MaintenanceReport, outcome=outcome))))
+
+
 def test_damage_that_stays_is_wrong_since_maintenance_first_failed_at_it() -> None:
-    damages = tuple(Damage(prefix=f"clean/{name}", day=DAY, problem="It is gone.") for name in ("a", "b"))
-    outcome = Outcome(healed=(), remaining=damages, freed=0, tried={damages[0].path: after(-9)})
-    report = part(MaintenanceReport, outcome=outcome)
+    [concern] = damage_in("ab", a=after(-3), b=after(-9))
 
-    [concern] = found(lake=LakeState(Dated(DAY, report)))
+    assert (concern.status, concern.about, concern.since) == ("bad", "lake", after(-9))
+    assert concern.sentence == f"Maintenance could not heal clean/a/dt={DAY} and 1 more."
 
-    assert concern.since == after(-9)
-    assert "and 1 more" in concern.sentence
+
+def test_damage_that_is_new_is_wrong_since_it_was_found() -> None:
+    [concern] = damage_in("a")
+
+    assert (concern.since, concern.sentence) == (DAY, f"Maintenance could not heal clean/a/dt={DAY}.")
+    assert damage_in("") == []
 
 
 def test_who_has_to_act_stands_first_and_of_each_kind_the_oldest() -> None:
     models = [
         model(drift=dated([drift("drift")])),
         model(performance=dated([performance("worse")])),
-        model(champion=None, history=[]),
+        model(champion=None, history=[], faults=["A record is damaged."]),
     ]
     run = FailedRun("churn_training", datetime(2026, 2, 1, tzinfo=UTC), "../../dags/churn_training/runs/1")
 
     ordered = concerns(models, [], NO_LAKE, [run], NOW)
 
-    assert [concern.status for concern in ordered] == ["bad", "bad", "warning", "neutral"]
-    assert ordered[0].about == "churn_training"
+    assert [(concern.status, concern.since) for concern in ordered] == [
+        ("bad", None),
+        ("bad", date(2026, 2, 1)),
+        ("bad", DAY),
+        ("warning", DAY),
+        ("neutral", None),
+    ]
 
 
 words = st.text(min_size=1, max_size=5) | st.sampled_from(
