@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import polars as pl
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -28,6 +29,7 @@ from include.lifecycle.storage.lake import (
     RunInfo,
     partition_of,
 )
+from include.lifecycle.storage.objects import read_times_fast
 from tests.damage import delete, flip
 from tests.integration.lake.things import DAY, PREFIX, publish
 
@@ -324,3 +326,20 @@ def test_a_manifest_says_whether_rows_or_the_lines_of_unparsed_text_were_counted
 
     assert unparsed.counted == "lines"
     assert of_pages.counted == lake.manifest(PREFIX, DAY).counted == "rows"
+
+
+def test_clients_of_a_session_read_the_times_of_a_listing_without_guessing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    lake.write_object("a", b"")
+    session = boto3.Session(aws_access_key_id="accesskey", aws_secret_access_key="secretkey123")
+    monkeypatch.setattr("botocore.parsers.DEFAULT_TIMESTAMP_PARSER", pytest.fail)
+    read_times_fast(session)
+    client = session.client("s3", endpoint_url=lake.client.meta.endpoint_url, region_name="us-east-1")
+
+    # when
+    [listed] = Lake(client, lake.bucket).objects("")
+
+    # then
+    assert listed["LastModified"].utcoffset() == timedelta()
