@@ -215,10 +215,13 @@ def _model(model: ModelSpec, sample: _Sample) -> Iterator[Finding]:
         return
     mean = float(rows["label"].cast(pl.Float64).to_numpy().mean())
     yield Finding(f"{model.name}: labels", f"{rows.height:,} rows to learn from; the mean label is {mean:.4g}.")
-    yield _checked(f"{model.name}: split", partial(_split, model, rows))
-    yield _checked(f"{model.name}: candidates", partial(_candidates, model, rows))
+    split_found = _checked(f"{model.name}: split", partial(_split, model, rows))
+    yield split_found
+    # What the split finds too little of, nothing can be fitted to.
+    if split_found.is_good:
+        yield _checked(f"{model.name}: candidates", partial(_candidates, model, rows))
     yield _checked(f"{model.name}: decisions", partial(_decisions, model, rows))
-    if model.behaviour:
+    if model.behaviour and split_found.is_good:
         yield _checked(f"{model.name}: behaviour", partial(_behaviour, model, rows))
     yield _checked(f"{model.name}: drift", partial(_drift, model, rows))
 
@@ -240,7 +243,12 @@ def _labelled(model: ModelSpec, sample: _Sample) -> pl.DataFrame:
         window = model.label_window(day, outcome_days)
         labels = assert_labels_fit(model, day, features, outcomes.filter(pl.col("dt").is_in(window)))
         frames.append(features.join(labels, on=list(model.dataset.key)))
-    return pl.concat(frames, how="vertical_relaxed")
+    rows = pl.concat(frames, how="vertical_relaxed")
+    assert rows.height, (
+        f"None of the sample's {len(days)} days has a row with a label; look at what `label.make` leaves out, or "
+        "give more rows."
+    )
+    return rows
 
 
 def _split(model: ModelSpec, rows: pl.DataFrame) -> str:

@@ -15,13 +15,14 @@ from pathlib import Path
 from include.catalog import DATASETS, MODELS
 from include.scaffold.columns import ScaffoldError, read_table
 from include.scaffold.proposal import Wish, propose
+from include.scaffold.quarantined import refuse_unfit_rows
 from include.scaffold.rendering import render, with_catalog_entries, with_source_variable
 
 PROJECT = Path(__file__).parents[2]
 CATALOG = "include/catalog.py"
 SETTINGS = "airflow_settings.yaml"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_LONGEST_NAME = 50
+_LONGEST_NAME = 40
 _IN_WHAT_IS_WRITTEN = {
     "ACT_FROM", "CATEGORICAL", "CLASSIFICATION_GATE", "DAYS_AHEAD", "HISTORY_DAYS", "KEY", "MADE", "NUMERIC",
     "REGRESSION_GATE", "TABLE", "TRUSTED_TYPES",
@@ -59,6 +60,7 @@ def new(wish: Wish, project: Path) -> None:
     """
     _check_names(wish, project)
     proposal = propose(wish, read_table(wish.csv), _ask)
+    refuse_unfit_rows(proposal)
     files = render(proposal)
     catalog, settings = (_text(project / name) for name in (CATALOG, SETTINGS))
     changed = {
@@ -73,8 +75,9 @@ def new(wish: Wish, project: Path) -> None:
     except BaseException as error:
         for folder in {(project / path).parent for path in files}:
             shutil.rmtree(folder, ignore_errors=True)
-        (project / CATALOG).write_text(catalog)
-        (project / SETTINGS).write_text(settings)
+        for name, text in {CATALOG: catalog, SETTINGS: settings}.items():
+            if _text(project / name) != text:
+                _put(project / name, text)
         if isinstance(error, OSError | subprocess.SubprocessError):
             raise ScaffoldError(f"The files could not be written, so that all is as before: {error}") from error
         raise
@@ -97,8 +100,20 @@ def _check_is_python(path: str, text: str) -> None:
 def _write(project: Path, files: Mapping[str, str]) -> None:
     for path, text in files.items():
         (project / path).parent.mkdir(parents=True, exist_ok=True)
-        (project / path).write_text(text)
+        _put(project / path, text)
     _format(project, [path for path in files if path.endswith(".py")])
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also on a disk that is full."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text)
+        if path.exists():
+            shutil.copymode(path, new)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _check_names(wish: Wish, project: Path) -> None:
@@ -142,6 +157,10 @@ def _already_there(wish: Wish, project: Path) -> list[str]:
         for path in (f"include/{kind}/{name}", f"include/{kind}/{name}.py", f"tests/unit/{kind}/{name}")
         if (project / path).exists()
     ]
+    # Two test files of the same name cannot be run together.
+    tests = sorted((project / "tests").rglob(f"test_{wish.model}.py"))
+    own = project / f"tests/unit/models/{wish.model}"
+    paths += [str(test.relative_to(project)) for test in tests if test.parent != own]
     catalog = _names_in(project / CATALOG)
     names = (wish.dataset.upper(), wish.model.upper()) if paths else ()
     imports = [f"{name} in {CATALOG}" for name in names if name in catalog]
@@ -154,8 +173,11 @@ def _ask(question: str, answers: list[str]) -> str:
     """Ask the person in front of the terminal; without one, say what is missing."""
     if not sys.stdin.isatty():
         raise ScaffoldError(f"{question} Possible: {', '.join(answers)}.")
-    while (answer := input(f"{question} {', '.join(answers)}: ").strip()) not in answers:
-        print(f"{answer!r} is none of them.")
+    try:
+        while (answer := input(f"{question} {', '.join(answers)}: ").strip()) not in answers:
+            print(f"{answer!r} is none of them.")
+    except (EOFError, KeyboardInterrupt) as error:
+        raise ScaffoldError("\nNothing was answered, so nothing is written.") from error
     return answer
 
 

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import polars as pl
 
+from include.lifecycle.ingestion.csv_records import BROKEN_RECORDS, UnreadableFileError, read_records
+from include.lifecycle.ingestion.quarantine import typed_column
 from include.lifecycle.specs import RESERVED_COLUMNS
 
 OF_THE_ENGINE = RESERVED_COLUMNS | {
     "label", "score", "score_low", "score_high", "coverage", "target_from", "target_until", "scored_at", "weekday",
+    "model_name", "model_version", "act", "rank", "change",
 }  # fmt: skip
 MOST_CATEGORIES = 50
 _ZERO_PADDED = r"^0\d"
-_ISO_TIME = r"^\d{4}-\d{2}-\d{2}[T ]\d"
+_LONGEST_NAME = 40
+_MOST_BROKEN = 0.1
+_OF_THE_READER = ["raw_row", "raw_lines"]
 
 
 class ScaffoldError(ValueError):
@@ -55,7 +60,7 @@ class Table:
 
     def values(self, name: str) -> pl.Series:
         """A column's values in its type; null where one is not of it."""
-        return self.rows.select(pl.col(name).pipe(_typed, self.types[name])).to_series()
+        return self.rows.select(typed_column(name, self.types[name])).to_series()
 
 
 def read_table(path: Path) -> Table:
@@ -69,9 +74,20 @@ def read_table(path: Path) -> Table:
     if not path.is_file():
         raise ScaffoldError(f"{path} is no file; CSV= names the file that the data are in.")
     try:
-        rows = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True)
-    except pl.exceptions.PolarsError as error:
-        raise ScaffoldError(f"{path} cannot be read as CSV: {error}") from error
+        records = read_records(path.read_bytes())
+    except UnreadableFileError as error:
+        raise ScaffoldError(f"{path} {error}. Correct that in the file.") from error
+    except OSError as error:
+        raise ScaffoldError(
+            f"{path} cannot be read: {error.strerror}; choose a file that you may read."
+        ) from error
+    rows = records.rows.drop(_OF_THE_READER)
+    if records.broken.height > _MOST_BROKEN * (records.broken.height + rows.height):
+        fault, line = records.broken["unreadable"][0], records.broken["raw_row"][0]
+        raise ScaffoldError(
+            f"{path} has {records.broken.height} broken records and {rows.height} others; the first begins in "
+            f"line {line}. {BROKEN_RECORDS[fault]} Save the file as CSV with commas, in UTF-8."
+        )
     if rows.is_empty() or rows.width < 2:
         raise ScaffoldError(
             f"{path} has {rows.height} rows of the columns {rows.columns}; a CSV file with a header, commas and "
@@ -91,7 +107,7 @@ def identifier(name: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).casefold()
     letters = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", words))
     plain = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")
-    plain = plain if plain and not plain[0].isdigit() else f"column_{plain}"
+    plain = (plain if plain and not plain[0].isdigit() else f"column_{plain}")[:_LONGEST_NAME]
     return f"{plain}_given" if plain in OF_THE_ENGINE or keyword.iskeyword(plain) else plain
 
 
@@ -107,19 +123,5 @@ def _type_of(column: pl.Series) -> pl.DataType:
 
 
 def _fit(given: pl.Series, dtype: pl.DataType) -> bool:
-    typed = given.to_frame().select(pl.col(given.name).pipe(_typed, dtype)).to_series()
+    typed = given.to_frame().select(typed_column(given.name, dtype)).to_series()
     return typed.null_count() <= len(given) // 20
-
-
-def _typed(text: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    plain = text.str.strip_chars()
-    if dtype == pl.Boolean():
-        known = plain.str.to_lowercase()
-        return pl.when(known.is_in(["true", "false"])).then(known == "true")
-    if dtype == pl.Date():
-        return plain.str.to_date("%Y-%m-%d", strict=False)
-    if dtype == pl.Datetime():
-        return pl.when(plain.str.contains(_ISO_TIME)).then(
-            plain.str.replace("T", " ").str.to_datetime(strict=False)
-        )
-    return text if dtype == pl.String() else plain.cast(dtype, strict=False)

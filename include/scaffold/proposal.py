@@ -20,6 +20,7 @@ _FEW_ROWS = 20
 _ROWS_OF_A_FOLD = 80
 _ROWS_OF_A_WINDOW = 500
 _HOLDOUT_SHARE = 0.3
+_LONGEST_LABEL = 90
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,20 @@ class Proposal:
         """Whether the key has so few values that a model can learn each one's level."""
         return self.shape == "panel" and self.table.rows[self.key[0]].n_unique() <= MOST_CATEGORIES
 
+    @property
+    def column_types(self) -> dict[str, pl.DataType]:
+        """Clean types; a key is text, so that 007 stays what it is, unless it is the date."""
+        texts = {name: pl.String() for name in self.key if name != self.date_column}
+        return {**self.table.types, **texts}
+
+    @property
+    def days_ahead(self) -> dict[str, int]:
+        """By how many days the other date columns lie after the row's day at most, where they do."""
+        days = self.table.values(self.date_column).cast(pl.Date)
+        others = [name for name, dtype in self.column_types.items() if dtype.is_temporal()]
+        ahead = {name: (self.table.values(name).cast(pl.Date) - days).dt.total_days().max() for name in others}
+        return {name: most for name, most in ahead.items() if isinstance(most, int) and most > 0}
+
     def source_settings(self) -> dict[str, Any]:
         """The value of the Airflow variable `<dataset>_source`."""
         renamed = {theirs: ours for ours, theirs in self.table.names.items() if ours != theirs}
@@ -131,6 +146,11 @@ def propose(wish: Wish, table: Table, ask: Ask) -> Proposal:
     numeric, categorical = _features(table, (on, *key), label, with_label=yes is None and shape != "events")
     numbers = [name for name in numeric if table.types[name] != pl.Boolean()]
     value = label if yes is None else next(iter(numbers), None)
+    if not (numeric or categorical or shape == "panel"):
+        raise ScaffoldError(
+            f"{wish.csv} has no column to learn {label} from: numbers, or texts of 2 to {MOST_CATEGORIES} "
+            "different values, beside the date, the key and the label. Add one."
+        )
     days = _plausible(days, wish)
     known: list[date] = days.unique().sort().to_list()
     return Proposal(
@@ -169,7 +189,9 @@ def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[
     """The column that tells the rows of a day apart; the date where a day has one row."""
     dated = table.rows.with_columns(days.alias("dt"))
     if wish.key:
-        key = tuple(table.ours(name) for name in wish.key.split(","))
+        key = tuple(table.ours(name) for name in _listed(wish.key, table))
+        if len(set(key)) < len(key):
+            raise ScaffoldError(f"KEY={wish.key} names a column twice; name each once.")
     elif not dated["dt"].drop_nulls().is_duplicated().any():
         return (on,)
     else:
@@ -192,6 +214,11 @@ def _key(wish: Wish, table: Table, days: pl.Series, on: str, ask: Ask) -> tuple[
     return key
 
 
+def _listed(names: str, table: Table) -> list[str]:
+    """The names that commas separate, without the blanks around them; a name may itself have a comma."""
+    return [names] if names in table.names.values() else [name.strip() for name in names.split(",")]
+
+
 def _is_key(dated: pl.DataFrame, key: tuple[str, ...]) -> bool:
     """Whether hardly any two rows of a day have the same key; broken rows are validation's business."""
     known = dated.select("dt", *key).drop_nulls()
@@ -210,7 +237,12 @@ def _answers(table: Table, label: str) -> tuple[Any, Any]:
     if values.dtype.is_float():
         values = values.filter(values.is_finite())
     if values.n_unique() == 2 and not values.dtype.is_temporal():
-        rare, usual = values.value_counts().sort("count", label)[label].to_list()
+        rare, usual = values.value_counts(name="rows of it").sort("rows of it", label)[label].to_list()
+        if too_long := [one for one in (rare, usual) if len(label) + len(repr(one)) > _LONGEST_LABEL]:
+            raise ScaffoldError(
+                f"LABEL={label} has the value {too_long[0][:40]!r}, and more; write its two values as "
+                "short words, such as yes and no."
+            )
         return (usual, rare) if str(usual).lower() in _YES else (rare, usual)
     if not table.types[label].is_numeric():
         raise ScaffoldError(

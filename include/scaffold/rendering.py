@@ -17,7 +17,9 @@ from include.scaffold.proposal import Proposal
 LAG_DAYS = 6
 MEAN_DAYS = 28
 _MOST_KNOWN_VALUES = 10
-_LONGEST_WORDS = 40
+_LONGEST_WORDS = 25
+_LONGEST_KNOWN_VALUE = 80
+_LONGEST_SUMMARY = 105
 _NOT_IN_YAML = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _FEW_ROWS = 20
 _MOST_DECIMALS = 6
@@ -40,6 +42,7 @@ def render(proposal: Proposal) -> dict[str, str]:
         autoescape=False,
     )
     values = _values(proposal)
+    _refuse_taken_names(proposal, values)
     names = {"dataset": proposal.wish.dataset, "model": proposal.wish.model}
     files = {
         f"include/{what}s/{names[what]}/{file}": templates.get_template(f"{what}/{file}.jinja").render(values)
@@ -116,7 +119,10 @@ def _with_doubled_dollars(value: Any) -> Any:
 
 def _values(proposal: Proposal) -> dict[str, Any]:
     wish = proposal.wish
-    segment = proposal.key[0] if proposal.key_is_category else None
+    of_key = (proposal.key[0],) if proposal.key_is_category else ()
+    segment = (
+        next(iter(of_key), None) if not proposal.is_classification else None
+    )  # a class has no segment metrics
     return {
         "dataset": wish.dataset,
         "DATASET": wish.dataset.upper(),
@@ -125,12 +131,13 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         "title": _title(wish.dataset),
         "model_title": _title(wish.model),
         "csv": _plain(wish.csv.name),
-        "types": {name: str(dtype).partition("(")[0] for name, dtype in _types(proposal).items()},
+        "types": {name: str(dtype).partition("(")[0] for name, dtype in proposal.column_types.items()},
         "a_row": "the row"
         if proposal.shape == "series"
-        else f"each {'row' if proposal.shape == 'events' else _words(proposal.key[0])}",
+        else f"each {'row' if proposal.shape == 'events' else _short(_words(proposal.key[0]), 'key')}",
         "numeric": proposal.numeric,
-        "categorical": (segment, *proposal.categorical) if segment else proposal.categorical,
+        "categorical": (*of_key, *proposal.categorical),
+        "days_ahead": proposal.days_ahead,
         "date": proposal.date_column,
         "date_has_time": proposal.table.types[proposal.date_column] == pl.Datetime(),
         "segment_by": segment,
@@ -142,16 +149,22 @@ def _values(proposal: Proposal) -> dict[str, Any]:
         "act_from": _act_from(proposal),
         **{name: getattr(proposal, name) for name in _AS_PROPOSED},
         **_of_rules(proposal),
-        **_of_label(proposal),
+        **(label := _of_label(proposal)),
+        "summary": _summary(proposal, label["what"]),
         **_of_estimators(proposal),
         **_of_forecast(proposal),
     }
 
 
-def _types(proposal: Proposal) -> dict[str, pl.DataType]:
-    """Clean types; a key is text, so that 007 stays what it is, unless it is the date."""
-    texts = {name: pl.String() for name in proposal.key if name != proposal.date_column}
-    return {**proposal.table.types, **texts}
+def _refuse_taken_names(proposal: Proposal, values: Mapping[str, Any]) -> None:
+    """Columns of the file whose names the features or the decisions would have."""
+    value = proposal.value
+    made = {f"{value}_mean_{MEAN_DAYS}", f"{value}_lag_{LAG_DAYS}", f"{value}_same_weekday"} if value else set()
+    if values["is_forecast"]:
+        made.add(values["forecast"])
+    if taken := sorted(made & set(proposal.table.types)):
+        theirs = [proposal.table.names[name] for name in taken]
+        raise ScaffoldError(f"The file has {theirs}, as something made of {value!r} is called; rename it there.")
 
 
 def _specs(proposal: Proposal, segment: str | None) -> list[str]:
@@ -175,9 +188,11 @@ def _of_rules(proposal: Proposal) -> dict[str, Any]:
     table, known = proposal.table, {}
     for name in (*proposal.categorical, *((proposal.label,) if proposal.is_classification else ())):
         values = sorted(table.rows[name].drop_nulls().unique().to_list())
-        if table.types[name] == pl.String() and len(values) <= _MOST_KNOWN_VALUES and name not in proposal.key:
+        is_short = all(len(repr(value)) <= _LONGEST_KNOWN_VALUE for value in values)
+        is_few = len(values) <= _MOST_KNOWN_VALUES
+        if table.types[name] == pl.String() and is_few and is_short and name not in proposal.key:
             known[name] = values
-    numbers = [name for name, dtype in _types(proposal).items() if dtype.is_numeric()]
+    numbers = [name for name, dtype in proposal.column_types.items() if dtype.is_numeric()]
     lows = {name: table.values(name).min() for name in numbers}
     is_made_of_label = not proposal.is_classification and proposal.shape != "events"
     # An answer of 0 or 1 is a number here, too.
@@ -206,6 +221,13 @@ def _of_label(proposal: Proposal) -> dict[str, Any]:
         "label_kind": "value_of_row" if is_event else "happens_within",
         "label_value": column if proposal.yes is True else f"{column} == {proposal.yes!r}",
     }
+
+
+def _summary(proposal: Proposal, what: str) -> str:
+    title = _title(proposal.wish.model)
+    ahead = " some days ahead" if proposal.shape != "events" and not proposal.is_classification else ""
+    summary = f"{title}: {what}{ahead}"
+    return summary if len(summary) <= _LONGEST_SUMMARY else title
 
 
 def _of_forecast(proposal: Proposal) -> dict[str, Any]:
@@ -243,6 +265,10 @@ def _title(name: str) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _short(words: str, instead: str) -> str:
+    return words if len(words) <= _LONGEST_WORDS else instead
 
 
 def _plain(value: object) -> str:

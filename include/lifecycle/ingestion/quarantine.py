@@ -101,7 +101,7 @@ def check_rows(table: TableSpec, raw: pl.DataFrame, rules: Mapping[str, Any]) ->
     raw = raw.with_row_index(INDEX)
     unreadable = raw.filter(pl.col("unreadable").is_not_null()).select(INDEX, rule="unreadable")
     readable = _without(raw, unreadable)
-    typed = readable.select(INDEX, "dt", *(_typed(name, dtype) for name, dtype in table.columns.items()))
+    typed = readable.select(INDEX, "dt", *(typed_column(name, dtype) for name, dtype in table.columns.items()))
     unsound = pl.concat([_misread(table, readable, typed), _key_faults(table, readable, typed)])
     sound = _without(typed, unsound)
     unruly = [
@@ -152,7 +152,7 @@ def _is_blank(name: str) -> pl.Expr:
     return pl.col(name).str.strip_chars().fill_null("") == ""
 
 
-def _typed(name: str, dtype: Any) -> pl.Expr:
+def typed_column(name: str, dtype: Any) -> pl.Expr:
     """The column in its type: null where it is blank or does not read as the type."""
     return _value(name, dtype).alias(name)
 
