@@ -102,3 +102,14 @@ def test_a_candidate_that_fails_a_behaviour_test_is_named_with_what_was_measured
         AssertionError, match=r"har_pooled fails 'what is there': .*at least 1e\+09\. The score is"
     ):
         _behaviour(VOLATILITY.model_copy(update={"behaviour": (impossible,)}), ROWS)
+
+
+def test_where_too_little_is_there_to_split_nothing_is_fitted_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ROWS.head(3).with_columns(pl.lit("AAA").alias(name) for name in VOLATILITY.categorical)
+    monkeypatch.setattr("include.checks.walkthrough._labelled", lambda model, sample: few)
+
+    found = {one.step: one for one in _model(VOLATILITY, SimpleNamespace())}  # type: ignore[arg-type]
+
+    assert not found["volatility: split"].is_good
+    assert "volatility: candidates" not in found
+    assert "volatility: decisions" in found
