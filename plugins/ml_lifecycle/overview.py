@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 import psycopg2
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, State
 from fastapi import Response
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -28,6 +30,8 @@ from include.lifecycle.specs import DatasetSpec
 from ml_lifecycle.hooks import WarehouseHook
 from ml_lifecycle.web import html, web_app
 
+# A connection that lacks something is refused with a ValueError before it is opened.
+_OUT_OF_REACH = (psycopg2.Error, AirflowNotFoundException, AirflowRuntimeError, ValueError)
 _MOST_RUNS = 30
 """So many of a DAG's newest finished runs are looked at for the first of those that failed in a row."""
 
@@ -51,7 +55,9 @@ def overview(now: datetime) -> Overview:
             datasets = [state.dataset_state(connection, each, _today(each, now)) for each in DATASETS.values()]
             lake = state.lake_state(connection, now.date())
             checked_at = Summaries(connection).checked_at(_prefixes())
-    except psycopg2.Error as error:
+    except ValidationError:
+        raise
+    except _OUT_OF_REACH as error:
         outage = f"The warehouse cannot be asked, so nothing of models and data is shown: {error}"
         return Overview([], [], concerns([], [], LakeState(None), runs, now), None, [outage.strip()])
     return Overview(models, datasets, concerns(models, datasets, lake, runs, now), checked_at)

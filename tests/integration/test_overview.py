@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi.testclient import TestClient
 
 from include.datasets.customers import CUSTOMERS
@@ -73,11 +74,12 @@ def test_once_all_is_looked_at_the_page_says_of_when_it_is(browser: TestClient, 
     assert f"As of {datetime.now(UTC):%Y-%m-%d}" in browser.get("/").text
 
 
+@pytest.mark.parametrize("kind", [psycopg2.OperationalError, AirflowNotFoundException, ValueError])
 def test_without_the_warehouse_the_page_says_so_and_still_names_the_run_that_failed(
-    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def away(_: object) -> None:
-        raise psycopg2.OperationalError("connection refused <b>")
+        raise kind("connection refused <b>")
 
     monkeypatch.setattr(hooks.WarehouseHook, "connection", away)
 
