@@ -26,8 +26,6 @@ _STATUS_WORDS: dict[Status, str] = {
     "bad": "Problem",
 }
 _MAIN, _END = "<main>", "</main>"
-_AIRFLOW = "../../"
-"""What leads from an address of ours, `/ml/<application>/`, to Airflow's pages."""
 _BREAK = re.compile(r"(?<=\w[._/])(?=[a-z])")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _PERCENT = re.compile(r"(?<=\d) %")
@@ -167,14 +165,11 @@ def _environment() -> Environment:
 
 
 def _cell(cell: Cell) -> Markup:
-    """A cell as HTML; where it leads into Airflow's own pages, out of the frame that these show this one in."""
+    """A cell as HTML."""
     if isinstance(cell, Drawing):
         return Markup('<span role="img" aria-label="{}">{}</span>').format(cell.words, Markup(cell.svg))
     if isinstance(cell, Link):
-        target = Markup(' target="_top"') if cell.address.startswith(_AIRFLOW) else ""
-        return Markup('<a href="{}"{}>{}</a>').format(
-            cell.address, target, _with_whole_days(_wrappable(cell.text))
-        )
+        return Markup('<a href="{}">{}</a>').format(cell.address, _with_whole_days(_wrappable(cell.text)))
     return _with_whole_days(_wrappable(cell))
 
 
