@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -43,6 +43,8 @@ from tests.e2e.server import output
 
 BEGIN_SECONDS = 240
 END_SECONDS = 600
+# What Docker takes to end a container, at most.
+BREAKING = timedelta(seconds=1)
 # Longer than the DAG processor may take for a file.
 PARSING_SECONDS = 60
 
@@ -67,12 +69,13 @@ class Disturbance:
     repeats: bool = False
 
 
-def _at_once(act: Callable[[Stack, Instance], None]) -> Strike:
-    """A strike that needs no preparation."""
+def _on(service: str, act: Callable[[Stack, str], object]) -> Strike:
+    """A strike on a service's container, which is looked up beforehand: that takes longer than some tasks."""
 
     @contextmanager
     def strike(stack: Stack) -> Iterator[Callable[[Instance], None]]:
-        yield lambda instance: act(stack, instance)
+        container = stack.container(service)
+        yield lambda _: act(stack, container)
 
     return strike
 
@@ -92,54 +95,56 @@ def kill_scheduler(stack: Stack) -> Iterator[Callable[[Instance], None]]:
 def killed(service: str, seconds: float) -> Strike:
     """SIGKILL to a service, which is started again after some seconds."""
 
-    def act(stack: Stack, _: Instance) -> None:
-        container = stack.container(service)
+    def act(_: Stack, container: str) -> None:
         output("docker", "kill", "--signal", "KILL", container)
         time.sleep(seconds)
         output("docker", "start", container)
 
-    return _at_once(act)
+    return _on(service, act)
 
 
 def frozen(service: str, seconds: float) -> Strike:
     """A service that accepts requests and does not answer, for some seconds."""
 
-    def act(stack: Stack, _: Instance) -> None:
-        container = stack.container(service)
+    def act(_: Stack, container: str) -> None:
         output("docker", "pause", container)
         time.sleep(seconds)
         output("docker", "unpause", container)
 
-    return _at_once(act)
+    return _on(service, act)
 
 
-@_at_once
-def restart_postgres(stack: Stack, _: Instance) -> None:
-    output("docker", "restart", stack.container("postgres"))
+def cut_off(service: str, seconds: float) -> Strike:
+    """A service that no other reaches, and that reaches no other, for some seconds."""
+
+    def act(stack: Stack, container: str) -> None:
+        stack.disconnect(container)
+        time.sleep(seconds)
+        stack.connect(container, service)
+
+    return _on(service, act)
 
 
-@_at_once
-def cut_off_s3(stack: Stack, _: Instance) -> None:
-    container = stack.container("s3")
-    stack.disconnect(container)
-    time.sleep(60)
-    stack.connect(container, "s3")
+@contextmanager
+def cut_off_worker(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+    def act(instance: Instance) -> None:
+        # For longer than it takes until the task is given to another worker.
+        container = stack.worker(instance["hostname"])
+        stack.disconnect(container)
+        time.sleep(200)
+        stack.connect(container, "worker")
+
+    yield act
 
 
-@_at_once
-def cut_off_worker(stack: Stack, instance: Instance) -> None:
-    # For longer than it takes until the task is given to another worker.
-    container = stack.worker(instance["hostname"])
-    stack.disconnect(container)
-    time.sleep(200)
-    stack.connect(container, "worker")
+@contextmanager
+def fill_disk(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+    def act(_: Instance) -> None:
+        stack.fill_disk()
+        time.sleep(30)
+        stack.free_disk()
 
-
-@_at_once
-def fill_disk(stack: Stack, _: Instance) -> None:
-    stack.fill_disk()
-    time.sleep(30)
-    stack.free_disk()
+    yield act
 
 
 _seeds = count(101)
@@ -152,12 +157,14 @@ DISTURBANCES = {
     ),
     "worker-killed-in-train": Disturbance(TRAIN, kill_worker, repeats=True),
     "s3-killed-for-a-minute": Disturbance(PUBLISH, killed("s3", 60)),
-    "postgres-restarted": Disturbance(PUBLISH, restart_postgres),
+    "postgres-restarted": Disturbance(
+        PUBLISH, _on("postgres", lambda _, container: output("docker", "restart", container))
+    ),
     "redis-killed": Disturbance(SCORE, killed("redis", 5)),
     "scheduler-killed": Disturbance(SCORE, kill_scheduler),
     "mlflow-killed-in-push": Disturbance(new_training("push", next(_seeds)), killed("mlflow", 20)),
     "disk-full": Disturbance(SCORE, fill_disk),
-    "s3-cut-off-for-a-minute": Disturbance(SCORE, cut_off_s3),
+    "s3-cut-off-for-a-minute": Disturbance(SCORE, cut_off("s3", 60)),
     "worker-killed-in-extract": Disturbance(EXTRACT, kill_worker, repeats=True),
     "worker-killed-in-validate": Disturbance(VALIDATE, kill_worker, repeats=True),
     "worker-killed-in-features": Disturbance(FEATURES, kill_worker, repeats=True),
@@ -209,7 +216,7 @@ def test_everything_is_as_if_undisturbed_after(name: str, stack: Stack) -> None:
     with disturbance.strike(stack) as strike, reader.reading():
         run_id = work.start(stack, days)
         struck = _task_at_work(stack, work, run_id, days)
-        begun = time.monotonic()
+        begun_at, begun = datetime.now(UTC), time.monotonic()
         strike(struck)
         undone = time.monotonic()
         state = stack.wait_for_end(work.dag_id, run_id, END_SECONDS)
@@ -220,7 +227,11 @@ def test_everything_is_as_if_undisturbed_after(name: str, stack: Stack) -> None:
     assert state == "success", stack.api.get(f"/dags/{work.dag_id}/dagRuns/{run_id}")["note"]
     assert reader.reads
     assert reader.faults == []
-    assert not disturbance.repeats or _tries(stack, work, run_id, struck) > struck["try_number"]
+    now = _present(stack, work, run_id, struck)
+    assert datetime.fromisoformat(now["end_date"]) > begun_at + BREAKING, (
+        "The work was done before anything broke."
+    )
+    assert not disturbance.repeats or now["try_number"] > struck["try_number"]
     stack.wait_until_quiet(END_SECONDS)
     after = content(stack, work.makes, days)
     assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} == set()
@@ -290,10 +301,11 @@ def _task_at_work(stack: Stack, work: Work, run_id: str, days: list[date]) -> In
     return found
 
 
-def _tries(stack: Stack, work: Work, run_id: str, struck: Instance) -> int:
+def _present(stack: Stack, work: Work, run_id: str, struck: Instance) -> Instance:
+    """The disturbed task instance as it is now."""
     [now] = [
         instance
         for instance in stack.instances(work.dag_id, run_id, work.task_id)
         if instance["map_index"] == struck["map_index"]
     ]
-    return int(now["try_number"])
+    return now
