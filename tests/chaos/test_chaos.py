@@ -53,7 +53,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 
 Instance = dict[str, Any]
-Strike = Callable[[Stack], AbstractContextManager[Callable[[Instance], None]]]
+Strike = Callable[[Stack], AbstractContextManager[Callable[[Instance], object]]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _on(service: str, act: Callable[[Stack, str], object]) -> Strike:
     """A strike on a service's container, which is looked up beforehand: that takes longer than some tasks."""
 
     @contextmanager
-    def strike(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+    def strike(stack: Stack) -> Iterator[Callable[[Instance], object]]:
         container = stack.container(service)
         yield lambda _: act(stack, container)
 
@@ -81,13 +81,13 @@ def _on(service: str, act: Callable[[Stack, str], object]) -> Strike:
 
 
 @contextmanager
-def kill_worker(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+def kill_worker(stack: Stack) -> Iterator[Callable[[Instance], object]]:
     with stack.triggers("worker") as kill:
         yield lambda instance: kill(instance["hostname"])
 
 
 @contextmanager
-def kill_scheduler(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+def kill_scheduler(stack: Stack) -> Iterator[Callable[[Instance], object]]:
     with stack.triggers("scheduler") as kill:
         yield lambda _: kill("")
 
@@ -126,7 +126,7 @@ def cut_off(service: str, seconds: float) -> Strike:
 
 
 @contextmanager
-def cut_off_worker(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+def cut_off_worker(stack: Stack) -> Iterator[Callable[[Instance], object]]:
     def act(instance: Instance) -> None:
         # For longer than it takes until the task is given to another worker.
         container = stack.worker(instance["hostname"])
@@ -138,7 +138,7 @@ def cut_off_worker(stack: Stack) -> Iterator[Callable[[Instance], None]]:
 
 
 @contextmanager
-def fill_disk(stack: Stack) -> Iterator[Callable[[Instance], None]]:
+def fill_disk(stack: Stack) -> Iterator[Callable[[Instance], object]]:
     def act(_: Instance) -> None:
         stack.fill_disk()
         time.sleep(30)
