@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import takewhile
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from include.lifecycle.overview.summaries import Summaries
 from include.lifecycle.reporting.pages import render
 from include.lifecycle.specs import DatasetSpec
 from ml_lifecycle.hooks import WarehouseHook
+from ml_lifecycle.summaries import kept_of_catalog
 from ml_lifecycle.web import html, web_app
 
 # A connection that lacks something is refused with a ValueError before it is opened.
@@ -54,7 +54,7 @@ def overview(now: datetime) -> Overview:
             ]
             datasets = [state.dataset_state(connection, each, _today(each, now)) for each in DATASETS.values()]
             lake = state.lake_state(connection, now.date())
-            checked_at = Summaries(connection).checked_at(_prefixes())
+            checked_at = Summaries(connection).checked_at(kept.prefix for kept in kept_of_catalog())
     except ValidationError:
         raise
     except _OUT_OF_REACH as error:
@@ -83,13 +83,6 @@ def _failed_run(session: Session, dag_id: str) -> FailedRun | None:
     if not failed:
         return None
     return FailedRun(dag_id, failed[-1].end_date, f"../../dags/{dag_id}/runs/{quote(failed[0].run_id)}")
-
-
-def _prefixes() -> Iterator[str]:
-    for dataset in DATASETS.values():
-        yield from (kept.prefix for kept in state.kept_of_dataset(dataset))
-    for model in MODELS.values():
-        yield from (kept.prefix for kept in state.kept_of_model(model))
 
 
 def _today(dataset: DatasetSpec, now: datetime) -> date:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 import psycopg2
@@ -40,9 +40,15 @@ def refresh_model(model: ModelSpec, days: Iterable[date]) -> None:
 
 def refresh_all() -> None:
     """Look at everything."""
-    of_datasets = (kept for dataset in DATASETS.values() for kept in state.kept_of_dataset(dataset))
-    of_models = (kept for model in MODELS.values() for kept in state.kept_of_model(model))
-    _refresh([*of_datasets, *of_models, *state.KEPT_OF_LAKE], date.min)
+    _refresh([*kept_of_catalog(), *state.KEPT_OF_LAKE], date.min)
+
+
+def kept_of_catalog() -> Iterator[Kept]:
+    """What is kept of all datasets and models."""
+    for dataset in DATASETS.values():
+        yield from state.kept_of_dataset(dataset)
+    for model in MODELS.values():
+        yield from state.kept_of_model(model)
 
 
 def _refresh(kept: Iterable[Kept], since: date | None) -> None:

@@ -45,16 +45,20 @@ class Overview:
     checked_at: datetime | None
     outages: Sequence[str] = ()
 
+    @property
+    def wrong(self) -> list[Concern]:
+        """The concerns that somebody has to act on or to look at."""
+        return [concern for concern in self.concerns if concern.status != "neutral"]
+
 
 def overview_page(overview: Overview) -> Page:
     """The page; addresses in it are relative to `/ml/overview/`."""
-    wrong = [concern for concern in overview.concerns if concern.status != "neutral"]
     others = [concern for concern in overview.concerns if concern.status == "neutral"]
     sections = [
         _section(
             "What is wrong",
             "Act on the first kind, look at the second; each leads to the page that says more.",
-            wrong,
+            overview.wrong,
         ),
         _section("What else to know", "Nothing is wrong with it.", others),
         Section(
@@ -80,7 +84,7 @@ def _verdict(overview: Overview) -> Verdict:
         else "Some of it has not been looked at yet; the next run of maintenance will."
     )
     reason = " ".join([*overview.outages, fresh])
-    wrong = [concern for concern in overview.concerns if concern.status != "neutral"]
+    wrong = overview.wrong
     if wrong:
         since = min((concern.since for concern in wrong if concern.since), default=None)
         what = "1 thing is wrong" if len(wrong) == 1 else f"{len(wrong)} things are wrong"
