@@ -139,6 +139,12 @@ class DayVerdict(BaseModel):
             return None
 
     @property
+    def bad_share(self) -> float:
+        """Share of the lines of all tables that went to quarantine, as `TableVerdict.bad_share` has it of one."""
+        quarantined = sum(table.quarantined_lines for table in self.tables.values())
+        return quarantined / max(quarantined + sum(table.good_lines for table in self.tables.values()), 1)
+
+    @property
     def only_rows_are_unusual(self) -> bool:
         """Whether the day was rejected for nothing but numbers of rows."""
         bad = [table for table in self.tables.values() if table.problems]

@@ -188,6 +188,11 @@ class MaintenanceReport(Spec):
     outcome: Outcome | None
 
     @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What is damaged now: what the run did not heal, or what it found where it healed nothing yet."""
+        return self.evidence.damages if self.outcome is None else self.outcome.remaining
+
+    @property
     def tried(self) -> Mapping[str, date]:
         """The damaged partitions that could not be healed, by path, and since when."""
         return self.outcome.tried if self.outcome else self.evidence.tried

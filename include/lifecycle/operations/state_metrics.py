@@ -155,8 +155,7 @@ def of_lake(lake: Lake, now: datetime) -> Iterator[Sample]:
     day = _newest(lake, REPORT, now)
     if day is not None:
         report = maintenance.read_report(lake, REPORT, day)
-        damages = report.evidence.damages if report.outcome is None else report.outcome.remaining
-        yield Sample(metrics.DAMAGED, len({damage.path for damage in damages if not damage.table}))
+        yield Sample(metrics.DAMAGED, len({damage.path for damage in report.damages if not damage.table}))
         yield Sample(metrics.MAINTENANCE_AGE, (now.date() - day).days)
 
 

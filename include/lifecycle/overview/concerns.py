@@ -152,8 +152,7 @@ def _of_lake(state: LakeState) -> Iterator[Concern]:
     if state.maintenance is None:
         return
     report = state.maintenance.record
-    damages = report.evidence.damages if report.outcome is None else report.outcome.remaining
-    paths = sorted({damage.path for damage in damages})
+    paths = sorted({damage.path for damage in report.damages})
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         since = min((report.tried[path] for path in paths if path in report.tried), default=state.maintenance.day)

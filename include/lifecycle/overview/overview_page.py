@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from include.lifecycle.ingestion.verdicts import DayVerdict
 from include.lifecycle.modelling.tasks import task_of
 from include.lifecycle.monitoring import drift_verdict, performance_verdict
 from include.lifecycle.numbers import distinct_texts
@@ -203,15 +202,10 @@ def _dataset(state: DatasetState) -> list[Cell]:
         Link(str(newest.day), f"{REPORTS}/{name}/validation/{newest.day}/"),
         "accepted" if newest.record.accepted else "rejected",
         sum(table.rows for table in tables),
-        f"{quarantined:,} ({percent(_bad_share(newest.record))})",
-        _sparkline([_bad_share(dated.record) for dated in state.verdicts[-_SPARKLINE_DAYS:]]),
+        f"{quarantined:,} ({percent(newest.record.bad_share)})",
+        _sparkline([dated.record.bad_share for dated in state.verdicts[-_SPARKLINE_DAYS:]]),
         features,
     ]
-
-
-def _bad_share(verdict: DayVerdict) -> float:
-    lines = sum(table.good_lines + table.quarantined_lines for table in verdict.tables.values())
-    return sum(table.quarantined_lines for table in verdict.tables.values()) / max(lines, 1)
 
 
 def _sparkline(shares: Sequence[float]) -> Drawing:

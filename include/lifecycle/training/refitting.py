@@ -1,6 +1,6 @@
 """Refitting: the candidate of a training is fitted once more, on the holdout as well, and staged.
 
-Nothing is tuned or measured anew: no rows are left to measure on. What is kept of the new version for monitoring
+Nothing is tuned or measured again: no rows are left to measure on. What is kept of the new version for monitoring
 is what its parent did on the holdout before anybody had learnt that.
 """
 
