@@ -121,8 +121,10 @@ def etl(dataset: DatasetSpec) -> DAG:
             from include.lifecycle.ingestion.records import ExtractedDays, validated_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import fail_on_shortfall
+            from ml_lifecycle.summaries import refresh_dataset
 
             days = [date.fromisoformat(day) for chunk in planned for day in chunk]
+            refresh_dataset(dataset, days)
             found = [ExtractedDays.model_validate(some) for some in extracted]
             fail_on_shortfall(dataset, days, found, validated_days(dataset, lake(), found, validated))
 
@@ -155,8 +157,11 @@ def etl(dataset: DatasetSpec) -> DAG:
             from include.lifecycle.ingestion.features import build_features as build_days
             from ml_lifecycle.hooks import lake
             from ml_lifecycle.runs import run_info
+            from ml_lifecycle.summaries import refresh_dataset
 
-            build_days(dataset, lake(), [date.fromisoformat(day) for day in days], run_info())
+            wanted = [date.fromisoformat(day) for day in days]
+            build_days(dataset, lake(), wanted, run_info())
+            refresh_dataset(dataset, wanted)
             get_current_context()["outlet_events"][features_asset].extra = {"days": [*days]}
 
         planned = find_days()

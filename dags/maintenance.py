@@ -108,6 +108,7 @@ def maintenance() -> None:
         from ml_lifecycle.lake_maintenance import catalog, scope
         from ml_lifecycle.links import show_report
         from ml_lifecycle.runs import run_info
+        from ml_lifecycle.summaries import refresh_all
 
         context = get_current_context()
         wanted = scope(context)
@@ -121,6 +122,7 @@ def maintenance() -> None:
         freed = maintenance.sweep(lake(), decision.sweep)
         outcome = maintenance_policy.conclude(evidence, decision, left, freed, wanted.until)
         verdict = maintenance.publish(lake(), wanted, evidence, decision, outcome, run_info())
+        refresh_all()
         if left:
             paths = ", ".join(sorted({damage.path for damage in left}))
             raise AirflowFailException(f"{verdict.headline}: {paths}. Open the maintenance page.")

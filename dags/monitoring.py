@@ -111,8 +111,10 @@ def monitoring(model: ModelSpec) -> DAG:
         def shown(kind: str, verdict: str, reason: str) -> dict[str, str]:
             """What the notification says, with a link to the report."""
             from ml_lifecycle.links import show_report
+            from ml_lifecycle.summaries import refresh_model
 
             day = run_day(get_current_context(), model.dataset)
+            refresh_model(model, [day])
             page = show_report(model.report_prefix(kind), day)
             return {"page": page, "day": day.isoformat(), "verdict": verdict, "reason": reason}
 

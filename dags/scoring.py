@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, dag, get_current_context, task, task_group
@@ -173,12 +173,14 @@ def scoring(model: ModelSpec) -> DAG:
         def report_unscored(jobs: list[dict[str, Any]] | None) -> None:
             """Make the run red where a day is not published, after all others had their turn, and say why."""
             from include.lifecycle.scoring.publishing import unpublished_days
+            from ml_lifecycle.summaries import refresh_model
 
             if jobs is None:
                 raise AirflowFailException("No day was scored; the log of `find_days` says why.")
             found = get_current_context()["ti"].xcom_pull(["chunk.publish"], key=OUTCOME)
             outcomes = [outcome for outcome in found if outcome]
             planned = [day for job in jobs for day in job["days"]]
+            refresh_model(model, map(date.fromisoformat, planned))
             published = {day for outcome in outcomes for day in outcome["published"]}
             errors = {day: error for outcome in outcomes for day, error in outcome["errors"].items()}
             sentences = unpublished_days(planned, published, errors)

@@ -35,6 +35,7 @@ def show(services: Services, console: Console, dataset: str | None = None) -> No
 def show_addresses(settings: StackSettings, console: Console) -> None:
     """Print the web addresses and the login."""
     _heading(console, "Where to look")
+    _line(console, "Overview", f"{settings.airflow_url}/ml/overview/")
     _line(console, "Airflow", settings.airflow_url)
     _line(console, "  login", f"{ADMIN_NAME}, password {settings.secrets.airflow_password}")
     _line(console, "  kept in", str(settings.airflow_password_file))

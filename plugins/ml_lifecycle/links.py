@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+OVERVIEW_URL = "/ml/overview"
 REPORTS_URL = "/ml/reports"
 PREDICTIONS_URL = "/ml/predictions"
 SHOWN_REPORT = "shown_report"

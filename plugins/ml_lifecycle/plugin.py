@@ -1,4 +1,4 @@
-"""The plugin: report pages, downloads of predictions, buttons, notes of failed runs and warm workers."""
+"""The plugin: overview, report pages, downloads of predictions, buttons, notes of failed runs and warm workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from airflow.plugins_manager import AirflowPlugin
 from ml_lifecycle import links, run_notes, warm_workers
 
 
+async def overview(scope: Any, receive: Any, send: Any) -> None:
+    """The overview's application, imported at its first request: every Airflow process loads this plugin."""
+    from ml_lifecycle.overview import app
+
+    await app(scope, receive, send)
+
+
 async def reports(scope: Any, receive: Any, send: Any) -> None:
-    """The reports application, imported at its first request: every Airflow process loads this plugin."""
+    """The reports application, imported at its first request."""
     from ml_lifecycle.reports import app
 
     await app(scope, receive, send)
@@ -28,6 +35,7 @@ class MlLifecyclePlugin(AirflowPlugin):
 
     name = "ml_lifecycle"
     fastapi_apps = [  # noqa: RUF012
+        {"app": overview, "url_prefix": links.OVERVIEW_URL, "name": "Overview"},
         {"app": reports, "url_prefix": links.REPORTS_URL, "name": "Reports"},
         {"app": predictions, "url_prefix": links.PREDICTIONS_URL, "name": "Predictions"},
     ]

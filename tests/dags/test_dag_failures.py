@@ -198,6 +198,7 @@ def test_days_that_were_scored_are_published_and_announced_though_another_day_or
     monkeypatch.setattr(publishing, "publish", publish)
     monkeypatch.setattr("ml_lifecycle.hooks.WarehouseHook.connection", lambda _: nullcontext())
     monkeypatch.setattr("ml_lifecycle.hooks.LakeHook.lake", lambda _: None)
+    monkeypatch.setattr("ml_lifecycle.summaries._refresh", lambda *_: None)
     monkeypatch.setattr(dag.get_task("find_days"), "python_callable", lambda: chunks)
     monkeypatch.setattr(dag.get_task("chunk.score"), "python_callable", score)
     for task in dag.tasks:

@@ -59,6 +59,7 @@ def call(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.setattr("ml_lifecycle.hooks.MlflowHook.version_url", lambda _, name, number: f"{name}/{number}")
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: None)
     monkeypatch.setattr("ml_lifecycle.hooks.source", lambda _: nullcontext())
+    monkeypatch.setattr("ml_lifecycle.summaries._refresh", lambda *_: None)
     monkeypatch.setattr(Variable, "get", lambda *_, **__: {})
 
     def call(

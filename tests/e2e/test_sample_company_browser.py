@@ -93,6 +93,18 @@ def test_a_reader_goes_from_day_to_day_by_links(tab: Any) -> None:
     playwright_api.expect(tab.locator("h1")).to_contain_text(str(day))
 
 
+def test_the_overview_says_whether_anything_is_wrong_and_leads_to_reports_and_to_airflow(tab: Any) -> None:
+    tab.goto("/ml/overview/")
+    playwright_api.expect(tab.locator("h1")).to_contain_text("wrong")
+
+    tab.locator("a[href*='reports/customers/validation']").first.click()
+    tab.wait_for_url("**/ml/reports/customers/validation/**")
+    tab.goto("/ml/overview/")
+    tab.get_by_role("link", name="Customer churn").click()
+
+    tab.wait_for_url("**/dags/churn_scoring**")
+
+
 def test_a_missing_page_names_the_nearest_ones(tab: Any) -> None:
     answer = tab.goto("/ml/reports/churn/drift/2001-01-01/")
 
@@ -121,14 +133,15 @@ def test_pages_fit_the_screen_and_follow_its_colours(
     page = open_tab(browser, company, login, viewport, scheme)
     name = f"{viewport['width']}_{scheme}"
     for address in (
-        "customers/validation/latest",
-        "churn/model_card/latest",
-        "churn/drift/latest",
-        "churn/performance/latest",
-        "churn/drift/2001-01-01",
-        "churn/drift",
+        "overview",
+        "reports/customers/validation/latest",
+        "reports/churn/model_card/latest",
+        "reports/churn/drift/latest",
+        "reports/churn/performance/latest",
+        "reports/churn/drift/2001-01-01",
+        "reports/churn/drift",
     ):
-        page.goto(f"/ml/reports/{address}/")
+        page.goto(f"/ml/{address}/")
 
         keep_picture(page, f"{address.replace('/', '_')}_{name}")
         width = page.evaluate("document.documentElement.scrollWidth")

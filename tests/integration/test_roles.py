@@ -23,7 +23,7 @@ from fastapi.routing import APIRoute
 
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from include.stack.roles import ROLES, VIEWER
-from ml_lifecycle import predictions, reports
+from ml_lifecycle import overview, predictions, reports
 from ml_lifecycle.plugin import MlLifecyclePlugin
 from tests.conftest import _wait, free_port, lake_connection_extra
 
@@ -66,6 +66,7 @@ ROUTES: list[tuple[str, Any, list[str]]] = [
     ("PATCH /api/v2/connections/lake", LAKE, ADMINS),
     ("POST /api/v2/pools", {"name": "of_{user}", "slots": 1}, ADMINS),
     ("GET /api/v2/eventLogs", None, ADMINS),
+    ("GET /ml/overview/", None, READERS),
     ("GET /ml/reports/churn/drift/", None, READERS),
     ("GET /ml/reports/churn/drift/2026-03-01/", None, READERS),
     ("GET /ml/reports/churn/drift/latest/", None, READERS),
@@ -180,7 +181,7 @@ def test_each_role_may_do_what_it_should_and_nothing_more(
         assert is_refused(user, answer), (answer.status_code, answer.text)
 
 
-APPS = {"/ml/reports": reports.app, "/ml/predictions": predictions.app}
+APPS = {"/ml/overview": overview.app, "/ml/reports": reports.app, "/ml/predictions": predictions.app}
 
 
 def test_every_route_of_the_project_has_a_row_in_the_table() -> None:
