@@ -40,9 +40,15 @@ restore-server: | $(UV)
 	@$(ON_SERVER) include.stack.compose restore
 
 # A dataset and a model of one's own, from a CSV file: docs/your-own-data.md. KEY, DATE and LABEL name its columns.
+# A name may have a dollar sign or quotes: neither make nor the shell reads what was given.
+OF_NEW := DATASET MODEL CSV KEY DATE LABEL
+ifneq ($(filter new,$(MAKECMDGOALS)),)
+$(foreach name,$(OF_NEW),$(eval override $(name) := $$(value $(name))))
+export $(OF_NEW)
+endif
 new: install
-	@$(PYTHON) -m include.scaffold --dataset "$(DATASET)" --model "$(MODEL)" --csv "$(CSV)" --key "$(KEY)" \
-		--date "$(DATE)" --label "$(LABEL)"
+	@$(PYTHON) -m include.scaffold --dataset="$$DATASET" --model="$$MODEL" --csv="$$CSV" --key="$$KEY" \
+		--date="$$DATE" --label="$$LABEL"
 
 # A sample of a dataset through all stages, without Airflow.
 check-data: install

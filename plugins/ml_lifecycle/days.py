@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk.types import DagRunProtocol
 
+from ml_lifecycle.form_values import refuse_unknown_fields
+
 
 class Timeline(Protocol):
     """What bounds the days of a run, e.g. a dataset: its time zone and the first day that can have data."""
@@ -85,6 +87,7 @@ def run_start(context: Mapping[str, Any]) -> datetime:
 
 
 def _form_day(context: Mapping[str, Any], field: str, timeline: Timeline) -> date | None:
+    refuse_unknown_fields(context)
     text = context["params"].get(field)
     if not text:
         return None

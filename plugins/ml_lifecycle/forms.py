@@ -8,6 +8,10 @@ from ml_lifecycle.days import Timeline
 
 COMMENT = "comment"
 """Field of an approval's form."""
+LONGEST_TEXT = 500
+_LARGEST_VERSION = 2**31 - 1
+_STORABLE = r"^[^\u0000\ud800-\udfff]*$"
+"""No database takes NUL characters and halves of characters as text."""
 
 
 def day_field(title: str, description: str, timeline: Timeline) -> Param:
@@ -19,13 +23,26 @@ def day_field(title: str, description: str, timeline: Timeline) -> Param:
 def text_field(title: str, description: str, *, shortest: int = 0) -> Param:
     """A text of at most 500 characters that may be left empty."""
     return Param(
-        None, type=["null", "string"], minLength=shortest, maxLength=500, title=title, description=description
+        None,
+        type=["null", "string"],
+        minLength=shortest,
+        maxLength=LONGEST_TEXT,
+        pattern=_STORABLE,
+        title=title,
+        description=description,
     )
 
 
 def version_field(description: str) -> Param:
     """The number of a version that may be left empty."""
-    return Param(None, type=["null", "integer"], minimum=1, title="Version", description=description)
+    return Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=_LARGEST_VERSION,
+        title="Version",
+        description=description,
+    )
 
 
 def training_form(timeline: Timeline) -> dict[str, Param]:

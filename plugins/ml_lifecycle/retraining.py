@@ -14,6 +14,8 @@ from include.lifecycle.promotion.actions import ANSWERS, VERDICTS
 from include.lifecycle.reporting.notifications import Notification
 from ml_lifecycle import hooks
 from ml_lifecycle.days import run_day
+from ml_lifecycle.form_values import text
+from ml_lifecycle.forms import LONGEST_TEXT
 from ml_lifecycle.run_notes import REASON_KEY
 from ml_lifecycle.runs import run_links
 
@@ -65,8 +67,9 @@ def take(model: ModelSpec) -> dict[str, Any]:
             raise AirflowSkipException(f"No training of {model.title.lower()} is requested.")
         # The training sees what asked for it and nothing later, however late the event arrives.
         day = request.asked_on
-    reasons = [context["params"]["reason"], None if request is None else request.reason]
-    reason = "; ".join(filter(None, reasons))
+    reasons = [text(context["params"], "reason"), None if request is None else request.reason]
+    # No longer than the form takes it, by which the maintenance repeats a training.
+    reason = "; ".join(filter(None, reasons))[:LONGEST_TEXT]
     if reason:
         context["ti"].xcom_push(REASON_KEY, reason)
     return {

@@ -14,6 +14,7 @@ from include.lifecycle.reporting.notifications import Notification
 from include.lifecycle.scoring.rescoring import days_to_rescore
 from include.lifecycle.storage import latest
 from ml_lifecycle import hooks, trainings
+from ml_lifecycle.form_values import refuse_unknown_fields, text, whole_number
 from ml_lifecycle.run_notes import PLAN_KEY
 from ml_lifecycle.runs import run_links
 
@@ -119,9 +120,10 @@ def _entry(model: ModelSpec, history: Sequence[Entry]) -> Entry:
     done = ledger.recorded(history, "rollback", run.run_id)
     if done is not None:
         return done
+    refuse_unknown_fields(context)
     params = context["params"]
     request = rollback.Request(
-        params["version"], params["reason"] or "", params["rescore"], dry_run=params["dry_run"]
+        whole_number(params, "version"), text(params, "reason"), params["rescore"], dry_run=params["dry_run"]
     )
     newest = latest.usable(hooks.lake(), model.predictions_prefix)
     day = newest.day if newest else None

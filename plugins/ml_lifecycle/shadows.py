@@ -16,6 +16,7 @@ from include.lifecycle.scoring import shadow_scoring
 from include.lifecycle.scoring.scorers import load_scorer
 from ml_lifecycle import hooks, trainings
 from ml_lifecycle.days import requested_range
+from ml_lifecycle.form_values import refuse_unknown_fields, text, whole_number
 from ml_lifecycle.run_notes import PLAN_KEY
 from ml_lifecycle.runs import run_info, run_links
 
@@ -39,8 +40,13 @@ def change(model: ModelSpec) -> dict[str, Any]:
     """
     context = get_current_context()
     run, form = context["dag_run"], context["params"]
+    refuse_unknown_fields(context)
     request = shadow.Request(
-        form["action"], form["version"], form["reason"] or "", form["share"], form["test_days"]
+        form["action"],
+        whole_number(form, "version"),
+        text(form, "reason"),
+        form["share"],
+        int(form["test_days"]),
     )
     url = hooks.MlflowHook().tracking_uri
     with hooks.WarehouseHook().connection() as connection:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def training_request(as_of: date, reason: str = "") -> TrainingRequest:
     """What the run's form asks for."""
     params = get_current_context()["params"]
-    return TrainingRequest(as_of, params["trials"], params["seed"], run_info(), reason)
+    return TrainingRequest(as_of, int(params["trials"]), int(params["seed"]), run_info(), reason)
 
 
 def evaluate_gate(model: ModelSpec, as_of: date, pushed: dict[str, Any]) -> dict[str, Any]:

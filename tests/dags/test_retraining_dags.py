@@ -27,6 +27,7 @@ from include.lifecycle.monitoring.retraining_policy import (
 from include.lifecycle.promotion import ledger, registry
 from include.lifecycle.storage.lake import Lake, LocalFile, RunInfo
 from ml_lifecycle import retraining
+from ml_lifecycle.forms import training_form
 from ml_lifecycle.operators import PushModelOperator
 from tests.dags.dag_ids import ROOT
 
@@ -258,9 +259,12 @@ class WokenContext(dict[str, Any]):
             run_id="woken",
             run_type=DagRunType.ASSET_TRIGGERED,
             run_after=datetime.combine(DAY + timedelta(3), datetime.min.time(), UTC),
+            conf=None,
         )
         instance = SimpleNamespace(xcom_push=self.pushed.__setitem__)
-        super().__init__(params={"day": None, "reason": None}, dag_run=run, ti=instance)
+        form = {"day": None, "reason": None}
+        dag = SimpleNamespace(dag_id="churn_training", params=form)
+        super().__init__(params=form, dag_run=run, ti=instance, dag=dag)
 
 
 def test_a_woken_run_trains_as_of_the_day_of_the_report_that_asked(warehouse: Any) -> None:
@@ -296,3 +300,16 @@ def test_a_manual_reason_stands_beside_that_of_the_request(warehouse: Any) -> No
 
     assert asked["reason"].startswith("We look into it.; Requested on 2026-03-29: ")
     assert asked["as_of"] == str(DAY + timedelta(2))
+
+
+def test_a_reason_is_no_longer_than_the_form_takes_it_again(warehouse: Any) -> None:
+    requested(warehouse)
+    context = WokenContext()
+    context["params"]["reason"] = f"  {'x' * 490}  "
+    context["dag_run"].run_type = DagRunType.MANUAL
+
+    with set_current_context(context):  # type: ignore[arg-type]
+        asked = retraining.take(CHURN)
+
+    assert asked["reason"] == f"{'x' * 490}; Requeste"
+    assert training_form(CHURN.dataset)["reason"].resolve(asked["reason"]) == asked["reason"]

@@ -46,9 +46,11 @@ class TaskContext(dict[str, Any]):
             run_type=DagRunType.MANUAL,
             run_after=started,
             start_date=started,
+            conf=None,
         )
         instance = SimpleNamespace(xcom_push=self.pushed.__setitem__)
-        super().__init__(params=params, dag_run=run, ti=instance)
+        dag = SimpleNamespace(dag_id=run.dag_id, params=params)
+        super().__init__(params=params, dag_run=run, ti=instance, dag=dag)
 
 
 @pytest.fixture

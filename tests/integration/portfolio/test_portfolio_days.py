@@ -275,9 +275,11 @@ def build_of_the_dag(
     assert spec.loader is not None
     dag_file = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(dag_file)
+    form = {"day": day}
     context = {
-        "params": {"day": day},
-        "dag_run": SimpleNamespace(run_type="manual", run_after=datetime(2024, 12, 1, tzinfo=UTC)),
+        "params": form,
+        "dag": SimpleNamespace(dag_id="portfolio", params=form),
+        "dag_run": SimpleNamespace(run_type="manual", run_after=datetime(2024, 12, 1, tzinfo=UTC), conf=None),
     }
     monkeypatch.setattr(dag_file, "get_current_context", lambda: context)
     monkeypatch.setattr("ml_lifecycle.hooks.lake", lambda: lake)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 MAKEFILE = Path(__file__).parents[3] / "Makefile"
 
@@ -27,3 +30,27 @@ def test_what_was_chosen_for_a_server_concerns_no_local_stack(target: str, taken
     ).stdout
 
     assert ("ML_BACKUP_BUCKET" in known) is taken
+
+
+@given(
+    value=st.text(alphabet="ab $()`\"'\\;&|<>*~!#%{},-\u00e9", min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(bool),
+    name=st.sampled_from(["CSV", "KEY", "LABEL", "DATASET"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_make_new_is_given_reaches_it_as_it_is(value: str, name: str, tmp_path_factory: Any) -> None:
+    folder = tmp_path_factory.mktemp("make")
+    python = folder / "python"
+    python.write_text('#!/bin/sh\nshift 2\nfor given; do printf "%s\\n" "$given"; done\n')
+    python.chmod(0o755)
+
+    said = subprocess.run(
+        ["make", "-s", "-f", MAKEFILE, "-o", "install", "new", f"PYTHON={python}", f"{name}={value}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"--{name.lower()}={value}" in said.stdout.splitlines(), said.stderr

@@ -35,8 +35,10 @@ def _context(
     started: datetime = datetime(2026, 3, 11, 3, 0, tzinfo=UTC),
     run_type: str = "manual",
 ) -> dict[str, Any]:
-    run = SimpleNamespace(run_type=run_type, start_date=started, run_after=started)
-    context: dict[str, Any] = {"params": {"day": day, "last_day": last_day}, "dag_run": run}
+    run = SimpleNamespace(run_type=run_type, start_date=started, run_after=started, conf=None)
+    form = {"day": day, "last_day": last_day}
+    dag = SimpleNamespace(dag_id="orders_etl", params=form)
+    context: dict[str, Any] = {"params": form, "dag_run": run, "dag": dag}
     if interval_start is not None:
         context["data_interval_start"] = interval_start
     return context
